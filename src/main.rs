@@ -1,0 +1,3 @@
+//! The `biograph-bridge` binary.
+
+fn main() {}
