@@ -1,0 +1,122 @@
+//! The crate's error: what to do about it, where it happened, the command that fixes it, and its source.
+
+use std::{error::Error as StdError, fmt};
+
+/// What the caller should do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Passing: a connection, an election, a deadlock. Try again with backoff.
+    Retry,
+    /// One record is at fault. Park it; the others go on.
+    Park,
+    /// Configuration, rights, structure: a person must act.
+    Halt,
+}
+
+/// What a database said about the row it refused, by name; never the values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// SQLSTATE or MongoDB error code.
+    pub code: String,
+    /// The table or collection.
+    pub table: Option<String>,
+    /// The column or path.
+    pub column: Option<String>,
+    /// The violated constraint.
+    pub constraint: Option<String>,
+}
+
+/// Any failure of the bridge.
+#[derive(Debug)]
+pub struct Error {
+    disposition: Disposition,
+    context: String,
+    hint: Option<String>,
+    fault: Option<Fault>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A passing failure.
+    pub fn retry(context: impl Into<String>) -> Self {
+        Self::new(Disposition::Retry, context)
+    }
+
+    /// A failure of one record.
+    pub fn park(context: impl Into<String>) -> Self {
+        Self::new(Disposition::Park, context)
+    }
+
+    /// A failure that a person must act on.
+    pub fn halt(context: impl Into<String>) -> Self {
+        Self::new(Disposition::Halt, context)
+    }
+
+    fn new(disposition: Disposition, context: impl Into<String>) -> Self {
+        Self { disposition, context: context.into(), hint: None, fault: None, source: None }
+    }
+
+    /// Adds the command or setting that fixes it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what the database said about the row.
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// Adds the underlying error. Its text must not hold people's data.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts what was being done in front of the context.
+    #[must_use]
+    pub fn during(mut self, doing: &str) -> Self {
+        self.context = format!("{doing}: {}", self.context);
+        self
+    }
+
+    /// What to do about it.
+    pub const fn disposition(&self) -> Disposition {
+        self.disposition
+    }
+
+    /// The command or setting that fixes it.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// What the database said about the row.
+    pub const fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,67 @@
+//! What the Renaissance database really looks like, as its catalogs say; mappings are bound to it before use.
+
+use std::collections::BTreeMap;
+
+/// The mapped part of the database's structure.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// By table name.
+    pub tables: BTreeMap<String, TableInfo>,
+}
+
+/// One table.
+#[derive(Clone, Debug, Default)]
+pub struct TableInfo {
+    /// In the order of the table.
+    pub columns: Vec<ColumnInfo>,
+    /// Unique constraints and unique indexes without a predicate: name and columns. The primary key is among them.
+    pub unique: Vec<(String, Vec<String>)>,
+    /// Foreign keys: constraint name, columns, referenced table.
+    pub foreign_keys: Vec<(String, Vec<String>, String)>,
+}
+
+impl TableInfo {
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// One column.
+#[derive(Clone, Debug)]
+pub struct ColumnInfo {
+    /// Its name, unquoted.
+    pub name: String,
+    /// What it can hold.
+    pub limits: ColumnLimits,
+    /// Whether an INSERT may leave it out (a default, an identity, or nullable).
+    pub optional: bool,
+    /// The type as Postgres shows it without its modifier, to cast to: `character varying`, `timestamp with time zone`.
+    pub sql_type: String,
+    /// Whether it is GENERATED ALWAYS AS (…): never written.
+    pub generated: bool,
+}
+
+/// What a column can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnLimits {
+    /// The kind of value.
+    pub kind: ColumnKind,
+    /// Whether NULL is accepted.
+    pub nullable: bool,
+}
+
+/// The kind of value a column holds, with its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// `text`, `varchar(n)`: at most this many characters.
+    Text(Option<u32>),
+    /// `boolean`.
+    Bool,
+    /// `smallint` (16), `integer` (32), `bigint` (64): its width in bits.
+    Int(u8),
+    /// `timestamp with time zone`.
+    Timestamp,
+    /// Another type, which the shipped transforms do not write.
+    Other,
+}

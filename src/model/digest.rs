@@ -1,0 +1,126 @@
+//! 64-bit digests of canonical values: what a base keeps instead of people's data.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::value::Value;
+
+/// The digest of a canonical value, stable across builds and machines. Never zero: zero marks "no base" in storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(u64);
+
+impl Digest {
+    /// Digests a value (SipHash-1-3 over a tagged, length-prefixed encoding).
+    pub fn of(value: &Value) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
+        feed(value, &mut hasher);
+        Self(hasher.finish().max(1))
+    }
+
+    /// The stored form; `None` for zero, which stands for "no base".
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        if bits == 0 { None } else { Some(Self(bits)) }
+    }
+
+    /// The number to store.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+}
+
+fn feed(value: &Value, hasher: &mut SipHasher13) {
+    match value {
+        Value::Null => hasher.write_u8(0),
+        Value::Bool(flag) => hasher.write(&[1, u8::from(*flag)]),
+        Value::Int(number) => tagged(2, &number.to_le_bytes(), hasher),
+        Value::Float(number) => tagged(3, &number.to_bits().to_le_bytes(), hasher),
+        Value::Text(text) => tagged(4, text.as_bytes(), hasher),
+        Value::Timestamp(micros) => tagged(5, &micros.to_le_bytes(), hasher),
+        Value::Id(bytes) => tagged(6, bytes, hasher),
+        Value::List(items) => {
+            tagged(7, &(items.len() as u64).to_le_bytes(), hasher);
+            items.iter().for_each(|item| feed(item, hasher));
+        }
+        Value::Object(entries) => {
+            tagged(8, &(entries.len() as u64).to_le_bytes(), hasher);
+            for (key, item) in entries {
+                tagged(4, key.as_bytes(), hasher);
+                feed(item, hasher);
+            }
+        }
+        Value::Opaque(name) => tagged(9, name.as_bytes(), hasher),
+    }
+}
+
+fn tagged(tag: u8, bytes: &[u8], hasher: &mut SipHasher13) {
+    hasher.write_u8(tag);
+    hasher.write(&(bytes.len() as u64).to_le_bytes());
+    hasher.write(bytes);
+}
+
+/// What both sides last agreed on, one digest per field of the entity in mapping order; `None` where they never agreed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base(Vec<Option<Digest>>);
+
+impl Base {
+    /// A base in which nothing was ever agreed on.
+    pub fn empty(fields: usize) -> Self {
+        Self(vec![None; fields])
+    }
+
+    /// The digest agreed on for a field.
+    pub fn get(&self, field: usize) -> Option<Digest> {
+        self.0.get(field).copied().flatten()
+    }
+
+    /// Records what was agreed on for a field.
+    pub fn set(&mut self, field: usize, digest: Option<Digest>) {
+        if let Some(entry) = self.0.get_mut(field) {
+            *entry = digest;
+        }
+    }
+
+    /// Eight little-endian bytes per field, zero for "never agreed".
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|entry| entry.map_or(0, Digest::to_bits).to_le_bytes()).collect()
+    }
+
+    /// Reads what [`Base::to_bytes`] wrote, placing each stored field where `places` says (`None`: no longer mapped).
+    pub fn from_bytes(bytes: &[u8], places: &[Option<usize>], fields: usize) -> Self {
+        let mut base = Self::empty(fields);
+        for (chunk, place) in bytes.chunks_exact(8).zip(places) {
+            if let (Ok(bits), Some(place)) = (<[u8; 8]>::try_from(chunk), place) {
+                base.set(*place, Digest::from_bits(u64::from_le_bytes(bits)));
+            }
+        }
+        base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_pinned_because_it_is_stored() {
+        assert_eq!(Digest::of(&Value::Text("Ada".into())).to_bits(), Digest::of(&Value::Text("Ada".into())).to_bits());
+        assert_ne!(Digest::of(&Value::Null), Digest::of(&Value::Text(String::new())));
+        assert_ne!(Digest::of(&Value::Int(1)), Digest::of(&Value::Bool(true)));
+    }
+
+    #[test]
+    fn nested_values_do_not_run_together() {
+        let pair = |a: &str, b: &str| Value::List(vec![Value::Text(a.into()), Value::Text(b.into())]);
+        assert_ne!(Digest::of(&pair("ab", "c")), Digest::of(&pair("a", "bc")));
+    }
+
+    #[test]
+    fn a_base_survives_storage_and_a_change_of_the_field_list() {
+        let mut base = Base::empty(2);
+        base.set(1, Some(Digest::of(&Value::Int(7))));
+        let moved = Base::from_bytes(&base.to_bytes(), &[None, Some(0)], 3);
+        assert_eq!(moved.get(0), Some(Digest::of(&Value::Int(7))));
+        assert_eq!(moved.get(1), None);
+    }
+}

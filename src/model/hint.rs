@@ -1,0 +1,62 @@
+//! Hints: "this key changed there", with what is needed to read at least as new and to resume after it.
+
+use std::fmt;
+
+use super::key::Key;
+
+/// A place in one side's change log. Compared only within one side.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Position {
+    /// The `_data` of a MongoDB resume token.
+    Token(String),
+    /// A Postgres log sequence number.
+    Lsn(u64),
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(data) => f.write_str(data),
+            Self::Lsn(lsn) => write!(f, "{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF),
+        }
+    }
+}
+
+/// How new a read must be to include the hinted change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Any committed state will do: the hint came from a sweep.
+    Any,
+    /// At or after this MongoDB cluster time (seconds, increment).
+    ClusterTime(u32, u32),
+    /// This Postgres transaction (32-bit id) must be visible: a decoded commit can still be invisible to new snapshots.
+    Xid(u32),
+}
+
+/// A key that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// What changed.
+    pub key: Key,
+    /// How new a read must be.
+    pub freshness: Freshness,
+    /// When the source committed it: microseconds since the epoch on the source's clock; `None` for sweeps.
+    pub committed_at: Option<i64>,
+}
+
+/// What a capture delivers, in the order of its side's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Captured {
+    /// A key changed.
+    Hint(Hint),
+    /// Everything delivered before this is at or before the position; resuming from it misses nothing.
+    Position(Position),
+    /// The capture has seen everything the source had a moment ago; the position advances although nothing mapped changed.
+    Idle(Position),
+    /// This many changes were the bridge's own writes and were dropped.
+    Echo(u64),
+    /// A change to a record whose `_id` the bridge cannot address (entity name, type of the id).
+    Unaddressable(super::key::EntityIndex, &'static str),
+    /// A mapped collection or table was dropped, renamed, truncated; the text names it.
+    Structure(String),
+}

@@ -1,0 +1,14 @@
+//! The pure core: values, keys, hints, mappings and the merge. No I/O, no clock, no driver.
+
+pub mod catalog;
+pub mod digest;
+pub mod hint;
+pub mod image;
+pub mod key;
+pub mod mapping;
+pub mod policy;
+pub mod problem;
+pub mod reading;
+pub mod side;
+pub mod snapshot;
+pub mod value;

@@ -1,0 +1,1 @@
+//! The legacy side: the only place that names the MongoDB driver.

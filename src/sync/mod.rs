@@ -1,0 +1,3 @@
+//! Orchestration: what turns hints into agreement, over the interfaces in `ports`.
+
+pub mod ports;

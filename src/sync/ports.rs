@@ -1,0 +1,309 @@
+//! The doors to both databases. `mongo` and `postgres` implement them; tests implement them with scripted faults.
+
+use std::future::Future;
+
+use crate::{
+    error::Result,
+    model::{
+        digest::Base,
+        hint::{Captured, Freshness, Position},
+        image::{Image, Patch, Version},
+        key::{EntityIndex, LegacyId, RenaissanceId},
+        problem::Problem,
+        side::Side,
+        snapshot::Snapshot,
+    },
+};
+
+/// Opens change streams of one side.
+///
+/// Ordering: a capture delivers in the order of its side's log. After an error the caller opens a new capture from the
+/// last position it received; redelivery is harmless.
+pub trait Source: Send + Sync {
+    /// An open stream.
+    type Capture: Capture;
+    /// Opens the stream after `from`.
+    fn open(&self, from: &Position) -> impl Future<Output = Result<Self::Capture>> + Send;
+    /// The end of the log now: everything committed later is after it.
+    fn tip(&self) -> impl Future<Output = Result<Position>> + Send;
+    /// Tells the side that it may forget everything up to `position`. Called only once its effects are durable.
+    fn confirm(&self, position: &Position);
+}
+
+/// One open change stream.
+pub trait Capture: Send {
+    /// The next thing that happened; waits about a second at most, then says [`Captured::Idle`]. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Result<Captured>> + Send;
+}
+
+/// An unlinked record looking for its counterpart: the forms its natural keys may take on the other side.
+pub struct Probe {
+    /// Strongest key first: alternatives of (slot, value) pairs that all have to match.
+    pub keys: Vec<Vec<Patch>>,
+}
+
+/// A change to one document.
+pub struct LegacyWrite {
+    /// Which document.
+    pub id: LegacyId,
+    /// What to do to it.
+    pub change: LegacyChange,
+}
+
+/// What to do to a document.
+pub enum LegacyChange {
+    /// Create it; fails the race if it exists.
+    Insert(Patch),
+    /// Set these slots if the document still has this version.
+    Update(Version, Patch),
+    /// Remove it if it still has this version.
+    Delete(Version),
+}
+
+/// What became of one write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable.
+    Written,
+    /// Somebody changed, locked or created the record meanwhile; nothing was written. Read and decide again.
+    LostRace,
+    /// The database refused the value of this field (index), or the whole record; nothing of the record was written.
+    Refused(Option<usize>, Problem),
+}
+
+/// The legacy database.
+pub trait LegacyStore: Send + Sync {
+    /// Reads documents as committed by a majority, at least as new as `fresh`; one entry per id, `None` if missing.
+    fn read(
+        &self,
+        entity: EntityIndex,
+        ids: &[LegacyId],
+        fresh: Option<Freshness>,
+    ) -> impl Future<Output = Result<Vec<Option<Image>>>> + Send;
+
+    /// For each probe, the documents that match any of its keys: (probe, rank of the key, id).
+    fn find(
+        &self,
+        entity: EntityIndex,
+        probes: &[Probe],
+    ) -> impl Future<Output = Result<Vec<(usize, usize, LegacyId)>>> + Send;
+
+    /// Whole documents as JSON, for tombstones; `None` where missing.
+    fn whole(
+        &self,
+        entity: EntityIndex,
+        ids: &[LegacyId],
+    ) -> impl Future<Output = Result<Vec<Option<serde_json::Value>>>> + Send;
+
+    /// Writes all in one transaction with a ledger document for `intent`, compare-and-set per document.
+    /// Returns one outcome per write. A retry error means: landed or not is unknown, ask [`LegacyStore::settle`].
+    fn write(
+        &self,
+        entity: EntityIndex,
+        intent: uuid::Uuid,
+        writes: &[LegacyWrite],
+    ) -> impl Future<Output = Result<Vec<Outcome>>> + Send;
+
+    /// Whether the transaction of `intent` landed, and if so which documents it wrote. After `None` it can never land.
+    fn settle(&self, intent: uuid::Uuid) -> impl Future<Output = Result<Option<Vec<LegacyId>>>> + Send;
+
+    /// Forgets the ledger document of a settled intent.
+    fn forget(&self, intents: &[uuid::Uuid]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ids after `after` in `_id` order, at most `limit`: one chunk of a sweep.
+    fn page(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<LegacyId>>> + Send;
+
+    /// A new ObjectId.
+    fn new_id(&self) -> LegacyId;
+}
+
+/// What the state knows about a record.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Its legacy id; allocated by the bridge for records born in Renaissance.
+    pub legacy: LegacyId,
+    /// Its renaissance id.
+    pub renaissance: RenaissanceId,
+    /// What both sides last agreed on; `None` until the record exists on both.
+    pub base: Option<Base>,
+}
+
+/// A link with what decisions about its record need.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The link.
+    pub link: Link,
+    /// The side that is authoritative for the person who owns the record.
+    pub owner: Side,
+    /// The epoch of that person's cutover row, 0 if there is none.
+    pub epoch: i64,
+}
+
+/// What reading the renaissance side returns.
+pub struct RenaissanceRead {
+    /// One entry per id, `None` if missing.
+    pub images: Vec<Option<Image>>,
+    /// The root table's legacy id column, per id.
+    pub legacy_ids: Vec<Option<String>>,
+    /// The snapshot all of it was read in.
+    pub snapshot: Snapshot,
+}
+
+/// A row of the conflict journal.
+#[derive(Clone, Debug)]
+pub struct ConflictRow {
+    /// `update_update`, `delete_updated`, `update_deleted`, `adopted`.
+    pub kind: &'static str,
+    /// The field's name; `None` for the whole record.
+    pub field: Option<String>,
+    /// The legacy value as JSON.
+    pub legacy_value: serde_json::Value,
+    /// The renaissance value as JSON.
+    pub renaissance_value: serde_json::Value,
+    /// The policy's name.
+    pub policy: &'static str,
+    /// The side that won; `None` if parked.
+    pub winner: Option<Side>,
+}
+
+/// A row of the parked table: one field, or the whole record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedRow {
+    /// The field's name; `None` for the whole record.
+    pub field: Option<String>,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// What to do to the rows of one record.
+pub enum RenaissanceChange {
+    /// Create them with these slots.
+    Insert(Patch),
+    /// Set these slots if the rows still have this version; child rows that are missing are created.
+    Update(Version, Patch),
+    /// Remove them if they still have this version; what was there goes into the tombstone.
+    Delete(Version),
+}
+
+/// What will be written to the legacy side for one record.
+pub enum IntentKind {
+    /// The document is created; its link is stored now, its base when the write has landed.
+    Insert,
+    /// The document is updated.
+    Update,
+    /// The document is removed; this is what it held.
+    Delete(serde_json::Value),
+}
+
+/// Everything decided about one record, made durable in one Postgres transaction with the others of its batch.
+pub struct RecordPlan {
+    /// Its legacy id.
+    pub legacy: Option<LegacyId>,
+    /// Its renaissance id; `None` while it is being inserted there or does not exist there.
+    pub renaissance: Option<RenaissanceId>,
+    /// What to write to its rows.
+    pub rows: Option<RenaissanceChange>,
+    /// The base to store at once; `None` leaves the stored one.
+    pub base: Option<Base>,
+    /// Whether the link ends here (deleted on both sides).
+    pub unlink: bool,
+    /// What will be written to MongoDB and the base once that has landed.
+    pub intent: Option<(IntentKind, Base)>,
+    /// The owner and epoch the decision was made under.
+    pub owner: Side,
+    /// See `owner`.
+    pub epoch: i64,
+    /// Journal rows; held back until the intent has landed, if there is one.
+    pub conflicts: Vec<ConflictRow>,
+    /// The complete list of what is parked for this record; rows not listed are removed.
+    pub parked: Vec<ParkedRow>,
+}
+
+/// One chunk position of a sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepState {
+    /// The last id of the last durable chunk, as text.
+    pub after: Option<String>,
+    /// Whether the sweep is complete.
+    pub done: bool,
+    /// Records swept so far.
+    pub records: i64,
+}
+
+/// The renaissance database together with the bridge's state, which lives in the same Postgres so that both change in
+/// one transaction.
+pub trait RenaissanceStore: Send + Sync {
+    /// Reads the rows of records in one snapshot.
+    fn read(&self, entity: EntityIndex, ids: &[RenaissanceId]) -> impl Future<Output = Result<RenaissanceRead>> + Send;
+
+    /// The links that name any of these ids.
+    fn resolve(
+        &self,
+        entity: EntityIndex,
+        legacy: &[LegacyId],
+        renaissance: &[RenaissanceId],
+    ) -> impl Future<Output = Result<Vec<Resolved>>> + Send;
+
+    /// Rows whose legacy id column holds one of these ids: (id, row).
+    fn find_by_legacy_id(
+        &self,
+        entity: EntityIndex,
+        ids: &[LegacyId],
+    ) -> impl Future<Output = Result<Vec<(LegacyId, RenaissanceId)>>> + Send;
+
+    /// For each probe, the rows that match any of its keys: (probe, rank of the key, id).
+    fn find(
+        &self,
+        entity: EntityIndex,
+        probes: &[Probe],
+    ) -> impl Future<Output = Result<Vec<(usize, usize, RenaissanceId)>>> + Send;
+
+    /// Makes the plans durable in one transaction that opens with the bridge's logical message. One outcome per plan;
+    /// a plan that was not written leaves no trace. Plans with an intent are recorded under `intent`.
+    fn commit(
+        &self,
+        entity: EntityIndex,
+        intent: uuid::Uuid,
+        plans: &[RecordPlan],
+    ) -> impl Future<Output = Result<Vec<Outcome>>> + Send;
+
+    /// Closes an intent: for records in `landed` the base, journal and back reference become final; for the others of
+    /// the intent it is as if they had never been decided.
+    fn settle(&self, intent: uuid::Uuid, landed: &[LegacyId]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Intents that a former run left open.
+    fn open_intents(&self) -> impl Future<Output = Result<Vec<uuid::Uuid>>> + Send;
+
+    /// The saved position of a side.
+    fn checkpoint(&self, side: Side) -> impl Future<Output = Result<Option<Position>>> + Send;
+
+    /// Saves positions; everything up to them is durable.
+    fn save_checkpoint(&self, position: &[(Side, Position)]) -> impl Future<Output = Result<()>> + Send;
+
+    /// How far the sweep of an entity's side has come.
+    fn sweep(&self, entity: EntityIndex, side: Side) -> impl Future<Output = Result<SweepState>> + Send;
+
+    /// Saves how far it has come.
+    fn save_sweep(
+        &self,
+        entity: EntityIndex,
+        side: Side,
+        state: &SweepState,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Ids after `after`, at most `limit`: one chunk of a sweep.
+    fn page(
+        &self,
+        entity: EntityIndex,
+        after: Option<RenaissanceId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<RenaissanceId>>> + Send;
+
+    /// Records a key that cannot even be read, such as a document with an unsupported `_id`.
+    fn park(&self, entity: EntityIndex, row: &ParkedRow, shown_id: &str) -> impl Future<Output = Result<()>> + Send;
+}
