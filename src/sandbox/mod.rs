@@ -1,1 +1,11 @@
 //! Real MongoDB and Postgres servers on loopback, without Docker or root, for trying the bridge out and for its tests.
+//!
+//! Whatever ends the process that started them (return, panic, Ctrl-C, `kill -9`) ends the servers and removes their folders.
+
+mod cache;
+mod error;
+mod locate;
+mod wheels;
+
+pub use error::SandboxError;
+pub use locate::{ServerChoice, mongod_program, postgres_folder};
