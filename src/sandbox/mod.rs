@@ -4,8 +4,16 @@
 
 mod cache;
 mod error;
+mod leash;
 mod locate;
+mod mongod;
+mod ports;
+mod postgres;
+mod replica_set;
 mod wheels;
 
 pub use error::SandboxError;
 pub use locate::{ServerChoice, mongod_program, postgres_folder};
+pub use mongod::{Mongod, MongodOptions};
+pub use postgres::{PostgresOptions, PostgresServer};
+pub use replica_set::ReplicaSet;
