@@ -26,6 +26,16 @@ pub struct Fault {
     pub constraint: Option<String>,
 }
 
+/// The [`Fault::code`] of a change log that no longer reaches back to the saved position: see [`Error::is_position_lost`].
+const POSITION_LOST: &str = "position_lost";
+
+impl Fault {
+    /// The change log (oplog, slot) no longer reaches back to the saved position.
+    pub fn position_lost() -> Self {
+        Self { code: POSITION_LOST.to_owned(), ..Self::default() }
+    }
+}
+
 /// Any failure of the bridge.
 #[derive(Debug)]
 pub struct Error {
@@ -95,6 +105,11 @@ impl Error {
     /// The command or setting that fixes it.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// Whether the change log no longer reaches back to the saved position: only a new position and a sweep heal that.
+    pub fn is_position_lost(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.code == POSITION_LOST)
     }
 
     /// What the database said about the row.

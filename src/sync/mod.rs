@@ -1,3 +1,4 @@
 //! Orchestration: what turns hints into agreement, over the interfaces in `ports`.
 
+pub mod finding;
 pub mod ports;
