@@ -1,0 +1,137 @@
+//! The merge: what to do about a record, given what both sides hold and what they last agreed on. Pure.
+
+use std::cmp::Ordering;
+
+use super::{digest::Digest, policy::Policy, problem::Problem, reading::Reading, side::Side, value::Value};
+
+/// What to do about one field.
+#[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
+pub enum Verdict {
+    /// Both sides hold the same value, which becomes the base.
+    Agreed(Digest),
+    /// Nothing to write and nothing newly agreed.
+    Keep,
+    /// One side moved, or the policy combined both: write the value to `to`.
+    Copy {
+        /// The side that is behind.
+        to: Side,
+        /// What it gets.
+        value: Value,
+    },
+    /// Both sides moved away from base to different values and one of them wins. Always journalled.
+    Conflict {
+        /// The side whose value stays; the other one gets it.
+        winner: Side,
+        /// The winning value.
+        value: Value,
+    },
+    /// Both sides moved and the policy leaves it to a person. Always journalled.
+    Undecided,
+    /// One side holds something that cannot be read.
+    Unreadable(Side, Problem),
+}
+
+/// Decides one field.
+///
+/// Equal values agree; if only one side moved away from base its value is copied; if both did, the policy decides.
+/// Without a base both sides count as moved. A side that has no place for the field has no opinion.
+pub fn merge(policy: Policy, owner: Side, base: Option<Digest>, legacy: &Reading, renaissance: &Reading) -> Verdict {
+    match (legacy, renaissance) {
+        (Reading::Invalid(problem), _) => Verdict::Unreadable(Side::Legacy, problem.clone()),
+        (_, Reading::Invalid(problem)) => Verdict::Unreadable(Side::Renaissance, problem.clone()),
+        (Reading::Absent, Reading::Absent) => Verdict::Keep,
+        (Reading::Value(value), Reading::Absent) => fill(Side::Renaissance, base, value),
+        (Reading::Absent, Reading::Value(value)) => fill(Side::Legacy, base, value),
+        (Reading::Value(legacy), Reading::Value(renaissance)) => both(policy, owner, base, legacy, renaissance),
+    }
+}
+
+/// A value on one side and no place for it on the other: only a change creates the place.
+fn fill(to: Side, base: Option<Digest>, value: &Value) -> Verdict {
+    if base == Some(Digest::of(value)) { Verdict::Keep } else { Verdict::Copy { to, value: value.clone() } }
+}
+
+fn both(policy: Policy, owner: Side, base: Option<Digest>, legacy: &Value, renaissance: &Value) -> Verdict {
+    let (left, right) = (Digest::of(legacy), Digest::of(renaissance));
+    if left == right {
+        return Verdict::Agreed(left);
+    }
+    if base == Some(left) {
+        return Verdict::Copy { to: Side::Legacy, value: renaissance.clone() };
+    }
+    if base == Some(right) {
+        return Verdict::Copy { to: Side::Renaissance, value: legacy.clone() };
+    }
+    let value_of = |side| match side {
+        Side::Legacy => legacy.clone(),
+        Side::Renaissance => renaissance.clone(),
+    };
+    if let Some(winner) = policy.winner(owner) {
+        return Verdict::Conflict { winner, value: value_of(winner) };
+    }
+    let greater = match order(legacy, renaissance) {
+        Some(Ordering::Greater) => Side::Legacy,
+        Some(Ordering::Less) => Side::Renaissance,
+        // Values that cannot be ordered cannot be combined.
+        Some(Ordering::Equal) | None => return Verdict::Undecided,
+    };
+    match policy {
+        Policy::Max => Verdict::Copy { to: greater.other(), value: value_of(greater) },
+        Policy::Min => Verdict::Copy { to: greater, value: value_of(greater.other()) },
+        Policy::Park | Policy::Owner | Policy::Legacy | Policy::Renaissance => Verdict::Undecided,
+    }
+}
+
+/// The order `max` and `min` use: numbers, times and text among themselves, null below everything.
+fn order(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Null, Value::Null) => Some(Ordering::Equal),
+        (Value::Null, _) => Some(Ordering::Less),
+        (_, Value::Null) => Some(Ordering::Greater),
+        (Value::Int(a), Value::Int(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+/// What to do about a whole record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// On both sides: merge field by field.
+    Both,
+    /// New: create it on this side from the other.
+    Create(Side),
+    /// Deleted on the other side and unchanged here: delete it on this side too.
+    Delete(Side),
+    /// Deleted on the other side but changed here, and the deleting side is the owner: delete it here, journal it.
+    DeleteChanged(Side),
+    /// Deleted on this side but changed on the other, which is the owner: create it again here, journal it.
+    Restore(Side),
+    /// On neither side.
+    Gone,
+}
+
+/// Decides whether a record is created or deleted. `agreed`: both sides held it at some time. `changed`: the remaining
+/// side moved away from base since.
+pub const fn existence(legacy: bool, renaissance: bool, agreed: bool, changed: bool, owner: Side) -> Existence {
+    let (missing, remaining) = match (legacy, renaissance) {
+        (true, true) => return Existence::Both,
+        (false, false) => return Existence::Gone,
+        (false, true) => (Side::Legacy, Side::Renaissance),
+        (true, false) => (Side::Renaissance, Side::Legacy),
+    };
+    if !agreed {
+        Existence::Create(missing)
+    } else if !changed {
+        Existence::Delete(remaining)
+    } else if matches!((owner, missing), (Side::Legacy, Side::Legacy) | (Side::Renaissance, Side::Renaissance)) {
+        Existence::DeleteChanged(remaining)
+    } else {
+        Existence::Restore(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn value() -> impl Strategy<Value = Value> {
+    // Few distinct values, so that equal edits on both sides and returns to base are common.
+    prop_oneof![
+        Just(Value::Null),
+        (0..4i64).prop_map(Value::Int),
+        (0..3u8).prop_map(|n| Value::Text(format!("v{n}"))),
+        (0..3i64).prop_map(Value::Timestamp),
+        any::<bool>().prop_map(Value::Bool),
+    ]
+}
+
+fn number() -> impl Strategy<Value = Value> {
+    (0..5i64).prop_map(Value::Int)
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Legacy), Just(Side::Renaissance)]
+}
+
+fn decided_by_side() -> impl Strategy<Value = Policy> {
+    prop_oneof![Just(Policy::Owner), Just(Policy::Legacy), Just(Policy::Renaissance)]
+}
+
+/// One field on both sides with its base, as the reconciler keeps it.
+#[derive(Clone, Debug, PartialEq)]
+struct World {
+    legacy: Value,
+    renaissance: Value,
+    base: Option<Digest>,
+    conflicts: Vec<(Side, Value)>,
+}
+
+impl World {
+    fn agreed(value: Value) -> Self {
+        let base = Some(Digest::of(&value));
+        Self { legacy: value.clone(), renaissance: value, base, conflicts: vec![] }
+    }
+
+    fn place(&mut self, side: Side) -> &mut Value {
+        match side {
+            Side::Legacy => &mut self.legacy,
+            Side::Renaissance => &mut self.renaissance,
+        }
+    }
+
+    fn verdict(&self, policy: Policy, owner: Side) -> Verdict {
+        let read = |value: &Value| Reading::Value(value.clone());
+        merge(policy, owner, self.base, &read(&self.legacy), &read(&self.renaissance))
+    }
+
+    fn reconcile(&mut self, policy: Policy, owner: Side) {
+        match self.verdict(policy, owner) {
+            Verdict::Agreed(digest) => self.base = Some(digest),
+            Verdict::Copy { to, value } => {
+                self.base = Some(Digest::of(&value));
+                *self.place(to) = value;
+            }
+            Verdict::Conflict { winner, value } => {
+                let lost = std::mem::replace(self.place(winner.other()), value.clone());
+                self.conflicts.push((winner, lost));
+                self.base = Some(Digest::of(&value));
+            }
+            Verdict::Keep | Verdict::Undecided | Verdict::Unreadable(..) => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_converges_in_one_step_and_is_then_silent(
+        start in value(), left in value(), right in value(), policy in decided_by_side(), owner in side()
+    ) {
+        let mut world = World::agreed(start);
+        world.legacy = left;
+        world.renaissance = right;
+        world.reconcile(policy, owner);
+        prop_assert_eq!(&world.legacy, &world.renaissance);
+        let settled = matches!(world.verdict(policy, owner), Verdict::Agreed(digest) if Some(digest) == world.base);
+        prop_assert!(settled, "a second look must find nothing to do");
+    }
+
+    #[test]
+    fn the_order_in_which_hints_arrive_does_not_matter(
+        start in value(), edits in prop::collection::vec((side(), value()), 1..6), policy in decided_by_side(), owner in side(),
+        extra in prop::collection::vec(0..6usize, 0..4)
+    ) {
+        // Hints arrive late, twice or in any order: all edits are in place, then reconciles happen any number of times.
+        let mut once = World::agreed(start);
+        for (side, value) in &edits {
+            *once.place(*side) = value.clone();
+        }
+        let mut often = once.clone();
+        once.reconcile(policy, owner);
+        for _ in 0..=extra.len() {
+            often.reconcile(policy, owner);
+        }
+        prop_assert_eq!(once, often);
+    }
+
+    #[test]
+    fn a_field_nobody_changed_is_never_touched(start in value(), policy in decided_by_side(), owner in side()) {
+        let world = World::agreed(start);
+        let untouched = matches!(world.verdict(policy, owner), Verdict::Agreed(digest) if Some(digest) == world.base);
+        prop_assert!(untouched);
+    }
+
+    #[test]
+    fn a_single_edit_always_wins_and_is_never_a_conflict(
+        start in value(), edited in value(), side in side(), policy in decided_by_side(), owner in side()
+    ) {
+        let mut world = World::agreed(start);
+        *world.place(side) = edited.clone();
+        world.reconcile(policy, owner);
+        prop_assert!(world.conflicts.is_empty());
+        prop_assert_eq!(&world.legacy, &edited);
+        prop_assert_eq!(&world.renaissance, &edited);
+    }
+
+    #[test]
+    fn a_value_is_lost_only_into_the_journal(
+        start in value(), left in value(), right in value(), policy in decided_by_side(), owner in side()
+    ) {
+        let mut world = World::agreed(start.clone());
+        world.legacy = left.clone();
+        world.renaissance = right.clone();
+        world.reconcile(policy, owner);
+        for edited in [left, right] {
+            let present = world.legacy == edited;
+            let journalled = world.conflicts.iter().any(|(_, lost)| *lost == edited);
+            prop_assert!(present || journalled || edited == start, "an edit vanished");
+        }
+    }
+
+    #[test]
+    fn swapping_the_sides_swaps_the_verdict(
+        base in prop::option::of(value()), left in value(), right in value(), policy in decided_by_side(), owner in side()
+    ) {
+        let mirrored = match policy {
+            Policy::Legacy => Policy::Renaissance,
+            Policy::Renaissance => Policy::Legacy,
+            other => other,
+        };
+        let base = base.as_ref().map(Digest::of);
+        let read = |value: &Value| Reading::Value(value.clone());
+        let straight = merge(policy, owner, base, &read(&left), &read(&right));
+        let swapped = merge(mirrored, owner.other(), base, &read(&right), &read(&left));
+        let swapped = match swapped {
+            Verdict::Copy { to, value } => Verdict::Copy { to: to.other(), value },
+            Verdict::Conflict { winner, value } => Verdict::Conflict { winner: winner.other(), value },
+            other => other,
+        };
+        prop_assert_eq!(straight, swapped);
+    }
+
+    #[test]
+    fn max_combines_without_a_conflict(start in number(), left in number(), right in number(), owner in side()) {
+        let mut world = World::agreed(start.clone());
+        world.legacy = left.clone();
+        world.renaissance = right.clone();
+        world.reconcile(Policy::Max, owner);
+        prop_assert!(world.conflicts.is_empty());
+        prop_assert_eq!(&world.legacy, &world.renaissance);
+        if left != start && right != start {
+            let greater = if order(&left, &right) == Some(Ordering::Less) { right } else { left };
+            prop_assert_eq!(world.legacy, greater);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_side_is_never_overwritten(other in value(), base in prop::option::of(value()), side in side(), owner in side()) {
+        let invalid = Reading::Invalid(Problem::new(crate::model::problem::Reason::WrongType, "x"));
+        let fine = Reading::Value(other);
+        let (legacy, renaissance) = match side { Side::Legacy => (&invalid, &fine), Side::Renaissance => (&fine, &invalid) };
+        let verdict = merge(Policy::Owner, owner, base.as_ref().map(Digest::of), legacy, renaissance);
+        prop_assert!(matches!(verdict, Verdict::Unreadable(at, _) if at == side));
+    }
+}
+
+#[test]
+fn a_missing_child_row_is_filled_only_by_a_change() {
+    let public = Value::Text("public".into());
+    let merged = |base: Option<&Value>| {
+        merge(Policy::Owner, Side::Legacy, base.map(Digest::of), &Reading::Value(public.clone()), &Reading::Absent)
+    };
+    assert_eq!(merged(Some(&public)), Verdict::Keep);
+    assert_eq!(merged(Some(&Value::Null)), Verdict::Copy { to: Side::Renaissance, value: public.clone() });
+    assert_eq!(merged(None), Verdict::Copy { to: Side::Renaissance, value: public.clone() });
+}
+
+#[test]
+fn park_leaves_a_conflict_to_a_person() {
+    let read = |n| Reading::Value(Value::Int(n));
+    let base = Some(Digest::of(&Value::Int(0)));
+    assert_eq!(merge(Policy::Park, Side::Legacy, base, &read(1), &read(2)), Verdict::Undecided);
+    let copied = merge(Policy::Park, Side::Legacy, base, &read(1), &read(0));
+    assert_eq!(copied, Verdict::Copy { to: Side::Renaissance, value: Value::Int(1) }, "one-sided edits still travel");
+}
+
+#[test]
+fn a_record_is_created_deleted_or_restored() {
+    use Existence::{Both, Create, Delete, DeleteChanged, Gone, Restore};
+    use Side::{Legacy, Renaissance};
+    assert_eq!(existence(true, true, true, true, Legacy), Both);
+    assert_eq!(existence(true, false, false, true, Legacy), Create(Renaissance));
+    assert_eq!(existence(false, true, false, true, Legacy), Create(Legacy));
+    assert_eq!(existence(false, true, true, false, Renaissance), Delete(Renaissance));
+    assert_eq!(existence(true, false, true, false, Legacy), Delete(Legacy));
+    assert_eq!(existence(false, true, true, true, Legacy), DeleteChanged(Renaissance));
+    assert_eq!(existence(false, true, true, true, Renaissance), Restore(Legacy));
+    assert_eq!(existence(true, false, true, true, Renaissance), DeleteChanged(Legacy));
+    assert_eq!(existence(true, false, true, true, Legacy), Restore(Renaissance));
+    assert_eq!(existence(false, false, true, false, Legacy), Gone);
+}

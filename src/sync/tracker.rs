@@ -1,0 +1,312 @@
+//! The set of dirty keys and the low watermark: which hints are durable, hence which position may be checkpointed.
+//!
+//! A hint is done when a reconcile that *started after it was queued* has become durable. Hints of one key coalesce;
+//! memory is bounded in bytes. Pure state: time is an argument.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::model::{
+    hint::{Freshness, Hint, Position},
+    key::{EntityIndex, Key},
+    side::Side,
+};
+
+/// Where a hint came from. Each lane has its own order and low watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// The change stream of a side.
+    Stream(Side),
+    /// The sweep of a side.
+    Sweep(Side),
+}
+
+const LANES: usize = 4;
+/// What one dirty key costs, roughly: the map entries, the lane entry and the queue slot.
+const KEY_BYTES: usize = 256;
+/// Older positions are merged beyond this many: a coarser checkpoint, not a lost one.
+const POSITIONS: usize = 4096;
+
+impl Lane {
+    const fn index(self) -> usize {
+        match self {
+            Self::Stream(Side::Legacy) => 0,
+            Self::Stream(Side::Renaissance) => 1,
+            Self::Sweep(Side::Legacy) => 2,
+            Self::Sweep(Side::Renaissance) => 3,
+        }
+    }
+}
+
+/// How new a read must be for every hint of a key so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The newest cluster time hinted.
+    pub cluster_time: Option<(u32, u32)>,
+    /// Every transaction hinted: rows of one record may change in several, each visible at its own time.
+    pub xids: Vec<u32>,
+}
+
+impl Needs {
+    fn add(&mut self, freshness: Freshness) {
+        match freshness {
+            Freshness::Any => {}
+            Freshness::ClusterTime(seconds, increment) => {
+                self.cluster_time = self.cluster_time.max(Some((seconds, increment)));
+            }
+            Freshness::Xid(xid) => {
+                if !self.xids.contains(&xid) {
+                    self.xids.push(xid);
+                }
+            }
+        }
+    }
+}
+
+/// A dirty key handed out for reconciling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The key.
+    pub key: Key,
+    /// How new a read must be.
+    pub needs: Needs,
+    /// When the oldest of its hints was committed, on the source's clock.
+    pub committed_at: Option<i64>,
+    /// How often it came back without being settled.
+    pub attempts: u32,
+}
+
+/// What is known about a key between its first hint and the reconcile that settles it.
+#[derive(Clone, Debug, Default)]
+struct Dirty {
+    /// Per lane, the sequence number of the oldest unsettled hint.
+    first: [Option<u64>; LANES],
+    needs: Needs,
+    committed_at: Option<i64>,
+    attempts: u32,
+}
+
+impl Dirty {
+    fn absorb(&mut self, later: Self) {
+        for (mine, theirs) in self.first.iter_mut().zip(later.first) {
+            *mine = mine.or(theirs);
+        }
+        self.needs.cluster_time = self.needs.cluster_time.max(later.needs.cluster_time);
+        for xid in later.needs.xids {
+            self.needs.add(Freshness::Xid(xid));
+        }
+        self.committed_at = self.committed_at.or(later.committed_at);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    waiting: Option<Dirty>,
+    in_flight: Option<Dirty>,
+}
+
+#[derive(Debug)]
+struct LaneLog {
+    next: u64,
+    /// Sequence number → commit time of every oldest unsettled hint of a key.
+    open: BTreeMap<u64, Option<i64>>,
+    /// (the last sequence number it covers, position).
+    positions: VecDeque<(u64, Position)>,
+    durable: Option<Position>,
+}
+
+impl LaneLog {
+    fn new() -> Self {
+        Self { next: 1, open: BTreeMap::new(), positions: VecDeque::new(), durable: None }
+    }
+
+    fn settle(&mut self) {
+        let low = self.open.first_key_value().map_or(self.next, |(seq, _)| *seq);
+        while self.positions.front().is_some_and(|(covers, _)| *covers < low) {
+            self.durable = self.positions.pop_front().map(|(_, position)| position);
+        }
+    }
+}
+
+/// The dirty keys of all entities.
+#[derive(Debug)]
+pub struct Tracker {
+    entries: HashMap<Key, Entry>,
+    ready: BTreeMap<EntityIndex, VecDeque<Key>>,
+    /// (due in ms, tiebreak) → key waiting out a delay.
+    delayed: BTreeMap<(u64, u64), Key>,
+    lanes: [LaneLog; LANES],
+    limit: usize,
+    bytes: usize,
+    last_entity: Option<EntityIndex>,
+    tiebreak: u64,
+}
+
+/// The tracker holds as many keys as its limit allows; wait until some are settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Tracker {
+    /// An empty tracker that refuses new keys beyond `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            ready: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            lanes: std::array::from_fn(|_| LaneLog::new()),
+            limit,
+            bytes: 0,
+            last_entity: None,
+            tiebreak: 0,
+        }
+    }
+
+    /// Queues a hint; returns its sequence number in the lane. A key that is already dirty is accepted a quarter beyond
+    /// the limit: it costs little, and refusing it would hold back keys that could be settled.
+    pub fn offer(&mut self, lane: Lane, hint: &Hint) -> Result<u64, Full> {
+        let known = self.entries.contains_key(&hint.key);
+        if if known { self.bytes > self.limit + self.limit / 4 } else { self.bytes + KEY_BYTES > self.limit } {
+            return Err(Full);
+        }
+        let log = &mut self.lanes[lane.index()];
+        let seq = log.next;
+        log.next += 1;
+        let entry = self.entries.entry(hint.key).or_insert_with(|| {
+            self.bytes += KEY_BYTES;
+            Entry::default()
+        });
+        if entry.waiting.is_none() && entry.in_flight.is_none() {
+            self.ready.entry(hint.key.entity).or_default().push_back(hint.key);
+        }
+        let dirty = entry.waiting.get_or_insert_default();
+        let grown = dirty.needs.xids.len();
+        dirty.needs.add(hint.freshness);
+        self.bytes += (dirty.needs.xids.len() - grown) * size_of::<u32>();
+        dirty.committed_at = dirty.committed_at.or(hint.committed_at);
+        if dirty.first[lane.index()].is_none() {
+            dirty.first[lane.index()] = Some(seq);
+            log.open.insert(seq, hint.committed_at);
+        }
+        Ok(seq)
+    }
+
+    /// Everything offered to the lane so far is at or before this position.
+    pub fn position(&mut self, lane: Lane, position: Position) {
+        let log = &mut self.lanes[lane.index()];
+        let covers = log.next - 1;
+        let replace = log.positions.back().is_some_and(|(last, _)| *last == covers) || log.positions.len() >= POSITIONS;
+        if replace {
+            log.positions.pop_back();
+        }
+        log.positions.push_back((covers, position));
+        log.settle();
+    }
+
+    /// Hands out up to `max` dirty keys of one entity; entities take turns. `now` in ms.
+    pub fn take(&mut self, max: usize, now: u64) -> Vec<Taken> {
+        while let Some(first) = self.delayed.first_entry().filter(|first| first.key().0 <= now) {
+            let key = first.remove();
+            self.ready.entry(key.entity).or_default().push_back(key);
+        }
+        let Some(entity) = self.next_entity() else { return Vec::new() };
+        self.last_entity = Some(entity);
+        let Some(queue) = self.ready.get_mut(&entity) else { return Vec::new() };
+        let keys: Vec<Key> = queue.drain(..queue.len().min(max)).collect();
+        keys.into_iter().filter_map(|key| self.hand_out(key)).collect()
+    }
+
+    /// Settles keys whose reconcile has become durable.
+    pub fn done(&mut self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            if let Some(settled) = entry.in_flight.take() {
+                self.bytes = self.bytes.saturating_sub(settled.needs.xids.len() * size_of::<u32>());
+                for (log, seq) in self.lanes.iter_mut().zip(settled.first) {
+                    if let Some(seq) = seq {
+                        log.open.remove(&seq);
+                    }
+                }
+            }
+            if entry.waiting.is_some() {
+                self.ready.entry(key.entity).or_default().push_back(key);
+            } else {
+                self.entries.remove(&key);
+                self.bytes = self.bytes.saturating_sub(KEY_BYTES);
+            }
+        }
+        self.lanes.iter_mut().for_each(LaneLog::settle);
+    }
+
+    /// Puts keys back whose reconcile was not settled, not to be handed out before `due` (ms).
+    pub fn put_back(&mut self, keys: impl IntoIterator<Item = Key>, due: u64) {
+        for key in keys {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            let Some(mut dirty) = entry.in_flight.take() else { continue };
+            dirty.attempts = dirty.attempts.saturating_add(1);
+            if let Some(later) = entry.waiting.take() {
+                // The lane keeps only the older of two numbers for one key.
+                for ((log, old), new) in self.lanes.iter_mut().zip(dirty.first).zip(later.first) {
+                    if let (Some(_), Some(new)) = (old, new) {
+                        log.open.remove(&new);
+                    }
+                }
+                dirty.absorb(later);
+            }
+            entry.waiting = Some(dirty);
+            self.tiebreak += 1;
+            self.delayed.insert((due, self.tiebreak), key);
+        }
+    }
+
+    /// When the next delayed key is due (ms), if nothing is ready now.
+    pub fn next_due(&self) -> Option<u64> {
+        self.delayed.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// The position up to which every hint of the lane is durable.
+    pub fn durable(&self, lane: Lane) -> Option<&Position> {
+        self.lanes[lane.index()].durable.as_ref()
+    }
+
+    /// Whether every hint of the lane up to this sequence number is durable.
+    pub fn is_durable(&self, lane: Lane, seq: u64) -> bool {
+        self.lanes[lane.index()].open.first_key_value().is_none_or(|(first, _)| *first > seq)
+    }
+
+    /// Hints of the lane that are not durable yet (after coalescing) and the commit time of the oldest of them.
+    pub fn backlog(&self, lane: Lane) -> (usize, Option<i64>) {
+        let open = &self.lanes[lane.index()].open;
+        (open.len(), open.first_key_value().and_then(|(_, committed_at)| *committed_at))
+    }
+
+    /// Dirty keys held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no key is dirty.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes held, roughly.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn next_entity(&self) -> Option<EntityIndex> {
+        let waiting = || self.ready.iter().filter(|(_, queue)| !queue.is_empty()).map(|(entity, _)| *entity);
+        waiting().find(|entity| Some(*entity) > self.last_entity).or_else(|| waiting().next())
+    }
+
+    fn hand_out(&mut self, key: Key) -> Option<Taken> {
+        let entry = self.entries.get_mut(&key)?;
+        let dirty = entry.waiting.take()?;
+        let taken =
+            Taken { key, needs: dirty.needs.clone(), committed_at: dirty.committed_at, attempts: dirty.attempts };
+        entry.in_flight = Some(dirty);
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests;
