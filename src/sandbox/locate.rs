@@ -140,4 +140,29 @@ mod tests {
         assert_eq!(on_path("sh", Some(OsStr::new("/bin"))), Some("/bin/sh".into()));
         assert_eq!(on_path("sh", None), None);
     }
+    fn fake_postgres(folder: &Path, version: &str) {
+        std::fs::create_dir_all(folder).unwrap();
+        for name in POSTGRES_PROGRAMS {
+            let file = folder.join(name);
+            std::fs::write(&file, format!("#!/bin/sh\necho '{name} (PostgreSQL) {version}'\n")).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_postgres_on_the_path_counts_where_it_really_is_and_if_it_is_new_enough() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let (old, new, links) = (root.join("13"), root.join("15"), root.join("links"));
+        fake_postgres(&old, "13.22");
+        fake_postgres(&new, "15.18 (Debian 15.18-0+deb12u1)");
+        std::fs::create_dir(&links).unwrap();
+        std::os::unix::fs::symlink(new.join("postgres"), links.join("postgres")).unwrap();
+
+        assert_eq!(postgres_on(Some(old.as_os_str())), None);
+        assert_eq!(postgres_on(Some(new.as_os_str())), Some(new.clone()));
+        assert_eq!(postgres_on(Some(links.as_os_str())), Some(new.clone()), "the symlink's folder has no initdb");
+        std::fs::remove_file(new.join("initdb")).unwrap();
+        assert_eq!(postgres_on(Some(links.as_os_str())), None);
+    }
 }

