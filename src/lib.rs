@@ -2,10 +2,14 @@
 
 pub mod admin;
 pub mod cli;
+pub mod config;
 pub mod error;
+pub mod metrics;
 pub mod model;
 pub mod mongo;
 pub mod postgres;
+pub mod retry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod sync;
+pub mod telemetry;

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod digest;
+pub mod fact;
 pub mod hint;
 pub mod image;
 pub mod key;

@@ -1,0 +1,132 @@
+//! Settings: flags, environment and `bridge.toml` become one validated [`Config`]; every problem is reported at once.
+
+mod expand;
+mod file;
+mod parse;
+mod problem;
+mod secret;
+mod setting;
+mod uri;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use problem::{Problem, Problems};
+pub use secret::Secret;
+pub use setting::{Setting, Sourced};
+pub use uri::redacted_uri;
+
+/// The file that is read when no other is named; it may be missing.
+pub const DEFAULT_FILE: &str = "bridge.toml";
+/// Where mapping files are looked for.
+pub const DEFAULT_MAPPINGS: &str = "mappings";
+/// Where metrics, probes and status are served.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9464";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How the engine uses memory and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Records reconciled together, at most.
+    pub batch_size: usize,
+    /// Memory for keys waiting to be reconciled; captures wait when it is full.
+    pub queue_bytes: usize,
+    /// How long a stopping daemon may finish what it has begun.
+    pub drain_timeout: Duration,
+    /// How often positions are saved while streaming.
+    pub checkpoint_interval: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            batch_size: 1000,
+            queue_bytes: 64 << 20,
+            drain_timeout: Duration::from_secs(30),
+            checkpoint_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Validated settings that every command understands.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory of mapping files.
+    pub mappings: PathBuf,
+    /// Where metrics, probes and status are served.
+    pub listen: SocketAddr,
+    /// What a reader of the status page must present when `listen` is not loopback.
+    pub token: Option<Secret<String>>,
+    /// How log lines are written; `None`: text on a terminal, else JSON.
+    pub log_format: Option<LogFormat>,
+    /// How the engine uses memory and time.
+    pub engine: EngineSettings,
+}
+
+/// How to reach both databases.
+#[derive(Clone, Debug)]
+pub struct Databases {
+    /// `mongodb://…` or `mongodb+srv://…`, with the database in it.
+    pub legacy_uri: Secret<String>,
+    /// `postgres://…`.
+    pub renaissance_url: Secret<String>,
+}
+
+/// What flags and environment said, before validation.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The file that was named, by flag or environment.
+    pub file: Option<PathBuf>,
+    /// Settings as text, with where each came from.
+    pub values: BTreeMap<Setting, Sourced>,
+}
+
+/// Looks up an environment variable; tests bring their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Settings for commands that do not touch the databases.
+pub fn load(given: Given, environment: Environment<'_>) -> Result<Config, Problems> {
+    let mut problems = Problems::default();
+    // A person who asks for the status need not hold the secrets that the connection strings refer to.
+    let mut values = gather(given, |setting| !setting.is_connection(), environment, &mut problems);
+    let config = parse::config(&mut values, &mut problems);
+    finish(config, problems)
+}
+
+/// Settings for commands that need both databases.
+pub fn load_with_databases(given: Given, environment: Environment<'_>) -> Result<(Config, Databases), Problems> {
+    let mut problems = Problems::default();
+    let mut values = gather(given, |_| true, environment, &mut problems);
+    let config = parse::config(&mut values, &mut problems);
+    let databases = parse::databases(&mut values, &mut problems);
+    finish(config.zip(databases), problems)
+}
+
+/// File values overlaid with what flags and environment gave.
+fn gather(
+    given: Given,
+    wanted: fn(Setting) -> bool,
+    environment: Environment<'_>,
+    problems: &mut Problems,
+) -> BTreeMap<Setting, Sourced> {
+    let mut values = file::read(given.file.as_deref(), wanted, environment, problems);
+    values.extend(given.values.into_iter().filter(|(setting, _)| wanted(*setting)));
+    values
+}
+
+fn finish<T>(outcome: Option<T>, problems: Problems) -> Result<T, Problems> {
+    match outcome {
+        Some(value) if problems.is_empty() => Ok(value),
+        _ => Err(problems),
+    }
+}
+
+#[cfg(test)]
+mod tests;

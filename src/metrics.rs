@@ -1,0 +1,329 @@
+//! Every metric, its labels and its buckets. The only file that names `prometheus`.
+
+use std::time::Duration;
+
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+
+use crate::model::{
+    fact::{DaemonState, PersonState, Reconciled, RetryClass, SweepKind},
+    key::EntityIndex,
+    mapping::Entity,
+    policy::Policy,
+    problem::Reason,
+    side::{Direction, Side},
+};
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Before every name.
+const PREFIX: &str = "biograph_bridge";
+/// The `field` of a conflict over the whole record.
+const WHOLE_RECORD: &str = "*";
+/// The `winner` of a conflict that waits for a person.
+const NO_WINNER: &str = "none";
+/// Commit to durable, in seconds.
+const LATENCY: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
+/// Duration of a batch, in seconds.
+const BATCH_SECONDS: &[f64] = &[0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Records in a batch.
+const BATCH_RECORDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0];
+
+/// The names an entity contributes to labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityLabels {
+    /// The entity's name.
+    pub name: String,
+    /// Its fields and what decides their conflicts.
+    pub fields: Vec<(String, Policy)>,
+}
+
+impl From<&Entity> for EntityLabels {
+    fn from(entity: &Entity) -> Self {
+        let fields = entity.fields.iter().map(|field| (field.name.clone(), field.policy)).collect();
+        Self { name: entity.name.clone(), fields }
+    }
+}
+
+/// The metrics of one daemon, in a registry of their own.
+pub struct Metrics {
+    registry: Registry,
+    entities: Vec<EntityLabels>,
+    sync_lag: GaugeVec,
+    sync_latency: HistogramVec,
+    hints: Vec<[IntCounter; 2]>,
+    echoes: IntCounterVec,
+    reconciled: IntCounterVec,
+    conflicts: IntCounterVec,
+    parked: IntGaugeVec,
+    queue_keys: IntGauge,
+    queue_bytes: IntGauge,
+    checkpoint_age: GaugeVec,
+    batch_duration: HistogramVec,
+    batch_records: HistogramVec,
+    retries: IntCounterVec,
+    reconnects: IntCounterVec,
+    slot_retained: GaugeVec,
+    slot_safe: GaugeVec,
+    oplog_window: GaugeVec,
+    sweep_records: IntCounterVec,
+    sweep_progress: GaugeVec,
+    people: IntGaugeVec,
+    state: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers every metric; counters exist at 0 for every label that can occur.
+    pub fn new(entities: Vec<EntityLabels>) -> Self {
+        let registry = Registry::new();
+        let r = Register(&registry);
+        let hints = r.counters("hints_total", "Changes received, by side and entity.", &["side", "entity"]);
+        let build = r.gauge_vec("build_info", "Always 1; the version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Self {
+            hints: entities.iter().map(|e| Side::ALL.map(|s| hints.with_label_values(&[s.as_str(), &e.name]))).collect(),
+            sync_lag: r.optional("sync_lag_seconds", "Age of the oldest change committed at the source and not yet durable at the other side; 0 when caught up, absent when unknown.", &["direction"]),
+            sync_latency: r.histogram("sync_latency_seconds", "From the commit of a change to its durability at the other side.", LATENCY),
+            echoes: r.counters("echoes_total", "The bridge's own writes that came back and were dropped.", &["side"]),
+            reconciled: r.counters("reconciled_total", "Records reconciled, by what it led to.", &["entity", "outcome"]),
+            conflicts: r.counters("conflicts_total", "Fields that both sides changed to different values (`*`: the whole record).", &["entity", "field", "policy", "winner"]),
+            parked: r.gauge_vec("parked", "Records and fields that cannot be synced now, by reason.", &["entity", "reason"]),
+            queue_keys: r.gauge("queue_keys", "Keys waiting to be reconciled."),
+            queue_bytes: r.gauge("queue_bytes", "Memory held by waiting keys."),
+            checkpoint_age: r.optional("checkpoint_age_seconds", "Time since the side's position was last saved; absent until it was.", &["side"]),
+            batch_duration: r.histogram("batch_duration_seconds", "Duration of one reconciled batch.", BATCH_SECONDS),
+            batch_records: r.histogram("batch_records", "Records in one reconciled batch.", BATCH_RECORDS),
+            retries: r.counters("retries_total", "Attempts that are made again, by side and cause.", &["side", "class"]),
+            reconnects: r.counters("reconnects_total", "Connections made again after one was lost.", &["side"]),
+            slot_retained: r.optional("slot_retained_bytes", "WAL that Postgres keeps for the bridge; absent when unknown.", &[]),
+            slot_safe: r.optional("slot_safe_bytes", "WAL that can still be written before the slot is lost; absent when unlimited or unknown.", &[]),
+            oplog_window: r.optional("oplog_window_seconds", "Time span of the MongoDB oplog; absent when unknown.", &[]),
+            sweep_records: r.counters("sweep_records_total", "Records walked by sweeps.", &["entity", "kind"]),
+            sweep_progress: r.optional("sweep_progress_ratio", "How much of a sweep is done, 0 to 1; absent if none ran.", &["entity", "kind"]),
+            people: r.gauge_vec("people", "People by where they are between the systems.", &["state"]),
+            state: r.gauge_vec("state", "1 for what the daemon is doing, 0 for the others.", &["state"]),
+            registry: registry.clone(),
+            entities,
+        };
+        metrics.create_at_zero();
+        metrics
+    }
+
+    /// The text format 0.0.4.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("an encoder into memory does not fail")
+    }
+
+    /// The names of the entities, in mapping order.
+    pub fn entities(&self) -> impl Iterator<Item = &str> {
+        self.entities.iter().map(|entity| entity.name.as_str())
+    }
+
+    /// `sync_lag_seconds`; `None` makes it absent.
+    pub fn lag(&self, direction: Direction, seconds: Option<f64>) {
+        present(&self.sync_lag, &[direction.as_str()], seconds);
+    }
+
+    /// `sync_latency_seconds`.
+    pub fn latency(&self, direction: Direction, seconds: f64) {
+        self.sync_latency.with_label_values(&[direction.as_str()]).observe(seconds);
+    }
+
+    /// `hints_total`.
+    pub fn hint(&self, side: Side, entity: EntityIndex) {
+        if let Some(counters) = self.hints.get(usize::from(entity.0)) {
+            let [legacy, renaissance] = counters;
+            match side {
+                Side::Legacy => legacy.inc(),
+                Side::Renaissance => renaissance.inc(),
+            }
+        }
+    }
+
+    /// `echoes_total`.
+    pub fn echoes(&self, side: Side, count: u64) {
+        self.echoes.with_label_values(&[side.as_str()]).inc_by(count);
+    }
+
+    /// `reconciled_total`.
+    pub fn reconciled(&self, entity: EntityIndex, outcome: Reconciled, count: u64) {
+        self.reconciled.with_label_values(&[self.name(entity), outcome.as_str()]).inc_by(count);
+    }
+
+    /// `conflicts_total`; no field means the whole record, no winner that it waits for a person.
+    pub fn conflict(&self, entity: EntityIndex, field: Option<&str>, policy: &str, winner: Option<Side>) {
+        let winner = winner.map_or(NO_WINNER, Side::as_str);
+        self.conflicts.with_label_values(&[self.name(entity), field.unwrap_or(WHOLE_RECORD), policy, winner]).inc();
+    }
+
+    /// `parked`.
+    pub fn parked(&self, entity: EntityIndex, reason: Reason, count: i64) {
+        self.parked.with_label_values(&[self.name(entity), reason.as_str()]).set(count);
+    }
+
+    /// `queue_keys` and `queue_bytes`.
+    pub fn queue(&self, keys: usize, bytes: usize) {
+        self.queue_keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// `checkpoint_age_seconds`.
+    pub fn checkpoint_age(&self, side: Side, age: Option<Duration>) {
+        present(&self.checkpoint_age, &[side.as_str()], age.map(|age| age.as_secs_f64()));
+    }
+
+    /// `batch_duration_seconds` and `batch_records`.
+    pub fn batch(&self, direction: Direction, records: usize, duration: Duration) {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        self.batch_duration.with_label_values(&[direction.as_str()]).observe(duration.as_secs_f64());
+        self.batch_records.with_label_values(&[direction.as_str()]).observe(f64::from(records));
+    }
+
+    /// `retries_total`.
+    pub fn retry(&self, side: Side, class: RetryClass) {
+        self.retries.with_label_values(&[side.as_str(), class.as_str()]).inc();
+    }
+
+    /// `reconnects_total`.
+    pub fn reconnect(&self, side: Side) {
+        self.reconnects.with_label_values(&[side.as_str()]).inc();
+    }
+
+    /// `slot_retained_bytes` and `slot_safe_bytes`.
+    pub fn slot(&self, retained: Option<f64>, safe: Option<f64>) {
+        present(&self.slot_retained, &[], retained);
+        present(&self.slot_safe, &[], safe);
+    }
+
+    /// `oplog_window_seconds`.
+    pub fn oplog_window(&self, window: Option<Duration>) {
+        present(&self.oplog_window, &[], window.map(|window| window.as_secs_f64()));
+    }
+
+    /// `sweep_records_total` and `sweep_progress_ratio`.
+    pub fn swept(&self, entity: EntityIndex, kind: SweepKind, chunk: u64, progress: Option<f64>) {
+        let labels = [self.name(entity), kind.as_str()];
+        self.sweep_records.with_label_values(&labels).inc_by(chunk);
+        present(&self.sweep_progress, &labels, progress);
+    }
+
+    /// `people`.
+    pub fn people(&self, state: PersonState, count: i64) {
+        self.people.with_label_values(&[state.as_str()]).set(count);
+    }
+
+    /// `state`, one-hot.
+    pub fn state(&self, current: DaemonState) {
+        for state in DaemonState::ALL {
+            self.state.with_label_values(&[state.as_str()]).set(i64::from(*state == current));
+        }
+    }
+
+    fn name(&self, entity: EntityIndex) -> &str {
+        self.entities.get(usize::from(entity.0)).map_or("unknown", |entity| entity.name.as_str())
+    }
+
+    fn create_at_zero(&self) {
+        for direction in Direction::ALL.map(Direction::as_str) {
+            self.sync_latency.with_label_values(&[direction]);
+            self.batch_duration.with_label_values(&[direction]);
+            self.batch_records.with_label_values(&[direction]);
+        }
+        for side in Side::ALL.map(Side::as_str) {
+            self.echoes.with_label_values(&[side]);
+            self.reconnects.with_label_values(&[side]);
+            for class in RetryClass::ALL {
+                self.retries.with_label_values(&[side, class.as_str()]);
+            }
+        }
+        for entity in &self.entities {
+            self.create_entity_at_zero(entity);
+        }
+        for state in PersonState::ALL {
+            self.people.with_label_values(&[state.as_str()]);
+        }
+        self.state(DaemonState::Starting);
+    }
+
+    fn create_entity_at_zero(&self, entity: &EntityLabels) {
+        let name = entity.name.as_str();
+        for outcome in Reconciled::ALL {
+            self.reconciled.with_label_values(&[name, outcome.as_str()]);
+        }
+        for reason in Reason::ALL {
+            self.parked.with_label_values(&[name, reason.as_str()]);
+        }
+        for kind in SweepKind::ALL {
+            self.sweep_records.with_label_values(&[name, kind.as_str()]);
+        }
+        let whole = (WHOLE_RECORD, Policy::Owner);
+        for (field, policy) in entity.fields.iter().map(|(field, policy)| (field.as_str(), *policy)).chain([whole]) {
+            for winner in winners(policy) {
+                self.conflicts.with_label_values(&[name, field, policy.as_str(), winner]);
+            }
+        }
+    }
+}
+
+/// Who can win under a policy.
+fn winners(policy: Policy) -> &'static [&'static str] {
+    match policy {
+        Policy::Owner => &["legacy", "renaissance"],
+        Policy::Legacy => &["legacy"],
+        Policy::Renaissance => &["renaissance"],
+        Policy::Park => &[NO_WINNER],
+        Policy::Max | Policy::Min => &[], // these combine both sides: never a conflict
+    }
+}
+
+/// Sets a gauge, or makes it absent.
+fn present(gauge: &GaugeVec, labels: &[&str], value: Option<f64>) {
+    match value {
+        Some(value) => gauge.with_label_values(labels).set(value),
+        // An error only says that it was absent already.
+        None => drop(gauge.remove_label_values(labels)),
+    }
+}
+
+/// Registration: names are constants, so a refusal is a bug that the tests below find.
+struct Register<'a>(&'a Registry);
+
+impl Register<'_> {
+    fn opts(name: &str, help: &str) -> Opts {
+        Opts::new(name, help).namespace(PREFIX)
+    }
+
+    fn add<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+        let collector = collector.expect("metric names and labels are valid");
+        self.0.register(Box::new(collector.clone())).expect("metric names are distinct");
+        collector
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Self::opts(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::with_opts(Self::opts(name, help)))
+    }
+
+    fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Self::opts(name, help), labels))
+    }
+
+    /// A gauge that may be absent.
+    fn optional(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.add(GaugeVec::new(Self::opts(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::new(name, help).namespace(PREFIX).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(opts, &["direction"]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! What the daemon reports about itself: the closed sets behind metric labels and status words.
+
+use std::fmt;
+
+/// A word list: names, the complete list, display.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every word of the set.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The word in metrics, status and messages.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The word's place in [`Self::ALL`].
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// What the daemon is doing as a whole.
+    DaemonState {
+        /// Connecting, checking, settling what a former run left open.
+        Starting = "starting",
+        /// Sweeping what was never swept, while streaming.
+        Backfilling = "backfilling",
+        /// Following both logs.
+        Streaming = "streaming",
+        /// A position was lost: a new one is taken and a sweep runs.
+        Healing = "healing",
+        /// Stopped by a person or a guard.
+        Paused = "paused",
+        /// Another daemon is active; this one waits to take over.
+        Standby = "standby",
+    }
+}
+
+words! {
+    /// How far the connection to one side has come.
+    Feed {
+        /// No connection.
+        Down = "down",
+        /// Connected; the change stream is not open yet.
+        Connected = "connected",
+        /// Changes are being received.
+        Streaming = "streaming",
+    }
+}
+
+words! {
+    /// What reconciling one record led to.
+    Reconciled {
+        /// Both sides were equal already.
+        Unchanged = "unchanged",
+        /// The legacy side was written.
+        ToLegacy = "to_legacy",
+        /// The renaissance side was written.
+        ToRenaissance = "to_renaissance",
+        /// Each side received fields of the other.
+        Both = "both",
+        /// The whole record was parked.
+        Parked = "parked",
+    }
+}
+
+words! {
+    /// Why something is tried again.
+    RetryClass {
+        /// The database or the way to it failed.
+        Error = "error",
+        /// The record changed between read and write.
+        LostRace = "lost_race",
+        /// The hinted change was not visible yet.
+        NotVisible = "not_visible",
+    }
+}
+
+words! {
+    /// Why an entity's keys are walked.
+    SweepKind {
+        /// First contact.
+        Backfill = "backfill",
+        /// Comparing under live traffic.
+        Verify = "verify",
+        /// After a lost position.
+        Heal = "heal",
+    }
+}
+
+words! {
+    /// Where a person is between the two systems.
+    PersonState {
+        /// On the legacy system.
+        Legacy = "legacy",
+        /// Moving: both applications hold this person's writes.
+        Draining = "draining",
+        /// On the renaissance system.
+        Renaissance = "renaissance",
+    }
+}
+
+/// How far a direction is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lag {
+    /// Not known: not connected, or nothing was received yet. Shown as absent, never as 0.
+    #[default]
+    Unknown,
+    /// Everything the source had a moment ago is durable at the other side.
+    CaughtUp,
+    /// The oldest change that is not durable at the other side was committed then (microseconds since the epoch).
+    Since(i64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_words_index_is_its_place_in_the_list() {
+        for (index, state) in DaemonState::ALL.iter().enumerate() {
+            assert_eq!(state.index(), index);
+        }
+        assert_eq!(DaemonState::Healing.to_string(), "healing");
+    }
+}
