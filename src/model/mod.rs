@@ -7,6 +7,7 @@ pub mod hint;
 pub mod image;
 pub mod key;
 pub mod mapping;
+pub mod mask;
 pub mod merge;
 pub mod policy;
 pub mod problem;

@@ -2,4 +2,5 @@
 
 pub mod finding;
 pub mod ports;
+pub mod status;
 pub mod tracker;

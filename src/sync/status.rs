@@ -1,0 +1,298 @@
+//! What the daemon knows about itself: one call per fact feeds metrics, probes, status page and `status` alike.
+
+mod live;
+mod report;
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use live::{Live, age, direction_index, progress, rfc3339, side_index};
+pub use report::{
+    Crossing, DirectionReport, ErrorReport, LoopReport, ParkedReport, QueueReport, SideReport, StatusReport,
+    SweepReport,
+};
+
+use crate::{
+    error::Error,
+    metrics::{EntityLabels, Metrics},
+    model::{
+        fact::{DaemonState, Feed, Lag, PersonState, Reconciled, RetryClass, SweepKind},
+        hint::Position,
+        key::EntityIndex,
+        problem::Reason,
+        side::{Direction, Side},
+    },
+};
+
+/// A loop that has not turned for this long is stuck.
+pub const STUCK: Duration = Duration::from_secs(10);
+/// Changes kept for the status page and the sandbox.
+const RECENT: usize = 50;
+
+/// One chunk of a sweep, done.
+#[derive(Clone, Copy, Debug)]
+pub struct Swept {
+    /// What is swept.
+    pub entity: EntityIndex,
+    /// On which side.
+    pub side: Side,
+    /// Why.
+    pub kind: SweepKind,
+    /// Records in this chunk.
+    pub chunk: u64,
+    /// Records so far, former runs included.
+    pub records: u64,
+    /// Estimate of all records.
+    pub total: Option<u64>,
+    /// Whether it is complete.
+    pub done: bool,
+}
+
+/// The daemon's live state. Updates are a few atomics or one short lock, never held across an await.
+pub struct Status {
+    metrics: Metrics,
+    started: (Instant, SystemTime),
+    hints: [AtomicU64; 2],
+    echoes: [AtomicU64; 2],
+    applied: [AtomicU64; 2],
+    conflicts: AtomicU64,
+    live: Mutex<Live>,
+}
+
+impl Status {
+    /// A daemon that is starting.
+    pub fn new(entities: Vec<EntityLabels>) -> Self {
+        Self {
+            metrics: Metrics::new(entities),
+            started: (Instant::now(), SystemTime::now()),
+            hints: Default::default(),
+            echoes: Default::default(),
+            applied: Default::default(),
+            conflicts: AtomicU64::new(0),
+            live: Mutex::default(),
+        }
+    }
+
+    /// What the daemon is doing now.
+    pub fn state(&self, state: DaemonState) {
+        self.live().state = Some(state);
+        self.metrics.state(state);
+    }
+
+    /// How far the connection to a side has come. Coming back after a loss counts as a reconnect.
+    pub fn feed(&self, side: Side, feed: Feed) {
+        let former = self.live().feeds[side_index(side)].replace(feed);
+        if former == Some(Feed::Down) && feed != Feed::Down {
+            self.metrics.reconnect(side);
+        }
+    }
+
+    /// How far a direction is behind. Ages by itself until the next call.
+    pub fn lag(&self, direction: Direction, lag: Lag) {
+        self.live().lags[direction_index(direction)] = lag;
+    }
+
+    /// A change was received.
+    pub fn hint(&self, side: Side, entity: EntityIndex) {
+        self.hints[side_index(side)].fetch_add(1, Ordering::Relaxed);
+        self.metrics.hint(side, entity);
+    }
+
+    /// The bridge's own writes came back and were dropped.
+    pub fn echoes(&self, side: Side, count: u64) {
+        self.echoes[side_index(side)].fetch_add(count, Ordering::Relaxed);
+        self.metrics.echoes(side, count);
+    }
+
+    /// Records were reconciled.
+    pub fn reconciled(&self, entity: EntityIndex, outcome: Reconciled, count: u64) {
+        self.metrics.reconciled(entity, outcome, count);
+    }
+
+    /// A batch is durable.
+    pub fn batch(&self, direction: Direction, records: usize, duration: Duration) {
+        self.metrics.batch(direction, records, duration);
+    }
+
+    /// Writes became durable at the other side: when each was committed at its source (microseconds since the epoch;
+    /// `None` for sweeps), and some of them to show.
+    pub fn applied(
+        &self,
+        direction: Direction,
+        committed: impl IntoIterator<Item = Option<i64>>,
+        shown: impl IntoIterator<Item = Crossing>,
+    ) {
+        let now = SystemTime::now();
+        let mut count = 0;
+        for committed_at in committed {
+            count += 1;
+            if let Some(at) = committed_at {
+                self.metrics.latency(direction, age(at, now));
+            }
+        }
+        self.applied[direction_index(direction)].fetch_add(count, Ordering::Relaxed);
+        let mut live = self.live();
+        for mut crossing in shown {
+            if crossing.at.is_empty() {
+                crossing.at = rfc3339(now);
+            }
+            live.recent.truncate(RECENT - 1);
+            live.recent.push_front(crossing);
+        }
+    }
+
+    /// A conflict was journalled; no field means the whole record, no winner that it waits for a person.
+    pub fn conflict(&self, entity: EntityIndex, field: Option<&str>, policy: &str, winner: Option<Side>) {
+        self.conflicts.fetch_add(1, Ordering::Relaxed);
+        self.metrics.conflict(entity, field, policy, winner);
+    }
+
+    /// The complete list of what is parked; what is not listed is zero.
+    pub fn parked(&self, counts: &[(EntityIndex, Reason, i64)]) {
+        let former = std::mem::replace(&mut self.live().parked, counts.to_vec());
+        former.iter().for_each(|(entity, reason, _)| self.metrics.parked(*entity, *reason, 0));
+        counts.iter().for_each(|(entity, reason, count)| self.metrics.parked(*entity, *reason, *count));
+    }
+
+    /// What waits to be reconciled.
+    pub fn queue(&self, keys: usize, bytes: usize) {
+        self.live().queue = (keys, bytes);
+        self.metrics.queue(keys, bytes);
+    }
+
+    /// A side's position was saved.
+    pub fn checkpoint(&self, side: Side, position: &Position) {
+        self.live().checkpoints[side_index(side)] = Some((position.to_string(), Instant::now()));
+    }
+
+    /// Something is tried again.
+    pub fn retry(&self, side: Side, class: RetryClass) {
+        self.metrics.retry(side, class);
+    }
+
+    /// Something fails at the moment; shown until [`Status::recovered`].
+    pub fn failed(&self, place: &'static str, error: &Error) {
+        let failure = (SystemTime::now(), error.to_string(), error.hint().map(str::to_owned));
+        self.live().errors.insert(place, failure);
+    }
+
+    /// It works again.
+    pub fn recovered(&self, place: &'static str) {
+        self.live().errors.remove(place);
+    }
+
+    /// WAL kept for the bridge, and how much may still be written before the slot is lost.
+    pub fn slot(&self, retained_bytes: Option<f64>, safe_bytes: Option<f64>) {
+        self.metrics.slot(retained_bytes, safe_bytes);
+    }
+
+    /// Time span of the MongoDB oplog.
+    pub fn oplog_window(&self, window: Option<Duration>) {
+        self.metrics.oplog_window(window);
+    }
+
+    /// A chunk of a sweep is done.
+    pub fn swept(&self, swept: Swept) {
+        let mut live = self.live();
+        live.sweeps.insert((swept.entity, swept.side, swept.kind), swept);
+        let both = Side::ALL.map(|side| live.sweeps.get(&(swept.entity, side, swept.kind)).copied());
+        drop(live);
+        self.metrics.swept(swept.entity, swept.kind, swept.chunk, progress(both));
+    }
+
+    /// How many people are in a state.
+    pub fn people(&self, state: PersonState, count: i64) {
+        self.live().people.insert(state, count);
+        self.metrics.people(state, count);
+    }
+
+    /// A loop turned. From its first turn on it must turn again within [`STUCK`].
+    pub fn turned(&self, name: &'static str) {
+        self.live().loops.insert(name, Instant::now());
+    }
+
+    /// A loop ended as intended.
+    pub fn ended(&self, name: &'static str) {
+        self.live().loops.remove(name);
+    }
+
+    /// Loops that have not turned for [`STUCK`] at `now`.
+    pub fn stuck(&self, now: Instant) -> Vec<&'static str> {
+        let late = |turned: &Instant| now.saturating_duration_since(*turned) > STUCK;
+        self.live().loops.iter().filter(|(_, turned)| late(turned)).map(|(name, _)| *name).collect()
+    }
+
+    /// Why the daemon is not ready; empty when both sides are connected and streaming.
+    pub fn not_ready(&self) -> Vec<String> {
+        let live = self.live();
+        let reason = |side: Side| match live.feed(side) {
+            Feed::Down => Some(format!("{side} is not connected")),
+            Feed::Connected => Some(format!("{side} is connected but not streaming yet")),
+            Feed::Streaming => None,
+        };
+        let standby = (live.state == Some(DaemonState::Standby)).then(|| "another daemon is active".to_owned());
+        standby.into_iter().chain(Side::ALL.into_iter().filter_map(reason)).collect()
+    }
+
+    /// The metrics in the text format, with ages as of now.
+    pub fn metrics_text(&self) -> String {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let live = self.live();
+        for direction in Direction::ALL {
+            self.metrics.lag(direction, live.lag_seconds(direction, clock));
+        }
+        for side in Side::ALL {
+            self.metrics.checkpoint_age(side, live.checkpoint_age(side, now));
+        }
+        drop(live);
+        self.metrics.render()
+    }
+
+    /// The status document as of now.
+    pub fn snapshot(&self) -> StatusReport {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let entities: Vec<&str> = self.metrics.entities().collect();
+        let live = self.live();
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: live.state.unwrap_or(DaemonState::Starting).to_string(),
+            started_at: rfc3339(self.started.1),
+            uptime_seconds: now.saturating_duration_since(self.started.0).as_secs(),
+            sides: Side::ALL.map(|side| (side.to_string(), self.side_report(side, &live, now))).into(),
+            directions: Direction::ALL.map(|way| (way.to_string(), self.direction_report(way, &live, clock))).into(),
+            queue: QueueReport { keys: live.queue.0 as u64, bytes: live.queue.1 as u64 },
+            conflicts: self.conflicts.load(Ordering::Relaxed),
+            ..live.report(&entities, now)
+        }
+    }
+
+    fn side_report(&self, side: Side, live: &Live, now: Instant) -> SideReport {
+        let index = side_index(side);
+        SideReport {
+            feed: live.feed(side).to_string(),
+            hints: self.hints[index].load(Ordering::Relaxed),
+            echoes: self.echoes[index].load(Ordering::Relaxed),
+            checkpoint: live.checkpoints[index].as_ref().map(|(text, _)| text.clone()),
+            checkpoint_age_seconds: live.checkpoint_age(side, now).map(|age| age.as_secs_f64()),
+        }
+    }
+
+    fn direction_report(&self, direction: Direction, live: &Live, clock: SystemTime) -> DirectionReport {
+        DirectionReport {
+            lag_seconds: live.lag_seconds(direction, clock),
+            applied: self.applied[direction_index(direction)].load(Ordering::Relaxed),
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

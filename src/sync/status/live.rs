@@ -1,0 +1,121 @@
+//! The part of the status that sits behind the lock, and how it is read.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant, SystemTime},
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Crossing, ErrorReport, LoopReport, ParkedReport, StatusReport, SweepReport, Swept};
+use crate::model::{
+    fact::{DaemonState, Feed, Lag, PersonState, SweepKind},
+    key::EntityIndex,
+    problem::Reason,
+    side::{Direction, Side},
+};
+
+#[derive(Default)]
+pub(super) struct Live {
+    pub(super) state: Option<DaemonState>,
+    pub(super) feeds: [Option<Feed>; 2],
+    pub(super) lags: [Lag; 2],
+    pub(super) checkpoints: [Option<(String, Instant)>; 2],
+    pub(super) queue: (usize, usize),
+    pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Swept>,
+    pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
+    pub(super) people: BTreeMap<PersonState, i64>,
+    pub(super) errors: BTreeMap<&'static str, (SystemTime, String, Option<String>)>,
+    pub(super) loops: BTreeMap<&'static str, Instant>,
+    pub(super) recent: VecDeque<Crossing>,
+}
+
+impl Live {
+    pub(super) fn feed(&self, side: Side) -> Feed {
+        self.feeds[side_index(side)].unwrap_or(Feed::Down)
+    }
+
+    pub(super) fn checkpoint_age(&self, side: Side, now: Instant) -> Option<Duration> {
+        self.checkpoints[side_index(side)].as_ref().map(|(_, saved)| now.saturating_duration_since(*saved))
+    }
+
+    pub(super) fn lag_seconds(&self, direction: Direction, clock: SystemTime) -> Option<f64> {
+        match self.lags[direction_index(direction)] {
+            Lag::Unknown => None,
+            // "Caught up" holds only as long as we would hear of something new.
+            Lag::CaughtUp => (self.feed(direction.source()) == Feed::Streaming).then_some(0.0),
+            Lag::Since(committed_at) => Some(age(committed_at, clock)),
+        }
+    }
+
+    /// The parts that need nothing but what is here.
+    pub(super) fn report(&self, entities: &[&str], now: Instant) -> StatusReport {
+        let name = |entity: EntityIndex| entities.get(usize::from(entity.0)).copied().unwrap_or("unknown").to_owned();
+        let sweep = |swept: &Swept| SweepReport {
+            entity: name(swept.entity),
+            side: swept.side.to_string(),
+            kind: swept.kind.to_string(),
+            records: swept.records,
+            total: swept.total,
+            done: swept.done,
+        };
+        let error = |(place, (at, message, fix)): (&&str, &(SystemTime, String, Option<String>))| ErrorReport {
+            place: (*place).to_owned(),
+            at: rfc3339(*at),
+            message: message.clone(),
+            fix: fix.clone(),
+        };
+        let idle = |(name, turned): (&&str, &Instant)| LoopReport {
+            name: (*name).to_owned(),
+            idle_seconds: now.saturating_duration_since(*turned).as_secs_f64(),
+        };
+        let parked = |(entity, reason, count): &(EntityIndex, Reason, i64)| ParkedReport {
+            entity: name(*entity),
+            reason: reason.to_string(),
+            count: *count,
+        };
+        StatusReport {
+            sweeps: self.sweeps.values().map(sweep).collect(),
+            parked: self.parked.iter().filter(|(_, _, count)| *count > 0).map(parked).collect(),
+            people: self.people.iter().map(|(state, count)| (state.to_string(), *count)).collect(),
+            errors: self.errors.iter().map(error).collect(),
+            loops: self.loops.iter().map(idle).collect(),
+            recent: self.recent.iter().cloned().collect(),
+            ..StatusReport::default()
+        }
+    }
+}
+
+pub(super) const fn side_index(side: Side) -> usize {
+    match side {
+        Side::Legacy => 0,
+        Side::Renaissance => 1,
+    }
+}
+
+pub(super) const fn direction_index(direction: Direction) -> usize {
+    side_index(direction.source())
+}
+
+/// How much of a sweep over both sides is done; `None` while the size of a side is unknown.
+pub(super) fn progress(sides: [Option<Swept>; 2]) -> Option<f64> {
+    let share = |swept: Swept| match (swept.done, swept.total) {
+        (true, _) => Some((1.0, 1.0)),
+        (false, Some(total)) if total > 0 => Some((swept.records.min(total) as f64 / total as f64, 1.0)),
+        (false, Some(_) | None) => None,
+    };
+    let known: Option<Vec<_>> = sides.into_iter().flatten().map(share).collect();
+    let (done, all) = known?.into_iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+    (all > 0.0).then_some(done / all)
+}
+
+/// Seconds from a commit to now; never negative, whatever the source's clock says.
+pub(super) fn age(committed_micros: i64, now: SystemTime) -> f64 {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    (now - committed_micros as f64 / 1e6).max(0.0)
+}
+
+pub(super) fn rfc3339(at: SystemTime) -> String {
+    let at = OffsetDateTime::from(at);
+    at.replace_millisecond(at.millisecond()).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
+}

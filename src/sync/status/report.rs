@@ -1,0 +1,154 @@
+//! The status document: what `/api/status` serves and `status --json` prints. Keys are stable.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a reader may want to know about a daemon. Fields unknown to the reader are ignored, missing ones empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusReport {
+    /// The daemon's version.
+    pub version: String,
+    /// `starting`, `backfilling`, `streaming`, `healing`, `paused`, `standby`.
+    pub state: String,
+    /// When the daemon started, RFC 3339.
+    pub started_at: String,
+    /// Seconds since then.
+    pub uptime_seconds: u64,
+    /// By side: `legacy`, `renaissance`.
+    pub sides: BTreeMap<String, SideReport>,
+    /// By direction: `legacy_to_renaissance`, `renaissance_to_legacy`.
+    pub directions: BTreeMap<String, DirectionReport>,
+    /// Keys waiting to be reconciled.
+    pub queue: QueueReport,
+    /// Sweeps, complete or not.
+    pub sweeps: Vec<SweepReport>,
+    /// What cannot be synced now.
+    pub parked: Vec<ParkedReport>,
+    /// Conflicts journalled since the daemon started.
+    pub conflicts: u64,
+    /// People by state: `legacy`, `draining`, `renaissance`; empty until counted.
+    pub people: BTreeMap<String, i64>,
+    /// What fails at the moment.
+    pub errors: Vec<ErrorReport>,
+    /// The daemon's loops.
+    pub loops: Vec<LoopReport>,
+    /// The last changes that crossed, newest first.
+    pub recent: Vec<Crossing>,
+}
+
+impl StatusReport {
+    /// How much is parked, over all reasons.
+    pub fn parked_total(&self) -> i64 {
+        self.parked.iter().map(|parked| parked.count).sum()
+    }
+}
+
+/// One side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SideReport {
+    /// `down`, `connected`, `streaming`.
+    pub feed: String,
+    /// Changes received since the daemon started.
+    pub hints: u64,
+    /// The bridge's own writes that came back.
+    pub echoes: u64,
+    /// The last saved position.
+    pub checkpoint: Option<String>,
+    /// Seconds since it was saved.
+    pub checkpoint_age_seconds: Option<f64>,
+}
+
+/// One direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DirectionReport {
+    /// Age of the oldest change that is not durable at the other side; 0 when caught up, null when unknown.
+    pub lag_seconds: Option<f64>,
+    /// Records written at the other side since the daemon started.
+    pub applied: u64,
+}
+
+/// The queue between captures and reconciler.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueReport {
+    /// Waiting keys.
+    pub keys: u64,
+    /// Memory they hold.
+    pub bytes: u64,
+}
+
+/// How far a sweep has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SweepReport {
+    /// What is swept.
+    pub entity: String,
+    /// On which side.
+    pub side: String,
+    /// `backfill`, `verify`, `heal`.
+    pub kind: String,
+    /// Records walked so far.
+    pub records: u64,
+    /// Estimate of all records.
+    pub total: Option<u64>,
+    /// Whether it is complete.
+    pub done: bool,
+}
+
+/// What is parked for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParkedReport {
+    /// The entity.
+    pub entity: String,
+    /// The reason, as in `parked list`.
+    pub reason: String,
+    /// Records and fields.
+    pub count: i64,
+}
+
+/// Something that fails at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ErrorReport {
+    /// What fails: `legacy capture`.
+    pub place: String,
+    /// When it last failed, RFC 3339.
+    pub at: String,
+    /// What it said.
+    pub message: String,
+    /// What to do.
+    pub fix: Option<String>,
+}
+
+/// A loop of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoopReport {
+    /// Its name.
+    pub name: String,
+    /// Seconds since it last turned.
+    pub idle_seconds: f64,
+}
+
+/// A change that became durable at the other side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Crossing {
+    /// When, RFC 3339; filled in by the status if empty.
+    pub at: String,
+    /// The way it travelled.
+    pub direction: String,
+    /// The entity.
+    pub entity: String,
+    /// The record's legacy id.
+    pub legacy_id: String,
+    /// The fields that were written; names only.
+    pub fields: Vec<String>,
+    /// The record's masked label.
+    pub label: Option<String>,
+}

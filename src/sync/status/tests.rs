@@ -1,0 +1,132 @@
+//! What is fed in comes out, aged correctly.
+
+use super::*;
+use crate::model::policy::Policy;
+
+fn status() -> Status {
+    Status::new(vec![EntityLabels { name: "user".into(), fields: vec![("name".into(), Policy::Owner)] }])
+}
+
+const USER: EntityIndex = EntityIndex(0);
+const WAY: Direction = Direction::LegacyToRenaissance;
+
+#[test]
+fn a_new_daemon_is_starting_and_knows_no_lag() {
+    let report = status().snapshot();
+    assert_eq!(report.state, "starting");
+    assert_eq!(report.directions["legacy_to_renaissance"].lag_seconds, None);
+    assert_eq!(report.sides["legacy"].feed, "down");
+}
+
+#[test]
+fn caught_up_holds_only_while_the_source_streams() {
+    let status = status();
+    status.feed(Side::Legacy, Feed::Streaming);
+    status.lag(WAY, Lag::CaughtUp);
+    assert_eq!(status.snapshot().directions["legacy_to_renaissance"].lag_seconds, Some(0.0));
+    status.feed(Side::Legacy, Feed::Down);
+    assert_eq!(status.snapshot().directions["legacy_to_renaissance"].lag_seconds, None);
+    assert!(!status.metrics_text().contains("sync_lag_seconds{"));
+}
+
+#[test]
+fn a_lag_ages_by_itself() {
+    let status = status();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;
+    status.lag(WAY, Lag::Since(now - 5_000_000));
+    let lag = status.snapshot().directions["legacy_to_renaissance"].lag_seconds.unwrap();
+    assert!((5.0..60.0).contains(&lag), "{lag}");
+    status.lag(WAY, Lag::Since(now + 60_000_000));
+    assert_eq!(status.snapshot().directions["legacy_to_renaissance"].lag_seconds, Some(0.0), "a clock ahead of ours");
+}
+
+#[test]
+fn only_coming_back_counts_as_a_reconnect() {
+    let status = status();
+    for feed in [Feed::Connected, Feed::Streaming, Feed::Down, Feed::Connected, Feed::Streaming] {
+        status.feed(Side::Renaissance, feed);
+    }
+    assert!(status.metrics_text().contains("reconnects_total{side=\"renaissance\"} 1\n"));
+}
+
+#[test]
+fn the_last_fifty_crossings_are_kept_newest_first() {
+    let status = status();
+    for number in 0..60 {
+        let crossing = Crossing { legacy_id: number.to_string(), ..Crossing::default() };
+        status.applied(WAY, [None], [crossing]);
+    }
+    let report = status.snapshot();
+    assert_eq!(report.directions["legacy_to_renaissance"].applied, 60);
+    assert_eq!(report.recent.len(), 50);
+    assert_eq!(report.recent[0].legacy_id, "59");
+    assert!(report.recent[0].at.ends_with('Z'), "{}", report.recent[0].at);
+}
+
+#[test]
+fn a_reason_that_is_no_longer_parked_goes_to_zero() {
+    let status = status();
+    status.parked(&[(USER, Reason::TooLong, 3)]);
+    assert_eq!(status.snapshot().parked_total(), 3);
+    status.parked(&[(USER, Reason::WrongType, 1)]);
+    let text = status.metrics_text();
+    assert!(text.contains("parked{entity=\"user\",reason=\"too_long\"} 0\n"));
+    assert!(text.contains("parked{entity=\"user\",reason=\"wrong_type\"} 1\n"));
+}
+
+#[test]
+fn a_loop_that_does_not_turn_is_stuck_until_it_ends() {
+    let status = status();
+    status.turned("reconcile");
+    let later = Instant::now() + STUCK + Duration::from_secs(1);
+    assert_eq!(status.stuck(Instant::now()), Vec::<&str>::new());
+    assert_eq!(status.stuck(later), ["reconcile"]);
+    status.ended("reconcile");
+    assert_eq!(status.stuck(later), Vec::<&str>::new());
+}
+
+#[test]
+fn readiness_names_what_is_missing() {
+    let status = status();
+    status.feed(Side::Legacy, Feed::Streaming);
+    status.feed(Side::Renaissance, Feed::Connected);
+    assert_eq!(status.not_ready(), ["renaissance is connected but not streaming yet"]);
+    status.feed(Side::Renaissance, Feed::Streaming);
+    assert!(status.not_ready().is_empty());
+    status.state(DaemonState::Standby);
+    assert_eq!(status.not_ready(), ["another daemon is active"]);
+}
+
+#[test]
+fn sweep_progress_covers_the_sides_that_are_swept() {
+    let status = status();
+    let swept = |side, records, done| Swept {
+        entity: USER,
+        side,
+        kind: SweepKind::Backfill,
+        chunk: 10,
+        records,
+        total: Some(100),
+        done,
+    };
+    status.swept(swept(Side::Legacy, 150, true));
+    status.swept(swept(Side::Renaissance, 50, false));
+    let text = status.metrics_text();
+    assert!(text.contains("sweep_progress_ratio{entity=\"user\",kind=\"backfill\"} 0.75\n"), "{text}");
+    assert!(text.contains("sweep_records_total{entity=\"user\",kind=\"backfill\"} 20\n"));
+    assert_eq!(status.snapshot().sweeps.len(), 2);
+}
+
+#[test]
+fn the_document_survives_json_and_ignores_what_it_does_not_know() {
+    let status = status();
+    status.failed("legacy capture", &Error::retry("refused").with_hint("start it"));
+    status.checkpoint(Side::Renaissance, &Position::Lsn(0x1_0000_00FF));
+    let report = status.snapshot();
+    let json = serde_json::to_string(&report).unwrap();
+    let read: StatusReport = serde_json::from_str(&json.replacen('{', "{\"new_key\":1,", 1)).unwrap();
+    assert_eq!(read, report);
+    assert_eq!(read.sides["renaissance"].checkpoint.as_deref(), Some("1/FF"));
+    status.recovered("legacy capture");
+    assert!(status.snapshot().errors.is_empty());
+}
