@@ -42,7 +42,7 @@ pub struct Error {
     disposition: Disposition,
     context: String,
     hint: Option<String>,
-    fault: Option<Fault>,
+    fault: Option<Box<Fault>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -79,7 +79,7 @@ impl Error {
     /// Adds what the database said about the row.
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
-        self.fault = Some(fault);
+        self.fault = Some(Box::new(fault));
         self
     }
 
@@ -113,8 +113,8 @@ impl Error {
     }
 
     /// What the database said about the row.
-    pub const fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_deref()
     }
 }
 
