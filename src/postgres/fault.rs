@@ -1,0 +1,246 @@
+//! One table from what Postgres reports (SQLSTATE) and what the drivers report to what the bridge does about it.
+//!
+//! The server's own text may hold people's values (class 22 and 23, anything a trigger raises): it is passed on only for
+//! classes that speak of names, rights and connections.
+
+use std::error::Error as StdError;
+
+use pgwire_replication::PgWireError;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::error::{Disposition, Error, Fault};
+
+const CHECK: &str = "run `biograph-bridge check`: it names what is missing and prints the command that fixes it";
+const INIT: &str = "run `biograph-bridge init`";
+const LOGIN: &str = "check user, password and database of the Renaissance URL, and pg_hba.conf on the server";
+const RIGHTS: &str = "run `biograph-bridge check`: it prints the GRANT for each missing right";
+const DISK: &str = "make room on the disk of the Postgres server; the bridge goes on by itself";
+const CONNECTIONS: &str =
+    "raise max_connections or max_wal_senders, or close other clients; the bridge goes on by itself";
+const LIMITS: &str = "raise max_replication_slots, or drop a slot that nobody uses; then restart the server";
+const REPLICA: &str = "the server is a read-only replica: point the Renaissance URL at the primary";
+
+/// What to do about one SQLSTATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verdict {
+    disposition: Disposition,
+    what: &'static str,
+    hint: Option<&'static str>,
+    /// Whether the server's text speaks of names only, never of values.
+    text_is_safe: bool,
+}
+
+const fn retry(what: &'static str, hint: Option<&'static str>) -> Verdict {
+    Verdict { disposition: Disposition::Retry, what, hint, text_is_safe: false }
+}
+
+const fn park(what: &'static str) -> Verdict {
+    Verdict { disposition: Disposition::Park, what, hint: None, text_is_safe: false }
+}
+
+const fn halt(what: &'static str, hint: &'static str) -> Verdict {
+    Verdict { disposition: Disposition::Halt, what, hint: Some(hint), text_is_safe: true }
+}
+
+fn verdict(code: &str) -> Verdict {
+    match (code.get(..2).unwrap_or_default(), code) {
+        ("08", _) => retry("the connection to Postgres broke", None),
+        (_, "57P04") => halt("the database was dropped", LOGIN),
+        (_, "57P01" | "57P02" | "57P03" | "57P05") => retry("Postgres is shutting down, starting or in recovery", None),
+        (_, "57014") => retry("Postgres cancelled the statement (a timeout)", None),
+        (_, "40001" | "40P01") => retry("a concurrent transaction was in the way", None),
+        ("40", _) => retry("the transaction was rolled back", None),
+        (_, "53100") => retry("the disk of the Postgres server is full", Some(DISK)),
+        (_, "53300") => retry("Postgres accepts no more connections", Some(CONNECTIONS)),
+        (_, "53400") => halt("a configured limit of the server is reached", LIMITS),
+        ("53", _) => retry("the Postgres server is short of resources", None),
+        (_, "55P03") => retry("a row or table stayed locked by another session", None),
+        (_, "55006") => retry("an object is in use by another session", None),
+        (_, "55000") => halt("an object is not in the needed state", CHECK),
+        ("58", _) => retry("the operating system failed Postgres", None),
+        (_, "25006") => retry("the server does not accept writes", Some(REPLICA)),
+        ("25" | "26" | "34" | "24" | "72", _) => retry("the session lost its state", None),
+        // a cached plan whose result type changed also reports 0A000; a new session does not have it
+        (_, "0A000") => retry("a structure changed under a prepared statement, or a feature is missing", None),
+        ("22", _) => park("Postgres refused a value"),
+        ("23" | "44", _) => park("a constraint refused the row"),
+        ("54", _) => park("a value is too large for an index or a row"),
+        ("09" | "2F" | "38" | "39" | "P0", _) => park("a trigger refused the row"),
+        ("28" | "3D", _) => halt("Postgres refused the login", LOGIN),
+        (_, "42501") => halt("a right is missing", RIGHTS),
+        (_, "42P01" | "42703" | "3F000") => halt("a table, column or schema is missing", CHECK),
+        (_, "42704") => halt("the slot, the publication or a type is missing", INIT),
+        (_, "XX000" | "XX001" | "XX002") => retry("Postgres reports an internal error; see its log", None),
+        _ => halt("Postgres refused the statement", CHECK),
+    }
+}
+
+fn error_of(code: &str, text: &str) -> Error {
+    let Verdict { disposition, what, hint, text_is_safe } = verdict(code);
+    let context = if text_is_safe { format!("{what}: {text} ({code})") } else { format!("{what} ({code})") };
+    let error = match disposition {
+        Disposition::Retry => Error::retry(context),
+        Disposition::Park => Error::park(context),
+        Disposition::Halt => Error::halt(context),
+    };
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(refusal) => match refusal.try_downcast_ref::<PgDatabaseError>() {
+                Some(refusal) => of_database(refusal),
+                None => Self::halt("Postgres refused the statement"),
+            },
+            sqlx::Error::Io(source) => Self::retry("no connection to Postgres").with_source(source),
+            sqlx::Error::Tls(source) => {
+                let unreachable = source.downcast_ref::<std::io::Error>().is_some_and(|e| !is_certificate(e));
+                let error = if unreachable { Self::retry("no TLS connection to Postgres") } else { tls_refused() };
+                error.with_source(source)
+            }
+            sqlx::Error::PoolTimedOut => {
+                Self::retry("no connection to Postgres became free or could be opened in time")
+            }
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::retry("the connections to Postgres are closed")
+            }
+            sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => {
+                Self::retry("the session with Postgres lost its state")
+            }
+            sqlx::Error::RowNotFound => Self::halt("a row that must exist is missing").with_hint(CHECK),
+            sqlx::Error::ColumnDecode { index, .. } => {
+                Self::halt(format!("column {index} of an answer has an unexpected type")).with_hint(CHECK)
+            }
+            sqlx::Error::Configuration(_) => Self::halt("the Renaissance URL cannot be used"),
+            other => Self::halt(format!("the Postgres driver failed ({})", kind_of(&other))),
+        }
+    }
+}
+
+fn of_database(refusal: &PgDatabaseError) -> Error {
+    let name = |text: Option<&str>| text.map(str::to_owned);
+    error_of(refusal.code(), refusal.message()).with_fault(Fault {
+        code: refusal.code().to_owned(),
+        table: name(refusal.table()),
+        column: name(refusal.column()),
+        constraint: name(refusal.constraint()),
+    })
+}
+
+/// The variant's name: the text of these errors is not known to be free of values.
+fn kind_of(error: &sqlx::Error) -> String {
+    let shown = format!("{error:?}");
+    shown.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
+}
+
+fn is_certificate(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidData
+}
+
+fn tls_refused() -> Error {
+    Error::halt("the TLS connection to Postgres was refused")
+        .with_hint("give the server's authority with sslrootcert=… in the Renaissance URL, or the sslmode it supports")
+}
+
+impl From<PgWireError> for Error {
+    fn from(error: PgWireError) -> Self {
+        let doing = "the replication stream";
+        match error {
+            PgWireError::Server(text) => of_replication(&text),
+            PgWireError::Io(source) => Self::retry(format!("{doing} lost its connection")).with_source(source),
+            PgWireError::Auth(text) => Self::halt(format!("{doing} was refused: {text}")).with_hint(LOGIN),
+            PgWireError::Tls(text) => tls_refused().with_source(text).during(doing),
+            PgWireError::MessageTooLarge { payload_bytes, limit_bytes } => {
+                Self::halt(format!("{doing} sent a row of {payload_bytes} bytes, more than {limit_bytes}"))
+            }
+            PgWireError::Protocol(_) | PgWireError::Task(_) | PgWireError::Internal(_) => {
+                Self::retry(format!("{doing} broke off")).with_source(error)
+            }
+            _ => Self::retry(format!("{doing} broke off")),
+        }
+    }
+}
+
+/// pgwire-replication gives the server's answer as `message (SQLSTATE code)`.
+fn of_replication(text: &str) -> Error {
+    let marker = " (SQLSTATE ";
+    let (message, code) = match text.rsplit_once(marker) {
+        Some((message, code)) => (message, code.trim_end_matches(')')),
+        None => (text, ""),
+    };
+    if code.is_empty() {
+        return Error::retry("the replication stream was ended by the server without a reason");
+    }
+    let error = error_of(code, message).with_fault(Fault { code: code.to_owned(), ..Fault::default() });
+    let error = if code == "42501" {
+        error.with_hint("ALTER ROLE … REPLICATION; `biograph-bridge check` prints it with the role's name")
+    } else {
+        error
+    };
+    error.during("the replication stream")
+}
+
+/// Names what was being done: `.map_err(during("reading users"))`.
+pub fn during<E: Into<Error> + StdError>(doing: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| error.into().during(doing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_its_disposition() {
+        let retry = ["08006", "57P01", "57P03", "40001", "40P01", "53300", "53100", "55P03", "55006", "25006", "XX000"];
+        let park = ["22001", "22021", "22P02", "23505", "23503", "23502", "54000", "P0001", "44000"];
+        let halt =
+            ["28P01", "28000", "3D000", "42501", "42P01", "42703", "42704", "55000", "42601", "57P04", "F0000", ""];
+        for (codes, disposition) in
+            [(&retry[..], Disposition::Retry), (&park, Disposition::Park), (&halt, Disposition::Halt)]
+        {
+            for code in codes {
+                assert_eq!(verdict(code).disposition, disposition, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_halt_says_what_to_do() {
+        for code in ["28P01", "42501", "42P01", "42704", "55000", "53100"] {
+            assert!(error_of(code, "text").hint().is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_servers_text_is_passed_on_only_where_it_cannot_hold_values() {
+        for code in ["22001", "22P02", "23505", "P0001", "54000", "XX000", "0A000"] {
+            assert!(!error_of(code, "+18475550100").to_string().contains("8475550100"), "{code}");
+        }
+        assert!(error_of("42501", "permission denied for table users").to_string().contains("table users"));
+    }
+
+    #[test]
+    fn the_replication_servers_code_is_found_in_its_text() {
+        let of = |text: &str| Error::from(PgWireError::Server(text.into()));
+        let missing = of("replication slot \"biograph_bridge\" does not exist (SQLSTATE 42704)");
+        assert_eq!(missing.disposition(), Disposition::Halt);
+        assert_eq!(missing.fault().map(|fault| fault.code.as_str()), Some("42704"));
+        let busy = of("replication slot \"biograph_bridge\" is active for PID 77 (SQLSTATE 55006)");
+        assert_eq!(busy.disposition(), Disposition::Retry);
+        assert_eq!(of("unknown server error").disposition(), Disposition::Retry);
+    }
+
+    #[test]
+    fn a_broken_connection_is_tried_again_and_a_bad_password_is_not() {
+        let reset = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(Error::from(sqlx::Error::Io(reset())).disposition(), Disposition::Retry);
+        assert_eq!(Error::from(PgWireError::from(reset())).disposition(), Disposition::Retry);
+        assert_eq!(Error::from(sqlx::Error::PoolTimedOut).disposition(), Disposition::Retry);
+        assert_eq!(Error::from(PgWireError::Auth("SCRAM".into())).disposition(), Disposition::Halt);
+        assert_eq!(Error::from(sqlx::Error::Protocol("x".into())).disposition(), Disposition::Retry);
+    }
+}

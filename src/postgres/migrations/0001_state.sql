@@ -1,0 +1,1 @@
+-- The bridge's state; filled in by the founder of src/postgres/state.rs.
