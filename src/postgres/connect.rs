@@ -61,25 +61,25 @@ pub fn replication_config(url: &str, slot: &str, publication: &str) -> Result<Re
     let target = Target::parse(url)?;
     let sql = target.sql()?;
     let database = sql.get_database().unwrap_or_else(|| sql.get_username()).to_owned();
-    let mut config =
-        ReplicationConfig::new(target.host, sql.get_username(), password_of(&sql), database, slot, publication)
-            .with_port(target.port)
-            .with_tls(target.tls)
-            .with_status_interval(STATUS_INTERVAL)
-            .with_wakeup_interval(STATUS_INTERVAL)
-            .with_buffer_size(BUFFERED_EVENTS)
-            .with_application_name(APPLICATION_NAME);
+    let password = target.password.unwrap_or_else(|| password_of(sql.clone()));
+    let mut config = ReplicationConfig::new(target.host, sql.get_username(), password, database, slot, publication)
+        .with_port(target.port)
+        .with_tls(target.tls)
+        .with_status_interval(STATUS_INTERVAL)
+        .with_wakeup_interval(STATUS_INTERVAL)
+        .with_buffer_size(BUFFERED_EVENTS)
+        .with_application_name(APPLICATION_NAME);
     let limit = WAL_SENDER_TIMEOUT.as_secs();
     let pinned = format!("-c wal_sender_timeout={limit}s -c statement_timeout=0 -c lock_timeout=0");
     config.options = Some(target.options.map_or(pinned.clone(), |more| format!("{more} {pinned}")));
     Ok(config)
 }
 
-/// sqlx resolves PGPASSWORD and the password file; its URL form is the only way to ask it what it found.
-fn password_of(options: &PgConnectOptions) -> String {
-    let url = options.to_url_lossy();
-    let encoded = url.password().unwrap_or_default();
-    percent_decode_str(encoded).decode_utf8_lossy().into_owned()
+/// sqlx resolves PGPASSWORD and the password file; its URL form is the only way to ask it what it found. That form
+/// panics on unusual names, so those are left out of it.
+fn password_of(options: PgConnectOptions) -> String {
+    let url = options.username("x").host("x").database("x").to_url_lossy();
+    percent_decode_str(url.password().unwrap_or_default()).decode_utf8_lossy().into_owned()
 }
 
 /// A parsed URL. No `Debug`: it holds a password.

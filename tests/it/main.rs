@@ -2,6 +2,10 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
+mod postgres_fixture;
+#[cfg(test)]
+mod postgres_setup;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod servers;
