@@ -1,10 +1,12 @@
 //! The pure core: values, keys, hints, mappings and the merge. No I/O, no clock, no driver.
 
+pub mod calendar;
 pub mod catalog;
 pub mod digest;
 pub mod fact;
 pub mod hint;
 pub mod image;
+pub mod json;
 pub mod key;
 pub mod mapping;
 pub mod mask;

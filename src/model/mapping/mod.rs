@@ -1,6 +1,22 @@
 //! Mappings: what corresponds to what, as the files in `mappings/` declare it.
 
-use super::{catalog::ColumnInfo, policy::Policy, value::Value};
+mod bind;
+mod case;
+pub mod check;
+mod error;
+mod lens;
+mod limits;
+mod parse;
+pub mod transform;
+
+use super::{catalog::ColumnInfo, policy::Policy, side::Side, value::Value};
+
+pub use self::{
+    case::{Case, CaseFailure},
+    error::MappingError,
+    lens::HalfLens,
+    parse::parse,
+};
 
 /// One mapped kind of record, compiled from its mapping file. Slots of an [`super::image::Image`] are in the order of
 /// `legacy.paths` and `renaissance.columns`.
@@ -18,6 +34,21 @@ pub struct Entity {
     pub natural_keys: Vec<usize>,
     /// The field that names a record to people; shown masked only.
     pub label: Option<usize>,
+    /// Examples that `mappings check` runs.
+    pub cases: Vec<Case>,
+    /// Where it was declared.
+    pub origin: Origin,
+}
+
+/// The file that declares an entity, for messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The file as given.
+    pub file: String,
+    /// The line of `[legacy]`.
+    pub legacy_line: usize,
+    /// The line of each of `renaissance.tables`.
+    pub table_lines: Vec<usize>,
 }
 
 /// The legacy collection and the paths read from its documents.
@@ -42,6 +73,19 @@ pub struct RenaissanceShape {
     pub columns: Vec<Column>,
     /// The column of the root table that holds the legacy `_id` as hex text.
     pub legacy_id_column: String,
+    /// Constraints that name their columns; empty until the mapping is bound.
+    pub constraints: Vec<Constraint>,
+}
+
+/// A constraint of one of the tables, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constraint {
+    /// Index into `tables`.
+    pub table: usize,
+    /// Its name in the database.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<String>,
 }
 
 /// One table of an entity.
@@ -86,6 +130,45 @@ pub struct Field {
     pub name: String,
     /// What wins when both sides changed it.
     pub policy: Policy,
+    /// Its legacy side.
+    pub legacy: HalfLens,
+    /// Its renaissance side.
+    pub renaissance: HalfLens,
+    /// The line that declares it.
+    pub line: usize,
+}
+
+impl Entity {
+    /// The field of that name.
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+
+    /// The field that writes this column: whom to blame when the database refuses it.
+    pub fn field_of_column(&self, table: &str, column: &str) -> Option<usize> {
+        let named = |slot: &usize| {
+            self.renaissance.columns.get(*slot).is_some_and(|found| {
+                found.name == column
+                    && self.renaissance.tables.get(found.table).is_some_and(|owner| owner.name == table)
+            })
+        };
+        self.fields.iter().position(|field| field.slots(Side::Renaissance).iter().any(named))
+    }
+
+    /// The field that writes any of these columns, such as those of a unique constraint.
+    pub fn field_of_columns(&self, table: &str, columns: &[String]) -> Option<usize> {
+        columns.iter().find_map(|column| self.field_of_column(table, column))
+    }
+
+    /// The field behind a constraint the database named; needs a bound mapping.
+    pub fn field_of_constraint(&self, table: &str, constraint: &str) -> Option<usize> {
+        let named = |found: &&Constraint| {
+            found.name == constraint
+                && self.renaissance.tables.get(found.table).is_some_and(|owner| owner.name == table)
+        };
+        let found = self.renaissance.constraints.iter().find(named)?;
+        self.field_of_columns(table, &found.columns)
+    }
 }
 
 impl PartialEq for Column {
@@ -93,3 +176,6 @@ impl PartialEq for Column {
         self.table == other.table && self.name == other.name
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Values as JSON: for the journal and tombstones, and back from MongoDB's extended JSON for examples.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{calendar, key::LegacyId, value::Value};
+
+/// A value as JSON: timestamps as ISO 8601 in UTC, ids as hex text, numbers JSON cannot hold as text.
+pub fn to_json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(flag) => Json::Bool(*flag),
+        Value::Int(number) => json!(number),
+        Value::Float(number) if number.is_finite() => json!(number),
+        Value::Float(number) => json!(number.to_string()),
+        Value::Text(text) => Json::String(visible(text)),
+        Value::Timestamp(micros) => json!(calendar::to_iso(*micros)),
+        Value::Id(bytes) => json!(LegacyId::new(*bytes).to_string()),
+        Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
+        Value::Object(entries) => {
+            Json::Object(entries.iter().map(|(key, item)| (visible(key), to_json(item))).collect())
+        }
+        Value::Opaque(name) => json!({ "opaque": name }),
+    }
+}
+
+/// Text with U+0000 shown as ␀, because `jsonb` refuses it.
+fn visible(text: &str) -> String {
+    text.replace('\0', "␀")
+}
+
+/// A value from MongoDB's extended JSON, relaxed or canonical: plain JSON with `{"$oid": …}`, `{"$date": …}` and the like.
+pub fn from_json(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(number) => {
+            number.as_i64().map_or_else(|| Value::Float(number.as_f64().unwrap_or(f64::NAN)), Value::Int)
+        }
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(from_json).collect()),
+        Json::Object(entries) => extended(entries).unwrap_or_else(|| {
+            Value::Object(entries.iter().map(|(key, item)| (key.clone(), from_json(item))).collect())
+        }),
+    }
+}
+
+/// The value of an object such as `{"$oid": "…"}`; `None` if it is an ordinary object.
+fn extended(entries: &Map<String, Json>) -> Option<Value> {
+    let (key, inner) = entries.iter().next().filter(|(key, _)| key.starts_with('$'))?;
+    let text = inner.as_str();
+    let value = match key.as_str() {
+        "$oid" => text.and_then(|hex| hex.parse::<LegacyId>().ok()).map(|id| Value::Id(id.bytes())),
+        "$date" => match text {
+            Some(iso) => calendar::from_iso(iso).map(Value::Timestamp),
+            None => inner
+                .get("$numberLong")
+                .unwrap_or(inner)
+                .as_str()
+                .and_then(|millis| millis.parse::<i64>().ok())
+                .or_else(|| inner.as_i64())
+                .and_then(|millis| millis.checked_mul(1000))
+                .map(Value::Timestamp),
+        },
+        "$numberInt" | "$numberLong" => text.and_then(|number| number.parse().ok()).map(Value::Int),
+        "$numberDouble" => text.and_then(|number| number.parse().ok()).map(Value::Float),
+        "$numberDecimal" => Some(Value::Opaque("decimal128")),
+        "$binary" | "$uuid" => Some(Value::Opaque("binData")),
+        "$undefined" => Some(Value::Opaque("undefined")),
+        _ => Some(Value::Opaque("another BSON type")),
+    };
+    Some(value.unwrap_or(Value::Opaque("malformed extended JSON")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_pasted_from_mongosh_is_understood() {
+        let pasted = json!({ "_id": { "$oid": "65f0c0ffee00000000000abc" }, "at": { "$date": "2024-01-02T00:00:00Z" },
+            "old": { "$date": { "$numberLong": "-1" } }, "n": { "$numberLong": "7" }, "d": { "$numberDouble": "NaN" }, "all": { "x": 1.5 } });
+        let shown = to_json(&from_json(&pasted));
+        let expected = json!({ "_id": "65f0c0ffee00000000000abc", "at": "2024-01-02T00:00:00.000Z",
+            "old": "1969-12-31T23:59:59.999Z", "n": 7, "d": "NaN", "all": { "x": 1.5 } });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn microseconds_are_shown_only_where_there_are_any() {
+        assert_eq!(to_json(&Value::Timestamp(1)), json!("1970-01-01T00:00:00.000001Z"));
+        assert_eq!(to_json(&Value::Timestamp(-62_135_596_800_000_000)), json!("0001-01-01T00:00:00.000Z"));
+    }
+}

@@ -1,0 +1,175 @@
+//! A mapping against the real database: every table and column exists, can hold what is written, and an INSERT is complete.
+
+use super::{Column, Constraint, Entity, InsertValue, MappingError, Table, error::did_you_mean, transform::Shape};
+use crate::model::{
+    catalog::{Catalog, ColumnInfo, ColumnKind, TableInfo},
+    side::Side,
+    value::Value,
+};
+
+impl Entity {
+    /// This mapping with what the database says about each column, or everything that does not fit.
+    pub fn bind(&self, catalog: &Catalog) -> Result<Self, Vec<MappingError>> {
+        let mut bound = self.clone();
+        let mut errors = Vec::new();
+        bound.renaissance.constraints.clear();
+        for (index, table) in self.renaissance.tables.iter().enumerate() {
+            match catalog.tables.get(&table.name) {
+                Some(info) => bound.bind_table(index, table, info, &mut errors),
+                None => errors.push(self.at_table(index, format!("table {} does not exist", table.name))),
+            }
+        }
+        for field in 0..self.fields.len() {
+            bound.bind_field(field, &mut errors);
+        }
+        errors.sort_by_key(|error| error.line);
+        if errors.is_empty() { Ok(bound) } else { Err(errors) }
+    }
+
+    fn at_table(&self, table: usize, message: String) -> MappingError {
+        let line = self.origin.table_lines.get(table).copied().unwrap_or(1);
+        MappingError { file: self.origin.file.clone(), line, field: None, message, hint: None }
+    }
+
+    fn at_field(&self, field: usize, message: String) -> MappingError {
+        let found = self.fields.get(field);
+        MappingError {
+            file: self.origin.file.clone(),
+            line: found.map_or(1, |field| field.line),
+            field: found.map(|field| field.name.clone()),
+            message,
+            hint: None,
+        }
+    }
+
+    fn bind_table(&mut self, index: usize, table: &Table, info: &TableInfo, errors: &mut Vec<MappingError>) {
+        for column in self.renaissance.columns.iter_mut().filter(|column| column.table == index) {
+            column.info = info.column(&column.name).cloned();
+        }
+        let unique = info.unique.iter().map(|(name, columns)| (name, columns));
+        let foreign = info.foreign_keys.iter().map(|(name, columns, _)| (name, columns));
+        let constraint = |(name, columns): (&String, &Vec<String>)| Constraint {
+            table: index,
+            name: name.clone(),
+            columns: columns.clone(),
+        };
+        self.renaissance.constraints.extend(unique.chain(foreign).map(constraint));
+        let mut messages = self.structure(index, table, info);
+        messages
+            .extend(table.insert.iter().filter_map(|(column, value)| insert_problem(&table.name, column, value, info)));
+        messages.extend(self.uncovered(index, table, info));
+        errors.extend(messages.into_iter().map(|message| self.at_table(index, message)));
+    }
+
+    /// The key, the parent column and the legacy id column.
+    fn structure(&self, index: usize, table: &Table, info: &TableInfo) -> Vec<String> {
+        let name = &table.name;
+        let mut messages = Vec::new();
+        match info.column(&table.key).map(|column| column.limits.kind) {
+            Some(ColumnKind::Int(_)) => {}
+            Some(ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Timestamp | ColumnKind::Other) => {
+                messages.push(format!("key {name}.{} must be an integer", table.key));
+            }
+            None => messages.push(absent(name, &table.key, info)),
+        }
+        if let Some(parent) = &table.parent {
+            let unique = info.unique.iter().any(|(_, columns)| columns == std::slice::from_ref(parent));
+            match info.column(parent) {
+                None => messages.push(absent(name, parent, info)),
+                Some(column) if column.limits.nullable || !unique => {
+                    messages.push(format!(
+                        "parent column {name}.{parent} must be NOT NULL and UNIQUE: a record has one {name} row"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let legacy_id = &self.renaissance.legacy_id_column;
+        if index == 0 {
+            match info.column(legacy_id).map(|column| column.limits.kind) {
+                Some(ColumnKind::Text(limit)) if limit.is_none_or(|limit| limit >= 24) => {}
+                Some(_) => messages.push(format!("legacy_id {name}.{legacy_id} must hold text of 24 characters")),
+                None => messages.push(absent(name, legacy_id, info)),
+            }
+        }
+        messages
+    }
+
+    /// Columns an INSERT would leave out although the database insists on them.
+    fn uncovered(&self, index: usize, table: &Table, info: &TableInfo) -> Vec<String> {
+        let section =
+            if index == 0 { "[renaissance.insert]".to_owned() } else { format!("insert of child {}", table.name) };
+        let covered = |column: &&ColumnInfo| {
+            column.optional
+                || column.generated
+                || column.name == table.key
+                || table.parent.as_ref() == Some(&column.name)
+                || (index == 0 && column.name == self.renaissance.legacy_id_column)
+                || table.insert.iter().any(|(insert, _)| *insert == column.name)
+                || self.field_of_column(&table.name, &column.name).is_some()
+        };
+        let missing = info.columns.iter().filter(|column| !covered(column));
+        missing
+            .map(|column| {
+                let (table, column) = (&table.name, &column.name);
+                format!("an INSERT into {table} would fail: column {column} is NOT NULL without default; add it to {section}")
+            })
+            .collect()
+    }
+
+    fn bind_field(&mut self, index: usize, errors: &mut Vec<MappingError>) {
+        let Some(field) = self.fields.get(index) else { return };
+        let mut limits = Vec::new();
+        let mut messages = Vec::new();
+        for (place, slot) in field.slots(Side::Renaissance).iter().enumerate() {
+            let Some(column) = self.renaissance.columns.get(*slot) else { continue };
+            limits.push(column.info.as_ref().map(|info| info.limits));
+            messages.extend(self.column_problem(column, |kind| match field.renaissance.transform.shape() {
+                Shape::Scalar(scalar) => scalar.fits(kind),
+                Shape::Compound(compound) => compound.fits(place, kind),
+            }));
+        }
+        errors.extend(messages.into_iter().map(|message| self.at_field(index, message)));
+        if let Some(field) = self.fields.get_mut(index) {
+            field.renaissance.limits = limits;
+        }
+    }
+
+    fn column_problem(&self, column: &Column, fits: impl Fn(ColumnKind) -> bool) -> Option<String> {
+        // A missing table is reported once, not for each of its columns.
+        let table = self.renaissance.tables.get(column.table)?;
+        match &column.info {
+            None => Some(format!("column {}.{} does not exist", table.name, column.name)),
+            Some(info) if info.generated => {
+                Some(format!("column {}.{} is generated and cannot be written", table.name, column.name))
+            }
+            Some(info) if !fits(info.limits.kind) => Some(format!(
+                "column {}.{} is {} and cannot hold what `as` writes",
+                table.name, column.name, info.sql_type
+            )),
+            Some(_) => None,
+        }
+    }
+}
+
+fn absent(table: &str, column: &str, info: &TableInfo) -> String {
+    let hint = did_you_mean(column, info.columns.iter().map(|known| known.name.as_str()));
+    format!("column {table}.{column} does not exist{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default())
+}
+
+fn insert_problem(table: &str, column: &str, value: &InsertValue, info: &TableInfo) -> Option<String> {
+    let Some(found) = info.column(column) else {
+        return Some(format!("insert value: {}", absent(table, column, info)));
+    };
+    if found.generated {
+        return Some(format!("insert value: column {table}.{column} is generated and cannot be written"));
+    }
+    let problem = match value {
+        InsertValue::Constant(value) => super::limits::check(value, Some(found.limits), column).err(),
+        InsertValue::UnusablePassword => {
+            super::limits::check(&Value::Text("!".repeat(41)), Some(found.limits), column).err()
+        }
+        InsertValue::Now => super::limits::check(&Value::Timestamp(0), Some(found.limits), column).err(),
+    };
+    problem.map(|problem| format!("insert value of {table}: {}", problem.detail))
+}

@@ -1,0 +1,184 @@
+//! A field's two half-lenses: slots of a side ↔ canonical value. Every law is kept here, whatever the transform:
+//! what a side already reads as is left alone (get-put), and what would not read back is refused (put-get).
+
+use super::{
+    Field,
+    limits::{self, Limits},
+    transform::{NullForm, Place, Shape, Transform, Write, timestamp},
+};
+use crate::model::{
+    image::{Image, Patch},
+    problem::{Problem, Reason},
+    reading::Reading,
+    side::Side,
+    value::{Slot, Value},
+};
+
+/// One side of a field.
+#[derive(Clone, PartialEq)]
+pub struct HalfLens {
+    /// Indices into the side's slots, in the order the transform takes them.
+    pub(crate) slots: Vec<usize>,
+    /// What they are called, for messages.
+    pub(crate) names: Vec<String>,
+    /// What the bound columns accept; empty for legacy and before binding.
+    pub(crate) limits: Vec<Limits>,
+    /// How the slots hold the value.
+    pub(crate) transform: Transform,
+    /// What nothing means.
+    pub(crate) missing: Missing,
+    /// How nothing is written.
+    pub(crate) null_as: NullForm,
+}
+
+/// What an absent, null or empty slot means.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Missing {
+    /// Canonical null.
+    Null,
+    /// This value.
+    Default(Value),
+    /// The time inside the document's ObjectId.
+    IdTime,
+}
+
+/// Where the document's `_id` is among the legacy slots.
+pub(crate) const ID_SLOT: usize = 0;
+
+impl HalfLens {
+    fn places<'a>(&'a self, slots: &'a [Slot]) -> Vec<Place<'a>> {
+        let held = |slot: &usize| slots.get(*slot).and_then(Option::as_ref);
+        self.slots.iter().zip(&self.names).map(|(slot, name)| Place { name, held: held(slot) }).collect()
+    }
+
+    /// The canonical value of these slots of the side.
+    fn read(&self, slots: &[Slot]) -> Result<Value, Problem> {
+        let places = self.places(slots);
+        let value = match self.transform.shape() {
+            Shape::Compound(compound) => compound.read(&places)?,
+            Shape::Scalar(scalar) => match places.first() {
+                Some(place) => place.value().map_or(Ok(Value::Null), |held| scalar.read(held, place))?,
+                None => Value::Null,
+            },
+        };
+        if value != Value::Null {
+            return Ok(value);
+        }
+        Ok(match (&self.missing, slots.get(ID_SLOT)) {
+            (Missing::Default(default), _) => default.clone(),
+            (Missing::IdTime, Some(Some(Value::Id(id)))) => timestamp::id_time(*id),
+            (Missing::Null | Missing::IdTime, _) => Value::Null,
+        })
+    }
+
+    /// What to do to each slot so that they read as the value.
+    fn writes(&self, value: &Value, slots: &[Slot]) -> Result<Vec<Write>, Problem> {
+        match self.transform.shape() {
+            Shape::Compound(compound) => compound.write(value, &self.places(slots), self.null_as),
+            Shape::Scalar(scalar) => {
+                let write = if *value == Value::Null { self.null_as.write() } else { Write::Set(scalar.write(value)?) };
+                Ok(vec![write; self.slots.len()])
+            }
+        }
+    }
+
+    /// The slots that have to change so that `current` reads as the value.
+    fn patch(&self, value: &Value, current: &[Slot]) -> Result<Patch, Problem> {
+        let writes = self.writes(value, current)?;
+        let mut after = current.to_vec();
+        let highest = self.slots.iter().max().map_or(0, |slot| slot + 1);
+        after.resize(after.len().max(highest), None);
+        let mut patch = Patch::new();
+        for (place, (write, slot)) in writes.into_iter().zip(&self.slots).enumerate() {
+            let content = match write {
+                Write::Keep => continue,
+                Write::Set(content) => Some(content),
+                Write::Remove => None,
+            };
+            let Some(held) = after.get_mut(*slot).filter(|held| **held != content) else { continue };
+            if let (Some(content), Some(limits), Some(name)) = (&content, self.limits.get(place), self.names.get(place))
+            {
+                limits::check(content, *limits, name)?;
+            }
+            held.clone_from(&content);
+            patch.push((*slot, content));
+        }
+        match self.read(&after)? == *value {
+            true => Ok(patch),
+            false => Err(self.would_not_read_back(value)),
+        }
+    }
+
+    /// Whether a side's slots can hold the value.
+    pub(crate) fn can_hold(&self, value: &Value) -> bool {
+        self.patch(value, &[]).is_ok()
+    }
+
+    fn would_not_read_back(&self, value: &Value) -> Problem {
+        let place = self.names.join(" and ");
+        match value {
+            Value::Null => Problem::new(Reason::NotNull, format!("{place} has a default and cannot hold null")),
+            value => {
+                Problem::new(Reason::WrongType, format!("{place} cannot hold this {} unchanged", value.type_name()))
+            }
+        }
+    }
+}
+
+impl Field {
+    /// One side of the field.
+    pub const fn half(&self, side: Side) -> &HalfLens {
+        match side {
+            Side::Legacy => &self.legacy,
+            Side::Renaissance => &self.renaissance,
+        }
+    }
+
+    /// The slots of a side that the field writes.
+    pub fn slots(&self, side: Side) -> &[usize] {
+        &self.half(side).slots
+    }
+
+    /// What a side's record says about this field. Total: any content gives a value or says why not.
+    pub fn get(&self, side: Side, image: &Image) -> Reading {
+        let half = self.half(side);
+        if side == Side::Renaissance && half.places(&image.slots).iter().all(|place| place.held.is_none()) {
+            return Reading::Absent;
+        }
+        half.read(&image.slots).map_or_else(|problem| Reading::Invalid(on(side, &problem)), Reading::Value)
+    }
+
+    /// The slots that have to change so that `current` reads as `value`; for an insert (`None`) all that must be there.
+    /// What is put reads back as exactly this value, or it is refused.
+    pub fn put(&self, side: Side, value: &Value, current: Option<&Image>) -> Result<Patch, Problem> {
+        let current = match current.map(|image| (image, self.get(side, image))) {
+            Some((_, Reading::Value(held))) if held == *value => return Ok(Patch::new()),
+            Some((image, Reading::Value(_) | Reading::Invalid(_))) => image.slots.as_slice(),
+            Some((_, Reading::Absent)) | None => &[],
+        };
+        self.half(side).patch(value, current).map_err(|problem| on(side, &problem))
+    }
+
+    /// For natural keys: every content of the side's slots that may hold this value. Null has none: nothing is no identity.
+    /// A slot content of `Some(Null)` matches a missing field too.
+    pub fn forms(&self, side: Side, value: &Value) -> Vec<Patch> {
+        if *value == Value::Null {
+            return Vec::new();
+        }
+        let half = self.half(side);
+        let patch = |form: Vec<(usize, Value)>| -> Option<Patch> {
+            form.into_iter().map(|(place, content)| Some((*half.slots.get(place)?, Some(content)))).collect()
+        };
+        match half.transform.shape() {
+            Shape::Scalar(scalar) => {
+                scalar.forms(value).into_iter().filter_map(|form| patch(vec![(0, form)])).collect()
+            }
+            Shape::Compound(compound) => compound.forms(value).into_iter().filter_map(patch).collect(),
+        }
+    }
+}
+
+/// Says on which side.
+fn on(side: Side, problem: &Problem) -> Problem {
+    Problem::new(problem.reason, format!("{side} {}", problem.detail))
+}

@@ -1,0 +1,195 @@
+//! The options of each transform.
+
+use super::{
+    half::Half,
+    keys::{Item, Keys},
+    slots::{Claim, Slots},
+};
+use crate::model::{
+    mapping::transform::{
+        Transform,
+        bool::BoolForm,
+        flags::{Condition, Flags},
+        int::IntForm,
+        media::Media,
+        name::WholeName,
+        phone::Phone,
+        table::ValueTable,
+        text::TextForm,
+        timestamp::TimestampForm,
+    },
+    side::Side,
+    value::Value,
+};
+
+/// The words of `as`.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Bool,
+    Int,
+    Timestamp,
+    Table,
+    Media,
+    Flags,
+    Phone,
+    Name,
+}
+
+const KINDS: [(&str, Kind); 9] = [
+    ("text", Kind::Text),
+    ("bool", Kind::Bool),
+    ("int", Kind::Int),
+    ("timestamp", Kind::Timestamp),
+    ("table", Kind::Table),
+    ("media", Kind::Media),
+    ("flags", Kind::Flags),
+    ("phone", Kind::Phone),
+    ("name", Kind::Name),
+];
+
+/// Reads a side's transform and claims its slots; `None` if something about it was wrong and reported.
+pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
+    let kind = match half.option("as") {
+        Some((keys, item)) => keys.choice_of("as", item, &KINDS)?,
+        None => Kind::Text,
+    };
+    let transform = match kind {
+        Kind::Text => Transform::Text(TextForm { empty_is_null: empty_is_null(half) }),
+        Kind::Bool => Transform::Bool(BoolForm { invert: flag(half, "invert") }),
+        Kind::Int => Transform::Int(IntForm),
+        Kind::Timestamp => Transform::Timestamp(TimestampForm),
+        Kind::Table => Transform::Table(ValueTable { pairs: pairs(half, "values")? }),
+        Kind::Media => Transform::Media(media(half)?),
+        Kind::Flags => return flags(half, slots),
+        Kind::Phone => return phone(half, slots),
+        Kind::Name => return name(half, slots),
+    };
+    let claims = half.scalar_slots(slots);
+    (!claims.is_empty()).then_some((transform, claims))
+}
+
+fn empty_is_null(half: &Half<'_, '_>) -> bool {
+    half.choice("empty", &[("null", true), ("text", false)], false)
+}
+
+fn flag(half: &Half<'_, '_>, key: &'static str) -> bool {
+    let Some((keys, item)) = half.option(key) else { return false };
+    let flag = item.get_ref().as_bool();
+    if flag.is_none() {
+        keys.report(Some(item), format!("`{key}` must be true or false"), None);
+    }
+    flag.unwrap_or(false)
+}
+
+/// An array of pairs.
+fn pairs(half: &Half<'_, '_>, key: &'static str) -> Option<Vec<(Value, Value)>> {
+    let Some((keys, item)) = half.option(key) else {
+        half.own().report(
+            None,
+            format!("`{key}` is missing"),
+            Some(format!("add `{key} = [[\"stored\", \"canonical\"], …]`")),
+        );
+        return None;
+    };
+    let pair = |item: Item<'_>| match keys.value_of(key, item)? {
+        Value::List(two) => <[Value; 2]>::try_from(two).ok().map(|[stored, meaning]| (stored, meaning)),
+        _ => None,
+    };
+    let rows = item.get_ref().as_array().filter(|rows| !rows.is_empty());
+    let read: Option<Vec<(Value, Value)>> = rows.and_then(|rows| rows.iter().map(pair).collect());
+    if read.is_none() {
+        keys.report(
+            Some(item),
+            format!("`{key}` must be an array of pairs"),
+            Some("[[\"stored\", \"canonical\"], …]".to_owned()),
+        );
+    }
+    read
+}
+
+fn media(half: &Half<'_, '_>) -> Option<Media> {
+    let text = |value: Value| value.as_text().filter(|text| !text.is_empty()).map(str::to_owned);
+    let prefixes = pairs(half, "prefixes")?.into_iter().map(|(path, url)| Some((text(path)?, text(url)?))).collect();
+    let Some(prefixes) = prefixes else {
+        half.own().report(
+            None,
+            "`prefixes` must be pairs of texts",
+            Some("[[\"folder/\", \"https://host/folder/\"]]".to_owned()),
+        );
+        return None;
+    };
+    let short = half.choice("stored", &[("path", true), ("url", false)], false);
+    let media = Media { prefixes, short, empty_is_null: empty_is_null(half) };
+    if let Some((a, b)) = media.ambiguity() {
+        half.own().report(
+            None,
+            format!("media prefixes `{a}` and `{b}` overlap: which one applies would be a guess"),
+            None,
+        );
+        return None;
+    }
+    Some(media)
+}
+
+fn flags(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
+    let own = half.own();
+    let read: Vec<Option<(Condition, Claim)>> =
+        own.tables("all").iter().map(|keys| condition(half.side, keys, slots)).collect();
+    let (conditions, claims): (Vec<Condition>, Vec<Claim>) =
+        read.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    if !conditions.iter().any(|condition| condition.off.is_some()) {
+        let hint = "all = [{ path = \"is_removed\", on = false, off = true }]".to_owned();
+        own.report(
+            None,
+            "`all` needs at least one condition with an `off` value, else false cannot be written",
+            Some(hint),
+        );
+        return None;
+    }
+    Some((Transform::Flags(Flags { conditions }), claims))
+}
+
+fn condition(side: Side, keys: &Keys<'_>, slots: &mut Slots) -> Option<(Condition, Claim)> {
+    let place = match side {
+        Side::Legacy => "path",
+        Side::Renaissance => "column",
+    };
+    let claim = keys.need(place, "\"…\"").and_then(|item| slots.claim(side, keys, place, item));
+    let on = keys.need("on", "true").and_then(|item| keys.value_of("on", item));
+    let off = keys.get("off").and_then(|item| keys.value_of("off", item));
+    keys.finish();
+    if on.is_some() && on == off {
+        keys.report(None, "`on` and `off` are the same", None);
+        return None;
+    }
+    Some((Condition { on: on?, off }, claim?))
+}
+
+fn phone(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
+    let default_country = match half.option("default_country") {
+        Some((keys, item)) => keys.text_of("default_country", item)?,
+        None => "1".to_owned(),
+    };
+    if !default_country.bytes().all(|digit| digit.is_ascii_digit()) || default_country.starts_with('0') {
+        half.own().report(
+            None,
+            "`default_country` must be a country code in digits",
+            Some("default_country = \"1\"".to_owned()),
+        );
+        return None;
+    }
+    let e164 = half.choice("stored", &[("national", false), ("e164", true)], false);
+    let country_as_int = half.choice("country_as", &[("int", true), ("text", false)], half.side == Side::Legacy);
+    let claims = [half.named_slot(slots, "country"), half.named_slot(slots, "number")];
+    let claims: Option<Vec<Claim>> = claims.into_iter().collect();
+    Some((Transform::Phone(Phone { default_country, e164, country_as_int }), claims?))
+}
+
+fn name(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
+    let split = half.choice("split", &[("never", false), ("first_space", true)], false);
+    let empty_is_null = empty_is_null(half);
+    let claims: Option<Vec<Claim>> =
+        [half.named_slot(slots, "first"), half.named_slot(slots, "last")].into_iter().collect();
+    Some((Transform::Name(WholeName { split, empty_is_null }), claims?))
+}

@@ -1,0 +1,181 @@
+//! Transforms: how one side's slots hold a canonical value. A closed set, one file each; a new one is a file and an arm here.
+//!
+//! Two shapes: a [`Scalar`] lives in one slot, a [`Compound`] spreads over several. Both only translate; null, defaults,
+//! limits and "leave alone what already reads so" are the lens' business.
+
+pub mod bool;
+pub mod flags;
+pub mod int;
+pub mod media;
+pub mod name;
+pub mod phone;
+pub mod table;
+pub mod text;
+pub mod timestamp;
+
+use self::{
+    bool::BoolForm, flags::Flags, int::IntForm, media::Media, name::WholeName, phone::Phone, table::ValueTable,
+    text::TextForm, timestamp::TimestampForm,
+};
+use crate::model::{
+    catalog::ColumnKind,
+    problem::{Problem, Reason},
+    value::Value,
+};
+
+/// One slot of a field as found: its name for messages, and what it holds (`None`: it is not there).
+pub struct Place<'a> {
+    /// The path or column.
+    pub name: &'a str,
+    /// What is there.
+    pub held: Option<&'a Value>,
+}
+
+impl Place<'_> {
+    /// What is there, with null and missing taken as the same.
+    pub(crate) fn value(&self) -> Option<&Value> {
+        self.held.filter(|value| **value != Value::Null)
+    }
+
+    /// "phone_number holds an array; text or a number is expected".
+    pub(crate) fn wrong(&self, expected: &str) -> Problem {
+        let held = self.held.map_or("nothing", Value::type_name);
+        Problem::new(Reason::WrongType, format!("{} holds {held}; {expected} is expected", self.name))
+    }
+}
+
+/// What to do to one slot.
+#[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
+pub enum Write {
+    /// Nothing.
+    Keep,
+    /// Put this there.
+    Set(Value),
+    /// Remove the field (legacy only).
+    Remove,
+}
+
+/// How a side spells "nothing".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NullForm {
+    /// SQL NULL, BSON null.
+    Null,
+    /// The empty text.
+    Empty,
+    /// The field is not there (legacy only).
+    Missing,
+}
+
+impl NullForm {
+    /// The write that puts nothing into a slot.
+    pub(crate) fn write(self) -> Write {
+        match self {
+            Self::Null => Write::Set(Value::Null),
+            Self::Empty => Write::Set(Value::Text(String::new())),
+            Self::Missing => Write::Remove,
+        }
+    }
+}
+
+/// A transform over one slot. Never sees or makes null.
+pub trait Scalar {
+    /// The canonical value of what the slot holds; [`Value::Null`] where this content means nothing (an empty text).
+    fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem>;
+    /// What the slot holds for a canonical value.
+    fn write(&self, value: &Value) -> Result<Value, Problem>;
+    /// Every content of the slot that a search for the value should match.
+    fn forms(&self, value: &Value) -> Vec<Value> {
+        self.write(value).into_iter().collect()
+    }
+    /// Whether a column of this kind can hold what it writes.
+    fn fits(&self, kind: ColumnKind) -> bool;
+}
+
+/// A transform over several slots.
+pub trait Compound {
+    /// The canonical value of what the slots hold, or [`Value::Null`].
+    fn read(&self, places: &[Place<'_>]) -> Result<Value, Problem>;
+    /// What to do to each slot so that they hold the value, [`Value::Null`] included; all [`Place::held`] are `None` for
+    /// an insert.
+    fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem>;
+    /// Every content of the slots (by place) that a search for the value should match.
+    fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>>;
+    /// Whether a column of this kind can hold what is written into this place.
+    fn fits(&self, place: usize, kind: ColumnKind) -> bool;
+}
+
+/// A transform, with its options.
+#[derive(Clone, PartialEq)]
+pub enum Transform {
+    /// See [`text`].
+    Text(TextForm),
+    /// See [`mod@bool`].
+    Bool(BoolForm),
+    /// See [`int`].
+    Int(IntForm),
+    /// See [`timestamp`].
+    Timestamp(TimestampForm),
+    /// See [`table`].
+    Table(ValueTable),
+    /// See [`media`].
+    Media(Media),
+    /// See [`flags`].
+    Flags(Flags),
+    /// See [`phone`].
+    Phone(Phone),
+    /// See [`name`].
+    Name(WholeName),
+}
+
+/// A transform by its shape.
+pub enum Shape<'a> {
+    /// One slot; with several, the first is read and all are written.
+    Scalar(&'a dyn Scalar),
+    /// Several slots.
+    Compound(&'a dyn Compound),
+}
+
+impl Transform {
+    /// The transform by its shape.
+    pub fn shape(&self) -> Shape<'_> {
+        match self {
+            Self::Text(form) => Shape::Scalar(form),
+            Self::Bool(form) => Shape::Scalar(form),
+            Self::Int(form) => Shape::Scalar(form),
+            Self::Timestamp(form) => Shape::Scalar(form),
+            Self::Table(table) => Shape::Scalar(table),
+            Self::Media(media) => Shape::Scalar(media),
+            Self::Flags(flags) => Shape::Compound(flags),
+            Self::Phone(phone) => Shape::Compound(phone),
+            Self::Name(name) => Shape::Compound(name),
+        }
+    }
+}
+
+/// The whole number in a value that holds one in whatever type: int, whole double, decimal text.
+pub(crate) fn whole_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        Value::Float(number) => whole_double(*number),
+        Value::Text(text) => text.trim().parse().ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Timestamp(_)
+        | Value::Id(_)
+        | Value::List(_)
+        | Value::Object(_)
+        | Value::Opaque(_) => None,
+    }
+}
+
+/// A double as a whole number, within the range where every whole number is a double.
+pub(crate) fn whole_double(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i64)
+}
+
+/// A canonical value of the wrong type reached a transform: the two sides of a field disagree about its type.
+pub(crate) fn misfit(value: &Value, expected: &str) -> Problem {
+    Problem::new(Reason::WrongType, format!("is to hold {}; {expected} is expected", value.type_name()))
+}

@@ -1,0 +1,58 @@
+//! `as = "name"`: a person's whole name over a first and a last name. Read: both joined by a space. Written: whole into `first`
+//! (`split = "never"`, the default), or at its first space (`split = "first_space"`).
+//! ```toml
+//! [[field]]
+//! name = "name"
+//! empty = "null"
+//! legacy = { path = "name", null_as = "empty" }
+//! renaissance = { as = "name", first = "first_name", last = "last_name", split = "never", null_as = "empty" }
+//! ```
+
+use super::{Compound, NullForm, Place, Write, misfit, text::as_text};
+use crate::model::{catalog::ColumnKind, problem::Problem, value::Value};
+
+/// A whole name over two slots, first and last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeName {
+    /// Whether it is split at its first space.
+    pub split: bool,
+    /// Whether an empty name means nothing.
+    pub empty_is_null: bool,
+}
+
+impl Compound for WholeName {
+    fn read(&self, places: &[Place<'_>]) -> Result<Value, Problem> {
+        let mut parts = Vec::new();
+        for place in places {
+            let Some(held) = place.value() else { continue };
+            let part = as_text(held).ok_or_else(|| place.wrong("text"))?;
+            if !part.is_empty() {
+                parts.push(part);
+            }
+        }
+        let nothing = places.iter().all(|place| place.value().is_none());
+        let empty = parts.is_empty() && (self.empty_is_null || nothing);
+        Ok(if empty { Value::Null } else { Value::Text(parts.join(" ")) })
+    }
+
+    fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem> {
+        if *value == Value::Null {
+            return Ok(places.iter().map(|_| null.write()).collect());
+        }
+        let whole = value.as_text().ok_or_else(|| misfit(value, "text"))?;
+        let halves = whole.split_once(' ').filter(|(first, last)| self.split && !first.is_empty() && !last.is_empty());
+        let (first, last) = halves.unwrap_or((whole, ""));
+        Ok([first, last].map(|part| Write::Set(Value::Text(part.to_owned()))).into())
+    }
+
+    fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>> {
+        let Some(whole) = value.as_text() else { return Vec::new() };
+        let text = |part: &str| Value::Text(part.to_owned());
+        let splits = whole.match_indices(' ').map(|(at, _)| vec![(0, text(&whole[..at])), (1, text(&whole[at + 1..]))]);
+        std::iter::once(vec![(0, text(whole)), (1, text(""))]).chain(splits.take(3)).collect()
+    }
+
+    fn fits(&self, _place: usize, kind: ColumnKind) -> bool {
+        matches!(kind, ColumnKind::Text(_))
+    }
+}

@@ -1,0 +1,176 @@
+//! `as = "phone"`: a telephone number, canonically in E.164 (`+18475550100`), over a country code and a number. Punctuation, a leading
+//! `+` and codes or numbers stored as int, double or text are understood; a missing code means `default_country`.
+//! Written: `stored = "national"` (the default: code and national digits) or `"e164"` (code, and the whole number with `+`).
+//! `country_as = "int"` (legacy's default) or `"text"`. Nothing in `number`: no telephone.
+//! ```toml
+//! [[field]]
+//! name = "phone"
+//! as = "phone"
+//! default_country = "1"
+//! legacy = { country = "country_code", number = "phone_number", null_as = "empty" }
+//! renaissance = { country = "country_code", number = "phone_number", stored = "national" }
+//! ```
+
+use super::{Compound, NullForm, Place, Write, misfit, text};
+use crate::model::{
+    catalog::ColumnKind,
+    problem::{Problem, Reason},
+    value::Value,
+};
+
+/// A telephone number over two slots, country code and number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phone {
+    /// The code where none is stored, digits only.
+    pub default_country: String,
+    /// Whether `number` is written whole, with `+` and code.
+    pub e164: bool,
+    /// Whether the code is written as a number.
+    pub country_as_int: bool,
+}
+
+/// The country codes of two digits (ITU-T E.164 list of assigned codes). One digit: 1 and 7. All others: three.
+const TWO_DIGITS: [&str; 44] = [
+    "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "51",
+    "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84", "86", "90",
+    "91", "92", "93", "94", "95", "98",
+];
+
+/// Splits the digits of an E.164 number into country code and national number; `None` if one of them would be empty.
+fn split(digits: &str) -> Option<(&str, &str)> {
+    let length = match digits.get(..2) {
+        Some(start) if start.starts_with(['1', '7']) => 1,
+        Some(start) if TWO_DIGITS.contains(&start) => 2,
+        Some(start) if start.starts_with('0') => return None,
+        _ => 3,
+    };
+    digits.split_at_checked(length).filter(|(_, national)| !national.is_empty())
+}
+
+/// The digits of a text that is digits and punctuation only, and whether a `+` opens them.
+fn digits(text: &str) -> Option<(String, bool)> {
+    let mut found = String::new();
+    let mut plus = false;
+    for letter in text.chars() {
+        match letter {
+            '0'..='9' => found.push(letter),
+            '+' if found.is_empty() && !plus => plus = true,
+            '+' => return None,
+            _ if letter.is_alphanumeric() || letter == '\0' => return None,
+            _ => {}
+        }
+    }
+    Some((found, plus))
+}
+
+impl Phone {
+    /// The digits of the stored country code without leading zeros, if there are any.
+    fn country(place: &Place<'_>) -> Result<Option<String>, Problem> {
+        let Some(held) = place.value() else { return Ok(None) };
+        let wrong = || place.wrong("a country code");
+        let (code, _) = text::as_text(held)
+            .filter(|text| !text.starts_with('-'))
+            .and_then(|text| digits(&text))
+            .ok_or_else(wrong)?;
+        Ok(Some(code.trim_start_matches('0').to_owned()).filter(|code| !code.is_empty()))
+    }
+
+    /// The digits of the stored number in E.164 order, if there are any.
+    fn number(&self, places: &[Place<'_>; 2]) -> Result<Option<String>, Problem> {
+        let [country, number] = places;
+        let wrong = || number.wrong("a telephone number");
+        let Some(held) = number.value() else { return Ok(None) };
+        let text = text::as_text(held).ok_or_else(wrong)?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let negative = matches!(held, Value::Int(_) | Value::Float(_)) && text.starts_with('-');
+        match digits(&text).filter(|(found, _)| !found.is_empty() && !negative) {
+            Some((found, true)) => Ok(Some(found)),
+            Some((found, false)) => {
+                Ok(Some(Self::country(country)?.unwrap_or_else(|| self.default_country.clone()) + &found))
+            }
+            None => Err(Problem::new(
+                Reason::WrongType,
+                format!("{} holds something that is not a telephone number", number.name),
+            )),
+        }
+    }
+
+    fn code(&self, code: &str, held: Option<&Value>) -> Value {
+        let as_int = match held {
+            Some(Value::Int(_) | Value::Float(_)) => true,
+            Some(Value::Text(_)) => false,
+            _ => self.country_as_int,
+        };
+        match code.parse() {
+            Ok(number) if as_int => Value::Int(number),
+            _ => Value::Text(code.to_owned()),
+        }
+    }
+}
+
+impl Compound for Phone {
+    fn read(&self, places: &[Place<'_>]) -> Result<Value, Problem> {
+        let Some(found) = self.number(&pair(places))? else { return Ok(Value::Null) };
+        let problem = || Problem::new(Reason::WrongType, "holds digits that are not an international telephone number");
+        split(&found).map(|_| Value::Text(format!("+{found}"))).ok_or_else(problem)
+    }
+
+    fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem> {
+        let [country, number] = pair(places);
+        if *value == Value::Null {
+            let code =
+                if country.held.is_some() { Write::Keep } else { Write::Set(self.code(&self.default_country, None)) };
+            return Ok(vec![code, if number.held == Some(&Value::Null) { Write::Keep } else { null.write() }]);
+        }
+        let canonical = value.as_text().and_then(|text| text.strip_prefix('+'));
+        let parts = canonical.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())).and_then(split);
+        let (mut code, mut national) = parts.ok_or_else(|| misfit(value, "a number in E.164"))?;
+        // A stored code that fits the number stays: some people's codes are not the ITU's (`1684`).
+        let stored = Self::country(&country).ok().flatten();
+        let whole = canonical.unwrap_or_default();
+        let kept = stored.as_deref().and_then(|stored| whole.strip_prefix(stored)).filter(|rest| !rest.is_empty());
+        if let Some(rest) = kept {
+            (code, national) = whole.split_at(whole.len() - rest.len());
+        }
+        let code = if kept.is_some() { Write::Keep } else { Write::Set(self.code(code, country.held)) };
+        let written = if self.e164 { format!("+{whole}") } else { national.to_owned() };
+        Ok(vec![code, Write::Set(Value::Text(written))])
+    }
+
+    fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>> {
+        let whole = value.as_text().and_then(|text| text.strip_prefix('+'));
+        let Some((code, national)) = whole.and_then(split) else { return Vec::new() };
+        let mut codes = vec![Value::Text(code.to_owned()), Value::Text(format!("+{code}"))];
+        if self.country_as_int {
+            codes.extend(code.parse().map(Value::Int));
+        }
+        if code == self.default_country {
+            codes.push(Value::Null);
+        }
+        let mut numbers = vec![Value::Text(national.to_owned())];
+        if self.country_as_int {
+            numbers = text::spellings(national);
+        }
+        let national =
+            codes.iter().flat_map(|code| numbers.iter().map(|number| vec![(0, code.clone()), (1, number.clone())]));
+        national.chain([vec![(1, value.clone())]]).collect()
+    }
+
+    fn fits(&self, place: usize, kind: ColumnKind) -> bool {
+        match kind {
+            ColumnKind::Text(_) => place == 1 || !self.country_as_int,
+            ColumnKind::Int(_) => place == 0 && self.country_as_int,
+            ColumnKind::Bool | ColumnKind::Timestamp | ColumnKind::Other => false,
+        }
+    }
+}
+
+/// Country code and number; the parser always gives both.
+fn pair<'a>(places: &[Place<'a>]) -> [Place<'a>; 2] {
+    let at = |index: usize| {
+        places.get(index).map_or(Place { name: "", held: None }, |place| Place { name: place.name, held: place.held })
+    };
+    [at(0), at(1)]
+}

@@ -1,0 +1,70 @@
+//! `as = "table"`: a closed set of contents, as pairs `[stored, canonical]`. Several contents may share a canonical value: the first
+//! of them is the one written, and a record that already holds another of them keeps it. Anything else is `unknown_value`.
+//! ```toml
+//! [[field]]
+//! name = "premium"
+//! missing = false
+//! legacy = { path = "is_premium_member", as = "bool" }
+//! renaissance = { column = "subscription_status", as = "table", values = [["free", false], ["premium", true], ["pro", true]] }
+//! ```
+
+use super::{Place, Scalar, text::as_text};
+use crate::model::{
+    catalog::ColumnKind,
+    problem::{Problem, Reason},
+    value::Value,
+};
+
+/// A closed set of contents of one slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueTable {
+    /// Pairs of what is stored and what it means.
+    pub pairs: Vec<(Value, Value)>,
+}
+
+impl ValueTable {
+    fn stored<'a>(&'a self, value: &'a Value) -> impl Iterator<Item = Value> + 'a {
+        self.pairs.iter().filter(move |(_, meaning)| meaning == value).map(|(stored, _)| stored.clone())
+    }
+}
+
+impl Scalar for ValueTable {
+    fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
+        let same = |stored: &Value| stored == held || (as_text(held).is_some() && as_text(held) == as_text(stored));
+        let pair = self.pairs.iter().find(|(stored, _)| same(stored));
+        pair.map(|(_, meaning)| meaning.clone()).ok_or_else(|| unknown(place.name))
+    }
+
+    fn write(&self, value: &Value) -> Result<Value, Problem> {
+        self.stored(value).next().ok_or_else(|| unknown("the other side"))
+    }
+
+    fn forms(&self, value: &Value) -> Vec<Value> {
+        self.stored(value).collect()
+    }
+
+    fn fits(&self, kind: ColumnKind) -> bool {
+        self.pairs.iter().all(|(stored, _)| match stored {
+            Value::Text(text) => match kind {
+                ColumnKind::Text(limit) => limit.is_none_or(|limit| text.chars().count() <= limit as usize),
+                ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp | ColumnKind::Other => false,
+            },
+            Value::Int(_) => matches!(kind, ColumnKind::Int(_)),
+            Value::Bool(_) => kind == ColumnKind::Bool,
+            Value::Null
+            | Value::Float(_)
+            | Value::Timestamp(_)
+            | Value::Id(_)
+            | Value::List(_)
+            | Value::Object(_)
+            | Value::Opaque(_) => false,
+        })
+    }
+}
+
+fn unknown(place: &str) -> Problem {
+    Problem::new(
+        Reason::UnknownValue,
+        format!("{place} holds something that the mapping's table of values does not list"),
+    )
+}

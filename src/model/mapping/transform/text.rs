@@ -1,0 +1,63 @@
+//! `as = "text"`, the default: text. Numbers stored where text belongs read as their decimal digits.
+//! With `empty = "null"` the empty text means nothing; `null_as` says how each side spells nothing.
+//! ```toml
+//! [[field]]
+//! name = "email"
+//! empty = "null"
+//! legacy = { path = "email", null_as = "empty" }
+//! renaissance = "email"
+//! ```
+
+use super::{Place, Scalar, misfit, whole_double};
+use crate::model::{catalog::ColumnKind, problem::Problem, value::Value};
+
+/// Text in one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextForm {
+    /// Whether the empty text means nothing.
+    pub empty_is_null: bool,
+}
+
+impl Scalar for TextForm {
+    fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
+        let text = as_text(held).ok_or_else(|| place.wrong("text"))?;
+        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(text) })
+    }
+
+    fn write(&self, value: &Value) -> Result<Value, Problem> {
+        value.as_text().map(|text| Value::Text(text.to_owned())).ok_or_else(|| misfit(value, "text"))
+    }
+
+    fn forms(&self, value: &Value) -> Vec<Value> {
+        value.as_text().into_iter().flat_map(spellings).collect()
+    }
+
+    fn fits(&self, kind: ColumnKind) -> bool {
+        matches!(kind, ColumnKind::Text(_))
+    }
+}
+
+/// Text, or a number as its decimal digits.
+pub(crate) fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::Float(number) if number.is_finite() => {
+            Some(whole_double(*number).map_or_else(|| number.to_string(), |whole| whole.to_string()))
+        }
+        Value::Float(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Timestamp(_)
+        | Value::Id(_)
+        | Value::List(_)
+        | Value::Object(_)
+        | Value::Opaque(_) => None,
+    }
+}
+
+/// The text itself, and the number it may have been stored as.
+pub(crate) fn spellings(text: &str) -> Vec<Value> {
+    let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+    std::iter::once(Value::Text(text.to_owned())).chain(number.map(Value::Int)).collect()
+}

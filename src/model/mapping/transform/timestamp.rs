@@ -1,0 +1,65 @@
+//! `as = "timestamp"`: a moment, canonically in milliseconds: what a BSON date can hold. Microseconds of a column are left alone until
+//! the moment really changes. Dates stored as ISO 8601 text are understood, without an offset as UTC.
+//! `missing = "id_time"` on the legacy side: an absent or null slot means the creation time inside the document's ObjectId.
+//! With several columns the first is read and all are written.
+//! ```toml
+//! [[field]]
+//! name = "created"
+//! as = "timestamp"
+//! legacy = { path = "created_time", missing = "id_time" }
+//! renaissance = { columns = ["created_at", "date_joined"] }
+//! ```
+
+use super::{Place, Scalar, misfit};
+use crate::model::{
+    calendar,
+    catalog::ColumnKind,
+    problem::{Problem, Reason},
+    value::Value,
+};
+
+/// A moment in one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimestampForm;
+
+impl Scalar for TimestampForm {
+    fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
+        let micros = match held {
+            Value::Timestamp(micros) => Some(*micros),
+            Value::Text(text) => calendar::from_iso(text),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Id(_)
+            | Value::List(_)
+            | Value::Object(_)
+            | Value::Opaque(_) => None,
+        };
+        to_millis(micros.ok_or_else(|| place.wrong("a date"))?, place)
+    }
+
+    fn write(&self, value: &Value) -> Result<Value, Problem> {
+        match value {
+            Value::Timestamp(micros) => Ok(Value::Timestamp(*micros)),
+            other => Err(misfit(other, "a date")),
+        }
+    }
+
+    fn fits(&self, kind: ColumnKind) -> bool {
+        kind == ColumnKind::Timestamp
+    }
+}
+
+/// Cuts off microseconds, towards the past.
+fn to_millis(micros: i64, place: &Place<'_>) -> Result<Value, Problem> {
+    let cut = micros.div_euclid(1000).checked_mul(1000);
+    cut.map(Value::Timestamp)
+        .ok_or_else(|| Problem::new(Reason::OutOfRange, format!("{} is a date beyond all calendars", place.name)))
+}
+
+/// The creation time inside an ObjectId: its first four bytes are seconds since 1970.
+pub(crate) fn id_time(id: [u8; 12]) -> Value {
+    let [a, b, c, d, ..] = id;
+    Value::Timestamp(i64::from(u32::from_be_bytes([a, b, c, d])) * 1_000_000)
+}
