@@ -1,7 +1,16 @@
 //! The renaissance side and the bridge's state: the only place that names sqlx.
 
+mod codec;
+mod commit;
 pub mod connect;
+mod doors;
 pub mod fault;
+mod journal;
+mod read;
 pub mod setup;
 pub mod sql;
+mod state;
+mod statements;
+pub mod store;
 pub mod watched;
+mod write;

@@ -1,0 +1,79 @@
+//! Postgres values ↔ canonical values: binary in, text out (the statement casts to the column's own type).
+
+use sqlx::{Row, ValueRef, postgres::PgRow};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        catalog::ColumnKind,
+        value::{Slot, Value},
+    },
+};
+
+/// Microseconds from 1970-01-01 to 2000-01-01, the epoch of Postgres' binary timestamps.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
+/// Reads the column at `index`; SQL NULL is [`Value::Null`].
+pub(super) fn decode(row: &PgRow, index: usize, kind: ColumnKind) -> Result<Slot> {
+    let malformed = || Error::halt(format!("column {} of the answer has an unexpected layout", index + 1));
+    let raw = row.try_get_raw(index).map_err(Error::from)?;
+    if raw.is_null() {
+        return Ok(Some(Value::Null));
+    }
+    let bytes = raw.as_bytes().map_err(|_| malformed())?;
+    let value = match kind {
+        ColumnKind::Text(_) | ColumnKind::Other => {
+            Value::Text(std::str::from_utf8(bytes).map_err(|_| malformed())?.to_owned())
+        }
+        ColumnKind::Bool => Value::Bool(bytes.first() == Some(&1)),
+        ColumnKind::Int(_) => Value::Int(match *bytes {
+            [a, b] => i16::from_be_bytes([a, b]).into(),
+            [a, b, c, d] => i32::from_be_bytes([a, b, c, d]).into(),
+            _ => i64::from_be_bytes(bytes.try_into().map_err(|_| malformed())?),
+        }),
+        ColumnKind::Timestamp => timestamp(i64::from_be_bytes(bytes.try_into().map_err(|_| malformed())?)),
+    };
+    Ok(Some(value))
+}
+
+fn timestamp(since_2000: i64) -> Value {
+    match since_2000 {
+        i64::MAX => Value::Opaque("infinity"),
+        i64::MIN => Value::Opaque("-infinity"),
+        micros => micros.checked_add(POSTGRES_EPOCH).map_or(Value::Opaque("timestamp beyond range"), Value::Timestamp),
+    }
+}
+
+/// How a column is selected so that [`decode`] can read it.
+pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
+    match kind {
+        ColumnKind::Other => format!("{quoted}::text"),
+        ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp => quoted.to_owned(),
+    }
+}
+
+/// The text parameter for a value; `None` is NULL.
+pub(super) fn encode(slot: Option<&Slot>) -> Option<String> {
+    match slot?.as_ref()? {
+        Value::Null | Value::Opaque(_) => None,
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Int(number) | Value::Timestamp(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Text(text) => Some(text.clone()),
+        Value::Id(bytes) => Some(crate::model::key::LegacyId::new(*bytes).to_string()),
+        value @ (Value::List(_) | Value::Object(_)) => Some(crate::model::json::to_json(value).to_string()),
+    }
+}
+
+/// The SQL that turns a text parameter into the column's type. Length limits are not part of the cast: an explicit cast
+/// to `varchar(n)` would truncate silently, assignment refuses. Timestamps travel as microseconds, exact at any year.
+pub(super) fn cast(parameter: &str, kind: ColumnKind, sql_type: &str) -> String {
+    match kind {
+        ColumnKind::Timestamp => format!(
+            "(to_timestamp({parameter}::bigint / 1000000) + ({parameter}::bigint % 1000000) * interval '1 microsecond')"
+        ),
+        ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Other => {
+            format!("{parameter}::{sql_type}")
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The renaissance door of the engine, answered by the files beside this one.
+
+use uuid::Uuid;
+
+use super::store::Postgres;
+use crate::{
+    error::Result,
+    model::{
+        hint::Position,
+        key::{EntityIndex, LegacyId, RenaissanceId},
+        side::Side,
+    },
+    sync::ports::{Outcome, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved, SweepState},
+};
+
+impl RenaissanceStore for Postgres {
+    async fn read(&self, entity: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
+        self.read_rows(entity, ids).await
+    }
+
+    async fn resolve(
+        &self,
+        entity: EntityIndex,
+        legacy: &[LegacyId],
+        renaissance: &[RenaissanceId],
+    ) -> Result<Vec<Resolved>> {
+        self.resolve_links(entity, legacy, renaissance).await
+    }
+
+    async fn find_by_legacy_id(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<Vec<(LegacyId, RenaissanceId)>> {
+        self.rows_by_legacy_id(entity, ids).await
+    }
+
+    async fn find(&self, entity: EntityIndex, probes: &[Probe]) -> Result<Vec<(usize, usize, RenaissanceId)>> {
+        self.find_rows(entity, probes).await
+    }
+
+    async fn commit(&self, entity: EntityIndex, intent: Uuid, plans: &[RecordPlan]) -> Result<Vec<Outcome>> {
+        self.commit_plans(entity, intent, plans).await
+    }
+
+    async fn settle(&self, intent: Uuid, landed: &[LegacyId]) -> Result<()> {
+        self.settle_intent(intent, landed).await
+    }
+
+    async fn open_intents(&self) -> Result<Vec<Uuid>> {
+        self.intents_left_open().await
+    }
+
+    async fn checkpoint(&self, side: Side) -> Result<Option<Position>> {
+        self.saved_position(side).await
+    }
+
+    async fn save_checkpoint(&self, positions: &[(Side, Position)]) -> Result<()> {
+        self.save_positions(positions).await
+    }
+
+    async fn sweep(&self, entity: EntityIndex, side: Side) -> Result<SweepState> {
+        self.sweep_state(entity, side).await
+    }
+
+    async fn save_sweep(&self, entity: EntityIndex, side: Side, state: &SweepState) -> Result<()> {
+        self.save_sweep_state(entity, side, state).await
+    }
+
+    async fn page(&self, entity: EntityIndex, after: Option<RenaissanceId>, limit: u32) -> Result<Vec<RenaissanceId>> {
+        self.page_of_ids(entity, after, limit).await
+    }
+
+    async fn count(&self, entity: EntityIndex) -> Result<u64> {
+        self.rough_count(entity).await
+    }
+
+    async fn park(&self, entity: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
+        self.park_unaddressable(entity, row, shown_id).await
+    }
+}

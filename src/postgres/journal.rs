@@ -1,0 +1,227 @@
+//! What a batch leaves in the state besides rows: links with bases, conflicts, parked keys, tombstones, intents.
+
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::commit::Part;
+use crate::{
+    error::{Error, Result},
+    model::{digest::Base, side::Side},
+    sync::ports::IntentKind,
+};
+
+/// Records everything of the plans still in the race.
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    entity: &str,
+    shape: i32,
+    intent: Uuid,
+    part: &Part<'_>,
+) -> Result<()> {
+    links(connection, entity, shape, part).await?;
+    conflicts(connection, entity, intent, part).await?;
+    parked(connection, entity, part).await?;
+    intents(connection, entity, shape, intent, part).await
+}
+
+async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &Part<'_>) -> Result<()> {
+    let (mut legacy, mut renaissance, mut bases, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (_, plan, id) in part.living() {
+        let Some(legacy_id) = plan.legacy else { continue };
+        if plan.unlink {
+            ended.push(legacy_id.to_string());
+        } else if let Some(id) = id
+            && (plan.base.is_some() || matches!(plan.intent, Some((IntentKind::Insert, _))))
+        {
+            legacy.push(legacy_id.to_string());
+            renaissance.push(id);
+            bases.push(plan.base.as_ref().map(Base::to_bytes));
+        }
+    }
+    if !legacy.is_empty() {
+        sqlx::query(
+            "INSERT INTO biograph_bridge.link AS l (entity, legacy_id, renaissance_id, shape, base) \
+             SELECT $1, v.legacy, v.renaissance, $2, v.base \
+             FROM unnest($3::text[], $4::bigint[], $5::bytea[]) AS v(legacy, renaissance, base) \
+             ON CONFLICT (entity, legacy_id) DO UPDATE SET renaissance_id = excluded.renaissance_id, \
+             base = coalesce(excluded.base, l.base), \
+             shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END",
+        )
+        .bind(entity)
+        .bind(shape)
+        .bind(legacy)
+        .bind(renaissance)
+        .bind(bases)
+        .execute(&mut *connection)
+        .await
+        .map_err(Error::from)?;
+    }
+    if !ended.is_empty() {
+        sqlx::query("DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2)")
+            .bind(entity)
+            .bind(ended)
+            .execute(connection)
+            .await
+            .map_err(Error::from)?;
+    }
+    Ok(())
+}
+
+/// Conflicts are rare: one row each, in a loop over rows rather than a wide statement.
+async fn conflicts(connection: &mut PgConnection, entity: &str, intent: Uuid, part: &Part<'_>) -> Result<()> {
+    let rows = part.living().flat_map(|(_, plan, id)| plan.conflicts.iter().map(move |row| (plan, id, row)));
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let text = |side: Side| side.as_str();
+    sqlx::query(
+        "INSERT INTO biograph_bridge.conflict (entity, legacy_id, renaissance_id, kind, field, legacy_value, \
+         renaissance_value, policy, winner, owner, epoch, intent) \
+         SELECT $1, v.* FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::text[], \
+         $9::text[], $10::text[], $11::bigint[], $12::uuid[]) v",
+    )
+    .bind(entity)
+    .bind(rows.iter().map(|(plan, ..)| plan.legacy.map(|id| id.to_string())).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., row)| row.kind).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., row)| row.field.clone()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., row)| storable(&row.legacy_value)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., row)| storable(&row.renaissance_value)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., row)| row.policy).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., row)| row.winner.map(text)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(plan, ..)| text(plan.owner)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(plan, ..)| plan.epoch).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(plan, ..)| plan.intent.is_some().then_some(intent)).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(Error::from)?;
+    Ok(())
+}
+
+async fn parked(connection: &mut PgConnection, entity: &str, part: &Part<'_>) -> Result<()> {
+    let (mut legacy, mut renaissance) = (Vec::new(), Vec::new());
+    let (mut row_legacy, mut row_renaissance, mut fields) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reasons, mut details) = (Vec::new(), Vec::new());
+    for (_, plan, id) in part.living() {
+        let legacy_id = plan.legacy.map(|legacy| legacy.to_string());
+        for row in &plan.parked {
+            row_legacy.push(legacy_id.clone());
+            row_renaissance.push(id);
+            fields.push(row.field.clone());
+            reasons.push(row.problem.reason.as_str());
+            details.push(row.problem.detail.clone());
+        }
+        legacy.extend(legacy_id);
+        renaissance.extend(id);
+    }
+    sqlx::query(
+        "DELETE FROM biograph_bridge.parked p WHERE p.entity = $1 \
+         AND (p.legacy_id = ANY($2) OR p.renaissance_id = ANY($3)) \
+         AND NOT EXISTS (SELECT FROM unnest($4::text[], $5::bigint[], $6::text[]) AS k(legacy, renaissance, field) \
+           WHERE k.legacy IS NOT DISTINCT FROM p.legacy_id AND k.renaissance IS NOT DISTINCT FROM p.renaissance_id \
+           AND k.field IS NOT DISTINCT FROM p.field)",
+    )
+    .bind(entity)
+    .bind(legacy)
+    .bind(renaissance)
+    .bind(&row_legacy)
+    .bind(&row_renaissance)
+    .bind(&fields)
+    .execute(&mut *connection)
+    .await
+    .map_err(Error::from)?;
+    if fields.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, renaissance_id, field, reason, detail) \
+         SELECT $1, v.* FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[]) v \
+         ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
+         DO UPDATE SET reason = excluded.reason, detail = excluded.detail, attempts = p.attempts + 1",
+    )
+    .bind(entity)
+    .bind(row_legacy)
+    .bind(row_renaissance)
+    .bind(fields)
+    .bind(reasons)
+    .bind(details)
+    .execute(connection)
+    .await
+    .map_err(Error::from)?;
+    Ok(())
+}
+
+async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent: Uuid, part: &Part<'_>) -> Result<()> {
+    let (mut legacy, mut renaissance, mut kinds, mut bases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut tombstones: Vec<(String, Option<i64>, Json<serde_json::Value>)> = Vec::new();
+    for (_, plan, id) in part.living() {
+        let Some((legacy_id, (kind, base))) = plan.legacy.zip(plan.intent.as_ref()) else { continue };
+        legacy.push(legacy_id.to_string());
+        renaissance.push(id);
+        bases.push(base.to_bytes());
+        kinds.push(match kind {
+            IntentKind::Insert => "insert",
+            IntentKind::Update => "update",
+            IntentKind::Delete(record) => {
+                tombstones.push((legacy_id.to_string(), id, storable(record)));
+                "delete"
+            }
+        });
+    }
+    if legacy.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO biograph_bridge.intent (id, entity, legacy_id, renaissance_id, kind, shape, base) \
+         SELECT $1, $2, v.legacy, v.renaissance, v.kind, $3, v.base \
+         FROM unnest($4::text[], $5::bigint[], $6::text[], $7::bytea[]) AS v(legacy, renaissance, kind, base)",
+    )
+    .bind(intent)
+    .bind(entity)
+    .bind(shape)
+    .bind(legacy)
+    .bind(renaissance)
+    .bind(kinds)
+    .bind(bases)
+    .execute(&mut *connection)
+    .await
+    .map_err(Error::from)?;
+    if tombstones.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record, intent) \
+         SELECT $1, v.legacy, v.renaissance, 'renaissance', v.record, $2 \
+         FROM unnest($3::text[], $4::bigint[], $5::jsonb[]) AS v(legacy, renaissance, record)",
+    )
+    .bind(entity)
+    .bind(intent)
+    .bind(tombstones.iter().map(|(legacy, ..)| legacy.clone()).collect::<Vec<_>>())
+    .bind(tombstones.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
+    .bind(tombstones.into_iter().map(|(.., record)| record).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(Error::from)?;
+    Ok(())
+}
+
+/// jsonb cannot hold U+0000: it is shown as the six characters `\u0000`.
+fn storable(value: &serde_json::Value) -> Json<serde_json::Value> {
+    fn text(text: &str) -> String {
+        text.replace('\0', "\\u0000")
+    }
+    fn walk(value: &serde_json::Value) -> serde_json::Value {
+        match value {
+            serde_json::Value::String(content) => serde_json::Value::String(text(content)),
+            serde_json::Value::Array(items) => items.iter().map(walk).collect(),
+            serde_json::Value::Object(entries) => {
+                entries.iter().map(|(key, item)| (text(key), walk(item))).collect::<serde_json::Map<_, _>>().into()
+            }
+            plain @ (serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+                plain.clone()
+            }
+        }
+    }
+    Json(walk(value))
+}

@@ -1,0 +1,178 @@
+//! The bridge's own tables besides the journal: checkpoints, sweeps, intents, sessions, parked keys.
+
+use uuid::Uuid;
+
+use super::{commit, store::Postgres};
+use crate::{
+    error::{Error, Result},
+    model::{
+        hint::Position,
+        key::{EntityIndex, LegacyId},
+        side::Side,
+    },
+    sync::ports::{ParkedRow, SweepState},
+};
+
+impl Postgres {
+    pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<()> {
+        let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
+        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
+        commit::mark_as_ours(&mut transaction).await?;
+        let created: Vec<(String, String, Option<i64>)> = sqlx::query_as(
+            "SELECT entity, legacy_id, renaissance_id FROM biograph_bridge.intent \
+             WHERE id = $1 AND kind = 'insert' AND legacy_id = ANY($2)",
+        )
+        .bind(intent)
+        .bind(&landed)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(Error::from)?;
+        for (entity, statements) in self.all() {
+            let rows = created.iter().filter(|(name, ..)| *name == entity.name);
+            let (ids, legacy): (Vec<i64>, Vec<&str>) =
+                rows.filter_map(|(_, legacy, id)| Some(((*id)?, legacy.as_str()))).unzip();
+            if !ids.is_empty() {
+                sqlx::query(sqlx::AssertSqlSafe(statements.back_reference.clone()))
+                    .bind(ids)
+                    .bind(legacy)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(Error::from)?;
+            }
+        }
+        for sql in SETTLE {
+            sqlx::query(*sql).bind(intent).bind(&landed).execute(&mut *transaction).await.map_err(Error::from)?;
+        }
+        sqlx::query("DELETE FROM biograph_bridge.intent WHERE id = $1")
+            .bind(intent)
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)
+    }
+
+    pub(super) async fn intents_left_open(&self) -> Result<Vec<Uuid>> {
+        sqlx::query_scalar("SELECT DISTINCT id FROM biograph_bridge.intent")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::from)
+    }
+
+    pub(super) async fn saved_position(&self, side: Side) -> Result<Option<Position>> {
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT position FROM biograph_bridge.checkpoint WHERE side = $1")
+                .bind(side.as_str())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(Error::from)?;
+        text.map(|text| match side {
+            Side::Legacy => Ok(Position::Token(text)),
+            Side::Renaissance => parse_lsn(&text),
+        })
+        .transpose()
+    }
+
+    pub(super) async fn save_positions(&self, positions: &[(Side, Position)]) -> Result<()> {
+        let sides: Vec<&str> = positions.iter().map(|(side, _)| side.as_str()).collect();
+        let texts: Vec<String> = positions.iter().map(|(_, position)| position.to_string()).collect();
+        sqlx::query(
+            "INSERT INTO biograph_bridge.checkpoint (side, position) SELECT * FROM unnest($1::text[], $2::text[]) \
+             ON CONFLICT (side) DO UPDATE SET position = excluded.position, at = now()",
+        )
+        .bind(sides)
+        .bind(texts)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
+    }
+
+    pub(super) async fn sweep_state(&self, index: EntityIndex, side: Side) -> Result<SweepState> {
+        let (entity, _) = self.entity(index)?;
+        let row: Option<(Option<String>, bool, i64)> = sqlx::query_as(
+            "SELECT after, done, records FROM biograph_bridge.sweep WHERE entity = $1 AND side = $2 AND kind = 'backfill'",
+        )
+        .bind(&entity.name)
+        .bind(side.as_str())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        let (after, done, records) = row.unwrap_or_default();
+        Ok(SweepState { after, done, records })
+    }
+
+    pub(super) async fn save_sweep_state(&self, index: EntityIndex, side: Side, state: &SweepState) -> Result<()> {
+        let (entity, _) = self.entity(index)?;
+        sqlx::query(
+            "INSERT INTO biograph_bridge.sweep (entity, side, kind, after, records, done) \
+             VALUES ($1, $2, 'backfill', $3, $4, $5) ON CONFLICT (entity, side, kind) \
+             DO UPDATE SET after = excluded.after, records = excluded.records, done = excluded.done, at = now()",
+        )
+        .bind(&entity.name)
+        .bind(side.as_str())
+        .bind(&state.after)
+        .bind(state.records)
+        .bind(state.done)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
+    }
+
+    pub(super) async fn park_unaddressable(&self, index: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
+        let (entity, _) = self.entity(index)?;
+        sqlx::query(
+            "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, reason, detail) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
+             DO UPDATE SET attempts = p.attempts + 1",
+        )
+        .bind(&entity.name)
+        .bind(shown_id)
+        .bind(row.problem.reason.as_str())
+        .bind(&row.problem.detail)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
+    }
+
+    /// Registers MongoDB sessions before their first use and returns those of former runs, oldest dropped after a month.
+    pub async fn register_sessions(&self, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
+        sqlx::query("DELETE FROM biograph_bridge.session WHERE opened_at < now() - interval '30 days'")
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        let former = sqlx::query_scalar("SELECT id FROM biograph_bridge.session WHERE id <> ALL($1)")
+            .bind(ids)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        sqlx::query("INSERT INTO biograph_bridge.session (id) SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING")
+            .bind(ids)
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(former)
+    }
+}
+
+/// Parameters of each: the intent, the legacy ids that landed. What did not land leaves no trace.
+const SETTLE: &[&str] = &[
+    "UPDATE biograph_bridge.link l SET base = i.base, shape = i.shape FROM biograph_bridge.intent i \
+     WHERE i.id = $1 AND i.kind <> 'delete' AND i.legacy_id = ANY($2) AND l.entity = i.entity AND l.legacy_id = i.legacy_id",
+    "DELETE FROM biograph_bridge.link l USING biograph_bridge.intent i \
+     WHERE i.id = $1 AND i.kind = 'delete' AND i.legacy_id = ANY($2) AND l.entity = i.entity AND l.legacy_id = i.legacy_id",
+    "DELETE FROM biograph_bridge.conflict WHERE intent = $1 AND legacy_id <> ALL($2)",
+    "UPDATE biograph_bridge.conflict SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)",
+    "DELETE FROM biograph_bridge.tombstone WHERE intent = $1 AND legacy_id <> ALL($2)",
+    "UPDATE biograph_bridge.tombstone SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)",
+];
+
+fn parse_lsn(text: &str) -> Result<Position> {
+    let parts = text.split_once('/');
+    let number = |part: &str| u64::from_str_radix(part, 16).ok();
+    let lsn = parts.and_then(|(high, low)| Some(number(high)? << 32 | number(low)?));
+    lsn.map(Position::Lsn).ok_or_else(|| Error::halt("the saved renaissance checkpoint is not an LSN"))
+}

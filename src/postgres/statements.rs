@@ -1,0 +1,275 @@
+//! Every statement built from a mapping's names, in one place for audit: all identifiers are quoted, all data are
+//! parameters.
+
+use sqlx::AssertSqlSafe;
+
+use super::{
+    codec,
+    sql::{quote_ident, quote_literal},
+};
+use crate::{
+    error::{Error, Result},
+    model::{
+        catalog::{Catalog, ColumnInfo, ColumnKind},
+        mapping::{Column, Entity, InsertValue},
+    },
+};
+
+/// Audited SQL text.
+pub(super) type Sql = AssertSqlSafe<String>;
+
+/// The statements of one entity.
+pub(super) struct Statements {
+    /// Reads rows by id: snapshot, id, legacy id, one version per table, then the columns.
+    pub(super) read: String,
+    /// Rows whose legacy id column is in a list.
+    pub(super) by_legacy_id: String,
+    /// Ids after a given one.
+    pub(super) page: String,
+    /// Deletes rows of all tables and leaves tombstones.
+    pub(super) delete: String,
+    /// Writes the legacy id into rows whose documents were just created.
+    pub(super) back_reference: String,
+    /// Per table: locks the rows that still have the expected version, skipping those that others hold.
+    pub(super) lock: Vec<String>,
+    /// Per table: what an INSERT gives to the columns no field maps.
+    pub(super) constants: Vec<Vec<(ColumnInfo, InsertValue)>>,
+}
+
+impl Statements {
+    /// Builds them for a bound entity.
+    pub(super) fn new(entity: &Entity, catalog: &Catalog) -> Result<Self> {
+        Ok(Self {
+            read: read(entity),
+            by_legacy_id: by_legacy_id(entity),
+            page: page(entity),
+            delete: delete(entity),
+            back_reference: back_reference(entity),
+            lock: (0..entity.renaissance.tables.len()).map(|table| lock(entity, table)).collect(),
+            constants: constants(entity, catalog)?,
+        })
+    }
+}
+
+/// The columns of one table that fields use: index of the slot, column, its description.
+pub(super) fn columns_of(entity: &Entity, table: usize) -> impl Iterator<Item = (usize, &Column, &ColumnInfo)> {
+    let columns = entity.renaissance.columns.iter().enumerate();
+    columns.filter(move |(_, column)| column.table == table).filter_map(|(slot, c)| Some((slot, c, c.info.as_ref()?)))
+}
+
+fn constants(entity: &Entity, catalog: &Catalog) -> Result<Vec<Vec<(ColumnInfo, InsertValue)>>> {
+    let of_table = |table: &crate::model::mapping::Table| {
+        let info = catalog.tables.get(&table.name);
+        let described = |(name, value): &(String, InsertValue)| {
+            let column = info.and_then(|info| info.column(name)).ok_or_else(|| {
+                Error::halt(format!("entity {}: table {} has no column {name}", entity.name, table.name))
+                    .with_hint("run `biograph-bridge check`")
+            })?;
+            Ok((column.clone(), value.clone()))
+        };
+        table.insert.iter().map(described).collect()
+    };
+    entity.renaissance.tables.iter().map(of_table).collect()
+}
+
+/// The column by which a table's rows are addressed with the record's id.
+fn address(entity: &Entity, table: usize) -> String {
+    let table = &entity.renaissance.tables[table];
+    quote_ident(table.parent.as_ref().unwrap_or(&table.key))
+}
+
+fn read(entity: &Entity) -> String {
+    let shape = &entity.renaissance;
+    let mut select = format!(
+        "CASE WHEN k.n = 1 THEN s.snapshot END, t0.{} AS id, t0.{}::text",
+        quote_ident(&shape.tables[0].key),
+        quote_ident(&shape.legacy_id_column)
+    );
+    let mut joins = String::new();
+    for (n, table) in shape.tables.iter().enumerate() {
+        select += &format!(", t{n}.xmin::text::bigint");
+        joins += &format!(" LEFT JOIN {} t{n} ON t{n}.{} = k.id", quote_ident(&table.name), address(entity, n));
+    }
+    for column in &shape.columns {
+        let kind = column.info.as_ref().map_or(ColumnKind::Other, |info| info.limits.kind);
+        select += ", ";
+        select += &codec::select(&format!("t{}.{}", column.table, quote_ident(&column.name)), kind);
+    }
+    format!(
+        "WITH s AS MATERIALIZED (SELECT pg_current_snapshot()::text AS snapshot) SELECT {select} \
+         FROM unnest($1::bigint[]) WITH ORDINALITY AS k(id, n) CROSS JOIN s{joins} ORDER BY k.n"
+    )
+}
+
+fn by_legacy_id(entity: &Entity) -> String {
+    let (root, column) = (&entity.renaissance.tables[0], quote_ident(&entity.renaissance.legacy_id_column));
+    let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));
+    // The IS NOT NULL lets the planner use the partial index that `init` makes.
+    format!("SELECT {column}, {key} FROM {table} WHERE {column} = ANY($1::text[]) AND {column} IS NOT NULL")
+}
+
+fn page(entity: &Entity) -> String {
+    let root = &entity.renaissance.tables[0];
+    let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));
+    format!("SELECT {key} FROM {table} WHERE {key} > $1 ORDER BY {key} LIMIT $2")
+}
+
+fn lock(entity: &Entity, table: usize) -> String {
+    let (name, address) = (quote_ident(&entity.renaissance.tables[table].name), address(entity, table));
+    format!(
+        "SELECT t.{address} FROM {name} t JOIN unnest($1::bigint[], $2::bigint[]) AS v(id, version) \
+         ON t.{address} = v.id WHERE t.xmin::text::bigint = v.version ORDER BY 1 FOR NO KEY UPDATE OF t SKIP LOCKED"
+    )
+}
+
+fn delete(entity: &Entity) -> String {
+    let tables = &entity.renaissance.tables;
+    let mut ctes = Vec::new();
+    let mut record = format!("jsonb_build_object({}, d0.row", quote_literal(&tables[0].name));
+    let mut joins = String::new();
+    for (n, table) in tables.iter().enumerate() {
+        let (name, address) = (quote_ident(&table.name), address(entity, n));
+        ctes.push(format!(
+            "d{n} AS (DELETE FROM {name} t WHERE t.{address} = ANY($1::bigint[]) RETURNING t.{address} AS id, to_jsonb(t) AS row)"
+        ));
+        if n > 0 {
+            record += &format!(", {}, d{n}.row", quote_literal(&table.name));
+            joins += &format!(" LEFT JOIN d{n} ON d{n}.id = d0.id");
+        }
+    }
+    format!(
+        "WITH {} INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record) \
+         SELECT $2, v.legacy, d0.id, 'legacy', {record}) FROM d0{joins} \
+         JOIN unnest($1::bigint[], $3::text[]) AS v(id, legacy) ON v.id = d0.id RETURNING renaissance_id",
+        ctes.join(", ")
+    )
+}
+
+fn back_reference(entity: &Entity) -> String {
+    let (root, column) = (&entity.renaissance.tables[0], quote_ident(&entity.renaissance.legacy_id_column));
+    format!(
+        "UPDATE {} t SET {column} = v.legacy FROM unnest($1::bigint[], $2::text[]) AS v(id, legacy) \
+         WHERE t.{} = v.id AND t.{column} IS DISTINCT FROM v.legacy",
+        quote_ident(&root.name),
+        quote_ident(&root.key)
+    )
+}
+
+/// Updates `slots` of one table. Parameters: ids, then per slot whether it changes and its content.
+pub(super) fn update(entity: &Entity, table: usize, slots: &[usize]) -> Sql {
+    let (mut set, mut arrays, mut names) = (Vec::new(), vec!["$1::bigint[]".to_owned()], vec!["id".to_owned()]);
+    for (n, slot) in slots.iter().enumerate() {
+        let column = &entity.renaissance.columns[*slot];
+        let Some(info) = &column.info else { continue };
+        let quoted = quote_ident(&column.name);
+        arrays.push(format!("${}::boolean[], ${}::text[]", 2 * n + 2, 2 * n + 3));
+        names.push(format!("m{n}, c{n}"));
+        let new = codec::cast(&format!("v.c{n}"), info.limits.kind, &info.sql_type);
+        set.push(format!("{quoted} = CASE WHEN v.m{n} THEN {new} ELSE t.{quoted} END"));
+    }
+    AssertSqlSafe(format!(
+        "UPDATE {} t SET {} FROM unnest({}) AS v({}) WHERE t.{} = v.id",
+        quote_ident(&entity.renaissance.tables[table].name),
+        set.join(", "),
+        arrays.join(", "),
+        names.join(", "),
+        address(entity, table),
+    ))
+}
+
+/// How an inserted column gets its content.
+pub(super) enum Fill<'a> {
+    /// From the record, one parameter array: slot.
+    Slot(usize),
+    /// The same text for all, one scalar parameter.
+    Constant(&'a InsertValue),
+    /// A text per row, one parameter array.
+    PerRow,
+    /// The transaction's time.
+    Now,
+}
+
+/// What an INSERT into a table fills, in order, after the address column ($1: legacy ids for the root, record ids for a
+/// child).
+pub(super) fn fills<'a>(
+    statements: &'a Statements,
+    entity: &'a Entity,
+    table: usize,
+) -> Vec<(Fill<'a>, &'a ColumnInfo)> {
+    let mapped = columns_of(entity, table).map(|(slot, _, info)| (Fill::Slot(slot), info));
+    let constants = statements.constants[table].iter().map(|(info, value)| {
+        let fill = match value {
+            InsertValue::Constant(_) => Fill::Constant(value),
+            InsertValue::UnusablePassword => Fill::PerRow,
+            InsertValue::Now => Fill::Now,
+        };
+        (fill, info)
+    });
+    mapped.chain(constants).collect()
+}
+
+/// Inserts rows; those that collide with a unique constraint are left out of the answer instead of failing the batch.
+pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnInfo)]) -> Sql {
+    let shape = &entity.renaissance;
+    let (first, first_type, returning) = match &shape.tables[table].parent {
+        Some(parent) => (quote_ident(parent), "bigint", quote_ident(parent)),
+        None => {
+            let column = quote_ident(&shape.legacy_id_column);
+            (column.clone(), "text", format!("{column}, {}", quote_ident(&shape.tables[table].key)))
+        }
+    };
+    let (mut columns, mut select) = (vec![first], vec!["v.c0".to_owned()]);
+    let (mut arrays, mut names, mut parameter) = (vec![format!("$1::{first_type}[]")], vec!["c0".to_owned()], 1);
+    for (n, (fill, info)) in fills.iter().enumerate() {
+        columns.push(quote_ident(&info.name));
+        let value = match fill {
+            Fill::Slot(_) | Fill::PerRow => {
+                parameter += 1;
+                arrays.push(format!("${parameter}::text[]"));
+                names.push(format!("c{}", n + 1));
+                format!("v.c{}", n + 1)
+            }
+            Fill::Constant(_) => {
+                parameter += 1;
+                format!("${parameter}::text")
+            }
+            Fill::Now => {
+                select.push("now()".to_owned());
+                continue;
+            }
+        };
+        select.push(codec::cast(&value, info.limits.kind, &info.sql_type));
+    }
+    AssertSqlSafe(format!(
+        "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS v({}) ON CONFLICT DO NOTHING RETURNING {returning}",
+        quote_ident(&shape.tables[table].name),
+        columns.join(", "),
+        select.join(", "),
+        arrays.join(", "),
+        names.join(", "),
+    ))
+}
+
+/// Rows that match a natural key: every alternative is a set of columns that all have to hold the given texts.
+/// Parameters: probe numbers, then one text array per column.
+pub(super) fn find(entity: &Entity, slots: &[usize]) -> Sql {
+    let shape = &entity.renaissance;
+    let root = &shape.tables[0];
+    let (mut arrays, mut names, mut on) = (vec!["$1::bigint[]".to_owned()], vec!["probe".to_owned()], Vec::new());
+    for (n, slot) in slots.iter().enumerate() {
+        let column = &shape.columns[*slot];
+        let Some(info) = &column.info else { continue };
+        arrays.push(format!("${}::text[]", n + 2));
+        names.push(format!("c{n}"));
+        let value = codec::cast(&format!("v.c{n}"), info.limits.kind, &info.sql_type);
+        on.push(format!("t.{} = {value}", quote_ident(&column.name)));
+    }
+    AssertSqlSafe(format!(
+        "SELECT v.probe, t.{} FROM unnest({}) AS v({}) JOIN {} t ON {}",
+        quote_ident(&root.key),
+        arrays.join(", "),
+        names.join(", "),
+        quote_ident(&root.name),
+        on.join(" AND ")
+    ))
+}

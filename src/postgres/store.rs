@@ -1,0 +1,100 @@
+//! The renaissance side with the bridge's state: one pool, bound entities, their statements.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sqlx::PgPool;
+
+use super::statements::Statements;
+use crate::{
+    error::{Error, Result},
+    model::{catalog::Catalog, digest::Base, key::EntityIndex, mapping::Entity},
+};
+
+/// Rows, links, journal and checkpoints, all in one Postgres.
+pub struct Postgres {
+    pub(super) pool: PgPool,
+    entities: Arc<Vec<Entity>>,
+    statements: Vec<Statements>,
+    shapes: Shapes,
+}
+
+impl Postgres {
+    /// Prepares the store for bound entities; the state schema must be there (`setup`).
+    pub async fn open(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
+        let statements = entities.iter().map(|entity| Statements::new(entity, catalog)).collect::<Result<_>>()?;
+        let shapes = Shapes::load(&pool, &entities).await?;
+        Ok(Self { pool, entities, statements, shapes })
+    }
+
+    /// The entities it was opened with.
+    pub fn entities(&self) -> &Arc<Vec<Entity>> {
+        &self.entities
+    }
+
+    pub(super) fn entity(&self, index: EntityIndex) -> Result<(&Entity, &Statements)> {
+        let at = usize::from(index.0);
+        self.entities.get(at).zip(self.statements.get(at)).ok_or_else(|| Error::halt("an entity that is not mapped"))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Entity, &Statements)> {
+        self.entities.iter().zip(&self.statements)
+    }
+
+    pub(super) const fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+}
+
+/// Which fields, in which order, stored bases were written under; mappings change while bases stay.
+pub(super) struct Shapes {
+    /// Per entity: the id of its present field list.
+    current: Vec<i32>,
+    /// Shape id → where each stored field is now.
+    places: HashMap<i32, Vec<Option<usize>>>,
+}
+
+impl Shapes {
+    async fn load(pool: &PgPool, entities: &[Entity]) -> Result<Self> {
+        let (mut current, mut places) = (Vec::new(), HashMap::new());
+        for entity in entities {
+            let fields: Vec<String> = entity.fields.iter().map(|field| field.name.clone()).collect();
+            sqlx::query(
+                "INSERT INTO biograph_bridge.shape (entity, fields) VALUES ($1, $2) ON CONFLICT (entity, fields) DO NOTHING",
+            )
+            .bind(&entity.name)
+            .bind(&fields)
+            .execute(pool)
+            .await
+            .map_err(Error::from)?;
+            let stored: Vec<(i32, Vec<String>)> =
+                sqlx::query_as("SELECT id, fields FROM biograph_bridge.shape WHERE entity = $1")
+                    .bind(&entity.name)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(Error::from)?;
+            for (id, names) in stored {
+                if names == fields {
+                    current.push(id);
+                }
+                let place = |name: &String| fields.iter().position(|field| field == name);
+                places.insert(id, names.iter().map(place).collect());
+            }
+        }
+        Ok(Self { current, places })
+    }
+
+    /// The shape that bases of the entity are written under now.
+    pub(super) fn current(&self, entity: EntityIndex) -> Result<i32> {
+        let id = self.current.get(usize::from(entity.0)).copied();
+        id.ok_or_else(|| Error::halt("an entity that is not mapped"))
+    }
+
+    /// Reads a stored base.
+    pub(super) fn base(&self, shape: i32, bytes: &[u8], fields: usize) -> Result<Base> {
+        let places = self.places.get(&shape).ok_or_else(|| {
+            Error::halt(format!("a link was stored under field list {shape}, which this process has not seen"))
+                .with_hint("restart the bridge")
+        })?;
+        Ok(Base::from_bytes(bytes, places, fields))
+    }
+}

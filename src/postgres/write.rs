@@ -1,0 +1,264 @@
+//! Row writes of a batch: compare-and-set updates, inserts, deletes; a few statements each, however many records.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use rand::RngExt;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{
+    codec,
+    commit::Part,
+    statements::{self, Fill, Statements},
+};
+use crate::{
+    error::{Error, Result},
+    model::{
+        image::{Patch, Version},
+        key::RenaissanceId,
+        mapping::{Entity, InsertValue},
+        value::Slot,
+    },
+    sync::ports::{RecordPlan, RenaissanceChange},
+};
+
+/// Characters of Django's unusable password suffix (django.contrib.auth.hashers, UNUSABLE_PASSWORD_SUFFIX_LENGTH).
+const UNUSABLE_SUFFIX: usize = 40;
+
+/// Updates rows that still have the version they were read with; creates missing child rows.
+pub(super) async fn update(
+    connection: &mut PgConnection,
+    entity: &Entity,
+    statements: &Statements,
+    part: &mut Part<'_>,
+) -> Result<()> {
+    lock(connection, statements, part).await?;
+    for table in 0..entity.renaissance.tables.len() {
+        fill_missing_children(connection, entity, statements, part, table).await?;
+    }
+    for table in 0..entity.renaissance.tables.len() {
+        set_columns(connection, entity, part, table).await?;
+    }
+    Ok(())
+}
+
+/// The version a plan expects of its rows, if it touches existing rows.
+fn expected(plan: &RecordPlan) -> Option<&Version> {
+    match plan.rows.as_ref()? {
+        RenaissanceChange::Insert(_) => None,
+        RenaissanceChange::Update(version, _) | RenaissanceChange::Delete(version) => Some(version),
+    }
+}
+
+fn updated(plan: &RecordPlan) -> Option<(&Version, &Patch)> {
+    match plan.rows.as_ref()? {
+        RenaissanceChange::Update(version, patch) => Some((version, patch)),
+        RenaissanceChange::Insert(_) | RenaissanceChange::Delete(_) => None,
+    }
+}
+
+fn slot_of(patch: &Patch, slot: usize) -> Option<&Slot> {
+    patch.iter().find(|(at, _)| *at == slot).map(|(_, content)| content)
+}
+
+/// Takes row locks in id order and drops plans whose rows changed, vanished or are held by somebody else: waiting for an
+/// application's lock would hold up everybody in the batch.
+async fn lock(connection: &mut PgConnection, statements: &Statements, part: &mut Part<'_>) -> Result<()> {
+    for (table, sql) in statements.lock.iter().enumerate() {
+        let (mut ids, mut versions, mut who) = (Vec::new(), Vec::new(), Vec::new());
+        for (n, plan, id) in part.living() {
+            let Some((version, id)) = expected(plan).zip(id) else { continue };
+            let xmin = version.0.get(table).copied().unwrap_or(0);
+            if xmin != 0 {
+                ids.push(id);
+                versions.push(i64::try_from(xmin).unwrap_or(0));
+                who.push((n, id));
+            }
+        }
+        if ids.is_empty() {
+            continue;
+        }
+        let held: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
+            .bind(&ids)
+            .bind(&versions)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(Error::from)?;
+        let held: HashSet<i64> = held.into_iter().collect();
+        who.iter().filter(|(_, id)| !held.contains(id)).for_each(|(n, _)| part.alive[*n] = false);
+    }
+    Ok(())
+}
+
+async fn fill_missing_children(
+    connection: &mut PgConnection,
+    entity: &Entity,
+    statements: &Statements,
+    part: &mut Part<'_>,
+    table: usize,
+) -> Result<()> {
+    let touches = |patch: &Patch| patch.iter().any(|(slot, _)| entity.renaissance.columns[*slot].table == table);
+    let mut missing = Vec::new();
+    for (n, plan, id) in part.living() {
+        let Some(((version, patch), id)) = updated(plan).zip(id) else { continue };
+        if version.0.get(table) == Some(&0) && touches(patch) {
+            missing.push((n, id, patch));
+        }
+    }
+    let rows: Vec<(RenaissanceId, &Patch)> = missing.iter().map(|(_, id, patch)| (*id, *patch)).collect();
+    let made = insert_children(connection, entity, statements, table, &rows).await?;
+    missing.iter().filter(|(_, id, _)| !made.contains(id)).for_each(|(n, ..)| part.alive[*n] = false);
+    Ok(())
+}
+
+async fn set_columns(connection: &mut PgConnection, entity: &Entity, part: &Part<'_>, table: usize) -> Result<()> {
+    let mut rows: Vec<(RenaissanceId, &Patch)> = Vec::new();
+    for (_, plan, id) in part.living() {
+        if let Some(((version, patch), id)) = updated(plan).zip(id)
+            && version.0.get(table) != Some(&0)
+        {
+            rows.push((id, patch));
+        }
+    }
+    let changed: BTreeSet<usize> = rows
+        .iter()
+        .flat_map(|(_, patch)| patch.iter().map(|(slot, _)| *slot))
+        .filter(|slot| entity.renaissance.columns[*slot].table == table)
+        .collect();
+    let slots: Vec<usize> = changed.into_iter().collect();
+    rows.retain(|(_, patch)| slots.iter().any(|slot| slot_of(patch, *slot).is_some()));
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
+    let mut query = sqlx::query(statements::update(entity, table, &slots)).bind(ids);
+    for slot in slots {
+        let changes: Vec<bool> = rows.iter().map(|(_, patch)| slot_of(patch, slot).is_some()).collect();
+        let content: Vec<Option<String>> = rows.iter().map(|(_, patch)| codec::encode(slot_of(patch, slot))).collect();
+        query = query.bind(changes).bind(content);
+    }
+    query.execute(connection).await.map_err(Error::from)?;
+    Ok(())
+}
+
+/// Inserts new records; one that collides with an existing unique value is dropped from the batch: its next turn finds
+/// the other row by natural key.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    entity: &Entity,
+    statements: &Statements,
+    part: &mut Part<'_>,
+) -> Result<()> {
+    let mut fresh = Vec::new();
+    for (n, plan, _) in part.living() {
+        if let (Some(RenaissanceChange::Insert(patch)), Some(legacy)) = (&plan.rows, plan.legacy) {
+            fresh.push((n, legacy.to_string(), patch));
+        }
+    }
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let fills = statements::fills(statements, entity, 0);
+    let legacy: Vec<&str> = fresh.iter().map(|(_, legacy, _)| legacy.as_str()).collect();
+    let patches: Vec<&Patch> = fresh.iter().map(|(.., patch)| *patch).collect();
+    let mut query = sqlx::query_as(statements::insert(entity, 0, &fills)).bind(legacy);
+    for column in parameters(&fills, &patches) {
+        query = match column {
+            Parameter::PerRow(texts) => query.bind(texts),
+            Parameter::Scalar(text) => query.bind(text),
+        };
+    }
+    let made: Vec<(String, i64)> = query.fetch_all(&mut *connection).await.map_err(Error::from)?;
+    let made: HashMap<String, i64> = made.into_iter().collect();
+    for (n, legacy, _) in &fresh {
+        match made.get(legacy) {
+            Some(id) => part.ids[*n] = Some(*id),
+            None => part.alive[*n] = false,
+        }
+    }
+    let rows: Vec<(RenaissanceId, &Patch)> =
+        fresh.iter().filter_map(|(_, legacy, patch)| Some((*made.get(legacy)?, *patch))).collect();
+    for table in 1..entity.renaissance.tables.len() {
+        insert_children(connection, entity, statements, table, &rows).await?;
+    }
+    Ok(())
+}
+
+async fn insert_children(
+    connection: &mut PgConnection,
+    entity: &Entity,
+    statements: &Statements,
+    table: usize,
+    rows: &[(RenaissanceId, &Patch)],
+) -> Result<HashSet<RenaissanceId>> {
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let fills = statements::fills(statements, entity, table);
+    let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
+    let patches: Vec<&Patch> = rows.iter().map(|(_, patch)| *patch).collect();
+    let mut query = sqlx::query_scalar(statements::insert(entity, table, &fills)).bind(ids);
+    for column in parameters(&fills, &patches) {
+        query = match column {
+            Parameter::PerRow(texts) => query.bind(texts),
+            Parameter::Scalar(text) => query.bind(text),
+        };
+    }
+    let made: Vec<i64> = query.fetch_all(connection).await.map_err(Error::from)?;
+    Ok(made.into_iter().collect())
+}
+
+enum Parameter {
+    PerRow(Vec<Option<String>>),
+    Scalar(Option<String>),
+}
+
+fn parameters(fills: &[(Fill<'_>, &crate::model::catalog::ColumnInfo)], patches: &[&Patch]) -> Vec<Parameter> {
+    let parameter = |fill: &Fill<'_>| match fill {
+        Fill::Slot(slot) => {
+            Some(Parameter::PerRow(patches.iter().map(|patch| codec::encode(slot_of(patch, *slot))).collect()))
+        }
+        Fill::PerRow => Some(Parameter::PerRow(patches.iter().map(|_| Some(unusable_password())).collect())),
+        Fill::Constant(InsertValue::Constant(value)) => {
+            Some(Parameter::Scalar(codec::encode(Some(&Some(value.clone())))))
+        }
+        Fill::Constant(InsertValue::UnusablePassword | InsertValue::Now) | Fill::Now => None,
+    };
+    fills.iter().filter_map(|(fill, _)| parameter(fill)).collect()
+}
+
+/// Django's unusable password: nobody can log in with it, and resets are refused until a password is set.
+fn unusable_password() -> String {
+    let mut random = rand::rng();
+    let letters = (0..UNUSABLE_SUFFIX).map(|_| char::from(random.sample(rand::distr::Alphanumeric)));
+    std::iter::once('!').chain(letters).collect()
+}
+
+/// Deletes rows of all tables that still have their version, leaving tombstones.
+pub(super) async fn delete(
+    connection: &mut PgConnection,
+    entity: &Entity,
+    statements: &Statements,
+    part: &mut Part<'_>,
+) -> Result<()> {
+    let (mut ids, mut legacy, mut who) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, plan, id) in part.living() {
+        if let (Some(RenaissanceChange::Delete(_)), Some(id)) = (&plan.rows, id) {
+            ids.push(id);
+            legacy.push(plan.legacy.map(|legacy| legacy.to_string()));
+            who.push((n, id));
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let gone: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statements.delete.clone()))
+        .bind(&ids)
+        .bind(&entity.name)
+        .bind(&legacy)
+        .fetch_all(connection)
+        .await
+        .map_err(Error::from)?;
+    let gone: HashSet<i64> = gone.into_iter().collect();
+    who.iter().filter(|(_, id)| !gone.contains(id)).for_each(|(n, _)| part.alive[*n] = false);
+    Ok(())
+}
