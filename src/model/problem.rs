@@ -27,11 +27,13 @@ pub enum Reason {
     UnsupportedId,
     /// The record is larger than the other side accepts.
     TooLarge,
+    /// Both sides changed the field and its policy leaves it to a person.
+    Undecided,
 }
 
 impl Reason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WrongType,
         Self::TooLong,
         Self::NulCharacter,
@@ -43,6 +45,7 @@ impl Reason {
         Self::Constraint,
         Self::UnsupportedId,
         Self::TooLarge,
+        Self::Undecided,
     ];
 
     /// The name in tables and metrics.
@@ -59,6 +62,7 @@ impl Reason {
             Self::Constraint => "constraint",
             Self::UnsupportedId => "unsupported_id",
             Self::TooLarge => "too_large",
+            Self::Undecided => "undecided",
         }
     }
 }

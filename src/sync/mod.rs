@@ -1,6 +1,14 @@
 //! Orchestration: what turns hints into agreement, over the interfaces in `ports`.
 
+pub mod bridge;
 pub mod finding;
+pub mod follow;
+pub mod identify;
+pub mod plan;
 pub mod ports;
+pub mod queue;
+pub mod reconcile;
 pub mod status;
+pub mod sweep;
 pub mod tracker;
+pub mod worker;

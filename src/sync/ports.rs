@@ -118,6 +118,9 @@ pub trait LegacyStore: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<LegacyId>>> + Send;
 
+    /// How many documents there are, roughly.
+    fn count(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
+
     /// A new ObjectId.
     fn new_id(&self) -> LegacyId;
 }
@@ -142,6 +145,8 @@ pub struct Resolved {
     pub owner: Side,
     /// The epoch of that person's cutover row, 0 if there is none.
     pub epoch: i64,
+    /// Whether anything of the record is parked.
+    pub parked: bool,
 }
 
 /// What reading the renaissance side returns.
@@ -303,6 +308,9 @@ pub trait RenaissanceStore: Send + Sync {
         after: Option<RenaissanceId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<RenaissanceId>>> + Send;
+
+    /// How many records there are, roughly.
+    fn count(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
 
     /// Records a key that cannot even be read, such as a document with an unsupported `_id`.
     fn park(&self, entity: EntityIndex, row: &ParkedRow, shown_id: &str) -> impl Future<Output = Result<()>> + Send;

@@ -278,6 +278,11 @@ impl Tracker {
         (open.len(), open.first_key_value().and_then(|(_, committed_at)| *committed_at))
     }
 
+    /// Hints offered to the lane so far.
+    pub const fn offered(&self, lane: Lane) -> u64 {
+        self.lanes[lane.index()].next - 1
+    }
+
     /// Dirty keys held.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use biograph_bridge::{
-    model::mapping::{Entity, LegacyShape, Path as FieldPath, RenaissanceShape, Table},
+    model::mapping::Entity,
     postgres::connect,
     sandbox::{PostgresOptions, PostgresServer, ServerChoice},
 };
@@ -53,22 +53,7 @@ impl Fixture {
 
 /// The part of the `user` mapping that capture and set-up look at.
 pub(crate) fn user() -> Vec<Entity> {
-    let table = |name: &str, parent: Option<&str>| Table {
-        name: name.into(),
-        key: "id".into(),
-        parent: parent.map(Into::into),
-        insert: Vec::new(),
-    };
-    vec![Entity {
-        name: "user".into(),
-        legacy: LegacyShape { collection: "authapp_usermodel".into(), paths: vec![FieldPath(vec!["_id".into()])] },
-        renaissance: RenaissanceShape {
-            tables: vec![table("users", None), table("user_profiles", Some("user_id"))],
-            columns: Vec::new(),
-            legacy_id_column: "old_user_id".into(),
-        },
-        fields: Vec::new(),
-        natural_keys: Vec::new(),
-        label: None,
-    }]
+    vec![
+        biograph_bridge::model::mapping::parse("mappings/user.toml", include_str!("../../mappings/user.toml")).unwrap(),
+    ]
 }

@@ -1,0 +1,291 @@
+//! The bridge as a whole: positions first, then streams, sweeps, reconciling and checkpoints side by side; drains on
+//! request.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    follow::{Follower, Unaddressable},
+    ports::{LegacyStore, ParkedRow, RenaissanceStore, Source},
+    queue::{HintQueue, InProcess},
+    reconcile::Reconciler,
+    status::Status,
+    sweep::Sweep,
+    tracker::Lane,
+    worker::Worker,
+};
+use crate::{
+    error::{Disposition, Error, Result},
+    model::{
+        fact::{DaemonState, Lag},
+        hint::Position,
+        key::EntityIndex,
+        mapping::Entity,
+        problem::{Problem, Reason},
+        side::Side,
+    },
+    retry::{Policy, retry},
+};
+
+/// A quiet stream's position is saved this often: each save is itself a write.
+const QUIET_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// How the bridge uses memory and time.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Keys per batch at most.
+    pub batch: usize,
+    /// Bytes of dirty keys held before captures wait.
+    pub queue_bytes: usize,
+    /// How often positions are saved while changes flow.
+    pub checkpoint: Duration,
+    /// How long a stop may take to settle what was already received.
+    pub drain: Duration,
+    /// Whether to sweep what was never swept.
+    pub backfill: bool,
+}
+
+/// A position that was saved.
+struct Saved {
+    position: Position,
+    /// Hints received when it was saved.
+    hints: u64,
+    at: Instant,
+}
+
+impl Saved {
+    /// Whether to save anew: at once while changes flow, now and then when only the log moved, and at the end.
+    fn is_stale(&self, durable: &Position, hints: u64, last: bool) -> bool {
+        self.position != *durable && (last || hints != self.hints || self.at.elapsed() >= QUIET_CHECKPOINT)
+    }
+}
+
+/// Everything it takes to run.
+pub struct Bridge<L, R, SL, SR> {
+    reconciler: Reconciler<L, R>,
+    sources: (SL, SR),
+    entities: Arc<Vec<Entity>>,
+    status: Arc<Status>,
+    settings: Settings,
+}
+
+impl<L, R, SL, SR> Bridge<L, R, SL, SR>
+where
+    L: LegacyStore + 'static,
+    R: RenaissanceStore + 'static,
+    SL: Source + 'static,
+    SR: Source + 'static,
+{
+    /// A bridge over two stores and the change streams of both sides (legacy, renaissance).
+    pub fn new(
+        (legacy, renaissance): (L, R),
+        sources: (SL, SR),
+        entities: Arc<Vec<Entity>>,
+        status: Arc<Status>,
+        settings: Settings,
+    ) -> Self {
+        let reconciler = Reconciler::new(legacy, renaissance, Arc::clone(&entities));
+        Self { reconciler, sources, entities, status, settings }
+    }
+
+    /// Runs until `stop`, then settles what was received and saves the positions. Dropping it instead is safe at any
+    /// point: the next run settles what was left open. An error is one that retrying cannot cure.
+    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        self.status.state(DaemonState::Starting);
+        let bridge = Arc::new(self);
+        let starting = Policy::CONNECTION;
+        retry("settling what a former run left open", starting, &stop, || bridge.reconciler.recover()).await?;
+        let legacy = bridge.start_position(Side::Legacy, &stop).await?;
+        let renaissance = bridge.start_position(Side::Renaissance, &stop).await?;
+
+        let queue = Arc::new(InProcess::new(bridge.settings.queue_bytes));
+        let (intake, work, save) = (stop.child_token(), CancellationToken::new(), CancellationToken::new());
+        let (strays, mut stray) = mpsc::channel(64);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&bridge).follow_legacy(Arc::clone(&queue), strays.clone(), legacy, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).follow_renaissance(Arc::clone(&queue), strays, renaissance, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).sweep_all(Arc::clone(&queue), intake.clone()));
+        let mut tail = JoinSet::new();
+        tail.spawn(Arc::clone(&bridge).work(Arc::clone(&queue), work.clone()));
+        tail.spawn(Arc::clone(&bridge).checkpoints(Arc::clone(&queue), save.clone()));
+
+        let ended = loop {
+            tokio::select! {
+                biased;
+                Some(ended) = tail.join_next() => break flatten(ended),
+                () = intake.cancelled() => break Ok(()),
+                Some(ended) = tasks.join_next() => if let Err(error) = flatten(ended) { break Err(error) },
+                Some((entity, kind)) = stray.recv() => bridge.park_stray(entity, kind, &stop).await?,
+            }
+        };
+        intake.cancel();
+        stray.close();
+        while tasks.join_next().await.is_some() {}
+        let drained = if ended.is_ok() { bridge.drain(&queue, &mut tail).await } else { Ok(()) };
+        work.cancel();
+        while tail.len() > 1 && tail.join_next().await.is_some() {}
+        save.cancel();
+        while tail.join_next().await.is_some() {}
+        ended.and(drained)
+    }
+
+    async fn follow_legacy(
+        self: Arc<Self>,
+        queue: Arc<InProcess>,
+        unaddressable: mpsc::Sender<Unaddressable>,
+        from: Position,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let (source, status) = (&self.sources.0, &*self.status);
+        Follower { side: Side::Legacy, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
+    }
+
+    async fn follow_renaissance(
+        self: Arc<Self>,
+        queue: Arc<InProcess>,
+        unaddressable: mpsc::Sender<Unaddressable>,
+        from: Position,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let (source, status) = (&self.sources.1, &*self.status);
+        Follower { side: Side::Renaissance, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
+    }
+
+    /// Sweeps every entity, renaissance first: rows that an earlier script copied are linked by the id they carry before
+    /// their documents come up, and rows the legacy sweep makes need no second look.
+    async fn sweep_all(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
+        if self.settings.backfill {
+            self.status.state(DaemonState::Backfilling);
+            for (index, _) in (0..=u16::MAX).zip(self.entities.iter()) {
+                for side in [Side::Renaissance, Side::Legacy] {
+                    let (legacy, renaissance) = (self.reconciler.legacy(), self.reconciler.renaissance());
+                    let (entity, status) = (EntityIndex(index), &*self.status);
+                    let swept = Sweep { legacy, renaissance, queue: &*queue, status, entity, side }.run(&stop).await;
+                    match swept {
+                        Err(_) if stop.is_cancelled() => return Ok(()),
+                        other => other?,
+                    }
+                }
+            }
+        }
+        self.status.state(DaemonState::Streaming);
+        Ok(())
+    }
+
+    async fn work(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
+        let (reconciler, status, entities) = (&self.reconciler, &*self.status, &self.entities);
+        Worker { reconciler, queue: &*queue, status, entities, batch: self.settings.batch }.run(&stop).await
+    }
+
+    /// The saved position, or the end of the log, saved before anything is read.
+    async fn start_position(&self, side: Side, stop: &CancellationToken) -> Result<Position> {
+        let store = self.reconciler.renaissance();
+        let doing = "reading the saved position";
+        let saved = retry(doing, Policy::CONNECTION, stop, || store.checkpoint(side)).await?;
+        let position = match saved {
+            Some(position) => position,
+            None => {
+                let tip = async || match side {
+                    Side::Legacy => self.sources.0.tip().await,
+                    Side::Renaissance => self.sources.1.tip().await,
+                };
+                let position = retry("taking a first position", Policy::CONNECTION, stop, tip).await?;
+                let saved = [(side, position.clone())];
+                retry("saving a first position", Policy::CONNECTION, stop, || store.save_checkpoint(&saved)).await?;
+                position
+            }
+        };
+        self.status.checkpoint(side, &position);
+        Ok(position)
+    }
+
+    /// Saves positions once their hints are durable, and only then lets the source forget.
+    async fn checkpoints(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
+        let mut saved: [Option<Saved>; 2] = [None, None];
+        loop {
+            let last = stop.is_cancelled();
+            self.pulse(&queue);
+            for (side, saved) in Side::ALL.into_iter().zip(&mut saved) {
+                let lane = Lane::Stream(side);
+                let Some(position) = queue.durable(lane) else { continue };
+                let hints = queue.offered(lane);
+                if saved.as_ref().is_none_or(|saved| saved.is_stale(&position, hints, last))
+                    && self.save(side, &position, &stop).await?
+                {
+                    *saved = Some(Saved { position, hints, at: Instant::now() });
+                }
+            }
+            if last {
+                return Ok(());
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.settings.checkpoint) => {}
+            }
+        }
+    }
+
+    async fn save(&self, side: Side, position: &Position, stop: &CancellationToken) -> Result<bool> {
+        let store = self.reconciler.renaissance();
+        match store.save_checkpoint(&[(side, position.clone())]).await {
+            Ok(()) => {
+                match side {
+                    Side::Legacy => self.sources.0.confirm(position),
+                    Side::Renaissance => self.sources.1.confirm(position),
+                }
+                self.status.checkpoint(side, position);
+                self.status.recovered("saving positions");
+                Ok(true)
+            }
+            Err(error) if error.disposition() == Disposition::Retry || stop.is_cancelled() => {
+                self.status.failed("saving positions", &error);
+                Ok(false)
+            }
+            Err(error) => Err(error.during("saving positions")),
+        }
+    }
+
+    /// Tells how far behind each direction is.
+    fn pulse(&self, queue: &InProcess) {
+        for side in Side::ALL {
+            if let (1.., Some(oldest)) = queue.backlog(Lane::Stream(side)) {
+                self.status.lag(side.outbound(), Lag::Since(oldest));
+            }
+        }
+        let (keys, bytes) = queue.size();
+        self.status.queue(keys, bytes);
+    }
+
+    /// Waits until everything received is settled, or the time for it is up.
+    async fn drain(&self, queue: &InProcess, tail: &mut JoinSet<Result<()>>) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + self.settings.drain;
+        while queue.size().0 > 0 {
+            tokio::select! {
+                biased;
+                Some(ended) = tail.join_next() => return flatten(ended),
+                () = tokio::time::sleep_until(deadline) => {
+                    tracing::warn!(keys = queue.size().0, "stopping before everything is settled; the rest follows at the next start");
+                    return Ok(());
+                }
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn park_stray(&self, entity: EntityIndex, kind: &'static str, stop: &CancellationToken) -> Result<()> {
+        let detail = format!("a document's _id is of type {kind}; only ObjectIds can be linked");
+        let row = ParkedRow { field: None, problem: Problem::new(Reason::UnsupportedId, detail) };
+        let store = self.reconciler.renaissance();
+        retry("parking a record", Policy::CONNECTION, stop, || store.park(entity, &row, kind)).await
+    }
+}
+
+fn flatten(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    ended.map_err(|error| Error::halt("a part of the bridge ended unexpectedly").with_source(error))?
+}

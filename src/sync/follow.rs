@@ -1,0 +1,167 @@
+//! Following one side's change stream into the queue, reconnecting as needed.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ports::{Capture, Source},
+    queue::HintQueue,
+    status::Status,
+    tracker::Lane,
+};
+use crate::{
+    error::{Disposition, Error, Result},
+    model::{
+        fact::{Feed, Lag, RetryClass},
+        hint::{Captured, Position},
+        key::EntityIndex,
+        side::Side,
+    },
+    retry::{Backoff, Failures, Policy},
+};
+
+/// A record that no hint can name: the entity and the type of its id.
+pub type Unaddressable = (EntityIndex, &'static str);
+
+/// One side's stream on its way into the queue.
+pub struct Follower<'a, S, Q> {
+    /// Which side.
+    pub side: Side,
+    /// Where streams are opened.
+    pub source: &'a S,
+    /// Where hints go.
+    pub queue: &'a Q,
+    /// What people see.
+    pub status: &'a Status,
+    /// Where records go that cannot be addressed.
+    pub unaddressable: tokio::sync::mpsc::Sender<Unaddressable>,
+}
+
+impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
+    /// Follows from a position until `stop`. Passing failures are retried for ever; others end it.
+    pub async fn run(&self, mut from: Position, stop: &CancellationToken) -> Result<()> {
+        let name = self.loop_name();
+        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        let outcome = loop {
+            self.status.turned(name);
+            let failure = tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ok(()),
+                failure = self.stream(&mut from, &mut backoff, &mut failures) => failure,
+            };
+            self.status.feed(self.side, Feed::Down);
+            self.status.failed(name, &failure);
+            if failure.disposition() != Disposition::Retry {
+                break Err(failure.during(name));
+            }
+            self.status.retry(self.side, RetryClass::Error);
+            failures.failed(name, &failure);
+            if !self.pause(backoff.next_delay(), name, stop).await {
+                break Ok(());
+            }
+        };
+        self.status.ended(name);
+        outcome
+    }
+
+    const fn loop_name(&self) -> &'static str {
+        match self.side {
+            Side::Legacy => "the change stream of legacy",
+            Side::Renaissance => "the change stream of renaissance",
+        }
+    }
+
+    /// Waits, still turning. False if it is time to stop.
+    async fn pause(&self, delay: Duration, name: &'static str, stop: &CancellationToken) -> bool {
+        let end = tokio::time::Instant::now() + delay;
+        loop {
+            self.status.turned(name);
+            let step = end.min(tokio::time::Instant::now() + Duration::from_secs(1));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep_until(step) => {}
+            }
+            if tokio::time::Instant::now() >= end {
+                return true;
+            }
+        }
+    }
+
+    /// Streams until something fails.
+    async fn stream(&self, from: &mut Position, backoff: &mut Backoff, failures: &mut Failures) -> Error {
+        let mut capture = match self.source.open(from).await {
+            Ok(capture) => capture,
+            Err(error) => return error,
+        };
+        self.status.feed(self.side, Feed::Connected);
+        let name = self.loop_name();
+        let mut streaming = false;
+        loop {
+            let captured = match capture.next().await {
+                Ok(captured) => captured,
+                Err(error) => return error,
+            };
+            if !streaming {
+                // The first answer of any kind is progress: the connection works.
+                streaming = true;
+                backoff.reset();
+                failures.succeeded(name);
+                self.status.recovered(name);
+                self.status.feed(self.side, Feed::Streaming);
+            }
+            self.status.turned(name);
+            if let Err(error) = self.deliver(captured, from).await {
+                return error;
+            }
+        }
+    }
+
+    async fn deliver(&self, captured: Captured, from: &mut Position) -> Result<()> {
+        let lane = Lane::Stream(self.side);
+        match captured {
+            Captured::Hint(hint) => {
+                self.status.hint(self.side, hint.key.entity);
+                self.offer(lane, hint).await;
+            }
+            Captured::Position(position) => {
+                self.queue.position(lane, position.clone());
+                *from = position;
+            }
+            Captured::Idle(position) => {
+                self.queue.position(lane, position.clone());
+                *from = position;
+                if self.queue.backlog(lane).0 == 0 {
+                    self.status.lag(self.side.outbound(), Lag::CaughtUp);
+                }
+            }
+            Captured::Echo(count) => self.status.echoes(self.side, count),
+            Captured::Unaddressable(entity, kind) => {
+                if self.unaddressable.send((entity, kind)).await.is_err() {
+                    return Err(Error::retry("the bridge is stopping"));
+                }
+            }
+            Captured::Structure(what) => {
+                return Err(Error::halt(what).with_hint(
+                    "sync is stopped so that nothing is deleted by it; restore the collection or table (or, if it was \
+                     meant, run `biograph-bridge teardown` and `biograph-bridge init` for a fresh start)",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Back-pressure: waits while the queue is full, still turning.
+    async fn offer(&self, lane: Lane, hint: crate::model::hint::Hint) {
+        let offered = self.queue.offer(lane, hint);
+        tokio::pin!(offered);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut offered => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => self.status.turned(self.loop_name()),
+            }
+        }
+    }
+}

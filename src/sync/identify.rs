@@ -1,0 +1,75 @@
+//! Who an unlinked record is on the other side: the same person or thing, a new one, or unclear. Pure.
+
+use crate::model::{
+    image::Image,
+    mapping::Entity,
+    problem::{Problem, Reason},
+    reading::Reading,
+    side::Side,
+};
+
+/// A record of the other side that matches an unlinked one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match<I> {
+    /// How strong: 0 is a reference by id, then the natural keys in the mapping's order.
+    pub rank: usize,
+    /// Its id.
+    pub id: I,
+    /// Whether it is linked to another record already.
+    pub linked: bool,
+}
+
+/// The outcome of looking for a counterpart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity<I> {
+    /// There is none.
+    New,
+    /// This one, matched at this rank.
+    Same(I, usize),
+    /// Somebody else holds the key, or several match.
+    Unclear(Problem),
+}
+
+/// Chooses among the matches: the strongest rank decides; several or a linked one at that rank are unclear.
+pub fn choose<I: Copy + Eq>(entity: &Entity, mut matches: Vec<Match<I>>) -> Identity<I> {
+    matches.sort_by_key(|found| found.rank);
+    let Some(best) = matches.first().copied() else { return Identity::New };
+    if matches.iter().any(|found| found.rank == best.rank && found.id != best.id) {
+        return unclear(format!("several records on the other side have the same {}", key_name(entity, best.rank)));
+    }
+    if best.linked {
+        return unclear(format!("another person's record already holds the same {}", key_name(entity, best.rank)));
+    }
+    Identity::Same(best.id, best.rank)
+}
+
+/// Refuses a match by a weaker key when a stronger one is known on both sides and differs: two people, one username.
+pub fn contradiction(entity: &Entity, rank: usize, legacy: &Image, renaissance: &Image) -> Option<Problem> {
+    let stronger = entity.natural_keys.iter().take(rank.saturating_sub(1));
+    for (place, field) in stronger.enumerate() {
+        let field = &entity.fields[*field];
+        let (left, right) = (field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance));
+        if known(&left) && known(&right) && left != right {
+            let (weak, strong) = (key_name(entity, rank), key_name(entity, place + 1));
+            let detail = format!("a record on the other side has the same {weak} but another {strong}");
+            return Some(Problem::new(Reason::UniqueTaken, detail));
+        }
+    }
+    None
+}
+
+const fn known(reading: &Reading) -> bool {
+    match reading {
+        Reading::Value(value) => !matches!(value, crate::model::value::Value::Null),
+        Reading::Absent | Reading::Invalid(_) => false,
+    }
+}
+
+fn unclear<I>(detail: String) -> Identity<I> {
+    Identity::Unclear(Problem::new(Reason::UniqueTaken, detail))
+}
+
+fn key_name(entity: &Entity, rank: usize) -> &str {
+    let field = rank.checked_sub(1).and_then(|key| entity.natural_keys.get(key)).and_then(|f| entity.fields.get(*f));
+    field.map_or("id of the old system", |field| field.name.as_str())
+}

@@ -1,0 +1,146 @@
+//! The queue between captures and the reconciler. In-process today; a distributed log partitioned by key could take its
+//! place, so nobody else may assume that both ends live in one process.
+
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::tracker::{Lane, Taken, Tracker};
+use crate::model::{
+    hint::{Hint, Position},
+    key::Key,
+};
+
+/// Dirty keys on their way to the reconciler, with the low watermark of each lane.
+///
+/// A key is handed out to one reconciler at a time. What is neither settled nor put back (a crash) is hinted again from
+/// the checkpoint.
+pub trait HintQueue: Send + Sync + 'static {
+    /// Queues a hint, waiting while the queue is full; returns its number in the lane. Cancel safe.
+    fn offer(&self, lane: Lane, hint: Hint) -> impl Future<Output = u64> + Send;
+    /// Everything offered to the lane so far is at or before this position.
+    fn position(&self, lane: Lane, position: Position);
+    /// Waits for dirty keys; up to `max` of one entity. Cancel safe.
+    fn take(&self, max: usize) -> impl Future<Output = Vec<Taken>> + Send;
+    /// Settles keys whose reconcile is durable.
+    fn done(&self, keys: Vec<Key>);
+    /// Puts keys back, to be handed out after `delay`.
+    fn put_back(&self, keys: Vec<Key>, delay: Duration);
+    /// The position up to which every hint of the lane is durable.
+    fn durable(&self, lane: Lane) -> Option<Position>;
+    /// Waits until every hint of the lane up to this number is durable. Cancel safe.
+    fn until_durable(&self, lane: Lane, seq: u64) -> impl Future<Output = ()> + Send;
+    /// Unsettled keys of the lane and the commit time of the oldest.
+    fn backlog(&self, lane: Lane) -> (usize, Option<i64>);
+    /// Hints offered to the lane so far.
+    fn offered(&self, lane: Lane) -> u64;
+    /// Keys and bytes held.
+    fn size(&self) -> (usize, usize);
+}
+
+/// A queue in this process's memory.
+pub struct InProcess {
+    tracker: Mutex<Tracker>,
+    started: Instant,
+    ready: Notify,
+    settled: Notify,
+}
+
+impl InProcess {
+    /// An empty queue that holds captures back beyond `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            tracker: Mutex::new(Tracker::new(limit)),
+            started: Instant::now(),
+            ready: Notify::new(),
+            settled: Notify::new(),
+        }
+    }
+
+    fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Repeats `attempt` each time something was settled, until it gives a result.
+    async fn when_settled<T>(&self, attempt: impl Fn(&mut Tracker) -> Option<T>) -> T {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if let Some(result) = attempt(&mut self.tracker()) {
+                return result;
+            }
+            settled.await;
+        }
+    }
+}
+
+impl HintQueue for InProcess {
+    async fn offer(&self, lane: Lane, hint: Hint) -> u64 {
+        let seq = self.when_settled(|tracker| tracker.offer(lane, &hint).ok()).await;
+        self.ready.notify_one();
+        seq
+    }
+
+    fn position(&self, lane: Lane, position: Position) {
+        self.tracker().position(lane, position);
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        loop {
+            let (taken, due) = {
+                let mut tracker = self.tracker();
+                (tracker.take(max, self.now()), tracker.next_due())
+            };
+            if !taken.is_empty() {
+                return taken;
+            }
+            let wait = due.map_or(Duration::from_secs(1), |due| Duration::from_millis(due.saturating_sub(self.now())));
+            tokio::select! {
+                () = self.ready.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn done(&self, keys: Vec<Key>) {
+        self.tracker().done(keys);
+        self.settled.notify_waiters();
+        self.ready.notify_one();
+    }
+
+    fn put_back(&self, keys: Vec<Key>, delay: Duration) {
+        let due = self.now().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        self.tracker().put_back(keys, due);
+        self.ready.notify_one();
+    }
+
+    fn durable(&self, lane: Lane) -> Option<Position> {
+        self.tracker().durable(lane).cloned()
+    }
+
+    async fn until_durable(&self, lane: Lane, seq: u64) {
+        self.when_settled(|tracker| tracker.is_durable(lane, seq).then_some(())).await;
+    }
+
+    fn backlog(&self, lane: Lane) -> (usize, Option<i64>) {
+        self.tracker().backlog(lane)
+    }
+
+    fn offered(&self, lane: Lane) -> u64 {
+        self.tracker().offered(lane)
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let tracker = self.tracker();
+        (tracker.len(), tracker.bytes())
+    }
+}

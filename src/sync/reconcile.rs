@@ -1,0 +1,311 @@
+//! The one verb: read both sides of dirty keys as they are now, merge, write the side that is behind.
+
+mod gather;
+mod identity;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use uuid::Uuid;
+
+use super::{
+    plan::{self, Effect, Planned, Record},
+    ports::{LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceStore},
+    tracker::Taken,
+};
+use crate::{
+    error::Result,
+    model::{
+        key::{EntityIndex, Key, LegacyId},
+        mapping::Entity,
+        problem::Problem,
+        side::{Direction, Side},
+        value::Value,
+    },
+};
+
+/// Reconciles batches of dirty keys. One at a time: it is the single writer.
+pub struct Reconciler<L, R> {
+    legacy: L,
+    renaissance: R,
+    entities: std::sync::Arc<Vec<Entity>>,
+    /// An intent may be open: a batch failed after its plans were committed.
+    unsettled: AtomicBool,
+}
+
+/// One record's change on its way, for people watching.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    /// Which way.
+    pub direction: Direction,
+    /// The record.
+    pub legacy_id: LegacyId,
+    /// The fields that crossed.
+    pub fields: Vec<usize>,
+    /// The record's name, masked.
+    pub label: Option<String>,
+    /// The key that hinted at it on the side it came from.
+    pub key: Option<Key>,
+}
+
+/// A journal row that became final.
+#[derive(Clone, Debug)]
+pub struct Journalled {
+    /// The field; `None` for the whole record.
+    pub field: Option<String>,
+    /// The policy that decided.
+    pub policy: &'static str,
+    /// Who won.
+    pub winner: Option<Side>,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub struct BatchReport {
+    /// Keys whose reconcile is durable.
+    pub settled: Vec<Key>,
+    /// Keys that lost a race: read and decide again.
+    pub lost: Vec<Key>,
+    /// Keys whose change is committed but not yet visible to readers.
+    pub not_visible: Vec<Key>,
+    /// Per settled record.
+    pub effects: Vec<Effect>,
+    /// What crossed.
+    pub crossings: Vec<Crossing>,
+    /// What was journalled.
+    pub conflicts: Vec<Journalled>,
+}
+
+/// A record in the batch with the keys that led to it.
+pub(super) struct Work {
+    pub(super) record: Record,
+    pub(super) keys: Vec<Key>,
+    planned: Option<Planned>,
+}
+
+impl Work {
+    pub(super) const fn new(record: Record, keys: Vec<Key>) -> Self {
+        Self { record, keys, planned: None }
+    }
+}
+
+impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
+    /// A reconciler that first settles what a former run left open.
+    pub const fn new(legacy: L, renaissance: R, entities: std::sync::Arc<Vec<Entity>>) -> Self {
+        Self { legacy, renaissance, entities, unsettled: AtomicBool::new(true) }
+    }
+
+    /// The legacy store.
+    pub const fn legacy(&self) -> &L {
+        &self.legacy
+    }
+
+    /// The renaissance store.
+    pub const fn renaissance(&self) -> &R {
+        &self.renaissance
+    }
+
+    /// Settles open intents by looking at the ledger: landed or not, never guessed.
+    pub async fn recover(&self) -> Result<()> {
+        if !self.unsettled.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let open = self.renaissance.open_intents().await?;
+        for intent in &open {
+            let landed = self.legacy.settle(*intent).await?;
+            self.renaissance.settle(*intent, landed.as_deref().unwrap_or_default()).await?;
+        }
+        self.legacy.forget(&open).await?;
+        self.unsettled.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reconciles dirty keys of one entity in a constant number of round trips. On an error nothing is settled; whatever
+    /// was already written is found equal next time.
+    pub async fn reconcile(&self, index: EntityIndex, taken: &[Taken]) -> Result<BatchReport> {
+        self.recover().await?;
+        let gathered = self.gather(index, taken).await?;
+        let mut report =
+            BatchReport { not_visible: gathered.not_visible, lost: gathered.lost, ..BatchReport::default() };
+        let mut pending = gathered.works;
+        // Each round parks at least one more field of every record that comes back, so this ends.
+        while !pending.is_empty() {
+            pending = self.round(index, pending, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    fn entity(&self, index: EntityIndex) -> Result<&Entity> {
+        let entity = self.entities.get(usize::from(index.0));
+        entity.ok_or_else(|| crate::error::Error::halt("a hint names an entity that is not mapped"))
+    }
+
+    /// Plans and writes; returns the records a database refused, to be planned again without what it refused.
+    async fn round(&self, index: EntityIndex, mut works: Vec<Work>, report: &mut BatchReport) -> Result<Vec<Work>> {
+        let entity = self.entity(index)?;
+        self.read_whole_documents(index, entity, &mut works).await?;
+        let mut writing = Vec::new();
+        let mut plans: Vec<RecordPlan> = Vec::new();
+        for mut work in works {
+            match plan::plan(entity, &work.record) {
+                None => settle(entity, work, None, report),
+                Some(mut planned) => {
+                    plans.push(std::mem::replace(&mut planned.plan, hollow()));
+                    work.planned = Some(planned);
+                    writing.push(work);
+                }
+            }
+        }
+        if plans.is_empty() {
+            return Ok(Vec::new());
+        }
+        let intent = Uuid::new_v4();
+        let has_intents = plans.iter().any(|plan| plan.intent.is_some());
+        if has_intents {
+            self.unsettled.store(true, Ordering::Release);
+        }
+        let outcomes = self.renaissance.commit(index, intent, &plans).await?;
+        let (mut documents, mut writers, mut again) = (Vec::new(), Vec::new(), Vec::new());
+        for ((work, plan), outcome) in writing.into_iter().zip(plans).zip(outcomes) {
+            match outcome {
+                Outcome::LostRace => report.lost.extend(work.keys),
+                Outcome::Refused(field, problem) => again.push(exclude(work, field, problem)),
+                Outcome::Written => match take_document(work) {
+                    (work, Some(change)) => {
+                        documents.push(LegacyWrite { id: work.record.legacy_id, change });
+                        writers.push((work, plan));
+                    }
+                    (work, None) => settle(entity, work, Some(plan), report),
+                },
+            }
+        }
+        if has_intents {
+            self.write_documents(index, intent, &documents, writers, (report, &mut again)).await?;
+        }
+        Ok(again)
+    }
+
+    async fn write_documents(
+        &self,
+        index: EntityIndex,
+        intent: Uuid,
+        documents: &[LegacyWrite],
+        writers: Vec<(Work, RecordPlan)>,
+        (report, again): (&mut BatchReport, &mut Vec<Work>),
+    ) -> Result<()> {
+        let entity = self.entity(index)?;
+        let outcomes =
+            if documents.is_empty() { Vec::new() } else { self.legacy.write(index, intent, documents).await? };
+        let landed: Vec<LegacyId> = documents
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| **outcome == Outcome::Written)
+            .map(|(document, _)| document.id)
+            .collect();
+        self.renaissance.settle(intent, &landed).await?;
+        self.unsettled.store(false, Ordering::Release);
+        if !documents.is_empty() {
+            // The intent is closed: the ledger document has served. Failing to remove it costs nothing, it expires.
+            if let Err(error) = self.legacy.forget(&[intent]).await {
+                tracing::debug!(%error, "a settled ledger document stays until it expires");
+            }
+        }
+        for ((work, plan), outcome) in writers.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Written => settle(entity, work, Some(plan), report),
+                Outcome::LostRace => report.lost.extend(work.keys),
+                Outcome::Refused(field, problem) => again.push(exclude(work, field, problem)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_whole_documents(&self, index: EntityIndex, entity: &Entity, works: &mut [Work]) -> Result<()> {
+        let doomed: Vec<LegacyId> =
+            works.iter().filter(|w| plan::deletes_document(entity, &w.record)).map(|w| w.record.legacy_id).collect();
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        let whole = self.legacy.whole(index, &doomed).await?;
+        let mut whole: std::collections::HashMap<LegacyId, _> = doomed.into_iter().zip(whole).collect();
+        for work in works {
+            if let Some(document) = whole.remove(&work.record.legacy_id) {
+                work.record.whole = document;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_document(mut work: Work) -> (Work, Option<LegacyChange>) {
+    let document = work.planned.as_mut().and_then(|planned| planned.document.take());
+    (work, document)
+}
+
+/// Keeps what a database refused out of the next plan; refused twice, the record waits as a whole.
+fn exclude(mut work: Work, field: Option<usize>, problem: Problem) -> Work {
+    work.planned = None;
+    match field {
+        Some(field) if !work.record.refused.iter().any(|(known, _)| *known == field) => {
+            work.record.refused.push((field, problem));
+        }
+        Some(_) | None => work.record.blocked = Some(problem),
+    }
+    work
+}
+
+fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut BatchReport) {
+    let Work { record, keys, planned } = work;
+    let mut effect = Effect { writes: [false, false], parks: false };
+    if let Some(plan) = plan {
+        effect.parks = !plan.parked.is_empty();
+        effect.writes[1] = plan.rows.is_some();
+        effect.writes[0] = plan.intent.is_some();
+        report.conflicts.extend(plan.conflicts.into_iter().map(|row| Journalled {
+            field: row.field,
+            policy: row.policy,
+            winner: row.winner,
+        }));
+    }
+    report.effects.push(effect);
+    let fields = planned.map(|planned| planned.fields).unwrap_or_default();
+    for (wrote, direction) in
+        effect.writes.into_iter().zip([Direction::RenaissanceToLegacy, Direction::LegacyToRenaissance])
+    {
+        if wrote {
+            let crossed = fields.iter().filter(|(to, _)| *to == direction.target()).map(|(_, field)| *field);
+            report.crossings.push(Crossing {
+                direction,
+                legacy_id: record.legacy_id,
+                fields: crossed.collect(),
+                label: label(entity, &record, direction.source()),
+                key: keys.iter().find(|key| key.id.side() == direction.source()).copied(),
+            });
+        }
+    }
+    report.settled.extend(keys);
+}
+
+fn label(entity: &Entity, record: &Record, side: Side) -> Option<String> {
+    let image = match side {
+        Side::Legacy => record.legacy.as_ref(),
+        Side::Renaissance => record.renaissance.as_ref(),
+    };
+    let reading = entity.fields[entity.label?].get(side, image?);
+    reading.value().and_then(Value::as_text).map(crate::model::mask::mask)
+}
+
+/// A plan that was moved out of its place.
+const fn hollow() -> RecordPlan {
+    RecordPlan {
+        legacy: None,
+        renaissance: None,
+        rows: None,
+        base: None,
+        unlink: false,
+        intent: None,
+        owner: Side::Legacy,
+        epoch: 0,
+        conflicts: Vec::new(),
+        parked: Vec::new(),
+    }
+}

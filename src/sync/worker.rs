@@ -1,0 +1,166 @@
+//! Taking batches from the queue to the reconciler and their outcome to the queue and to people.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    plan::Effect,
+    ports::{LegacyStore, RenaissanceStore},
+    queue::HintQueue,
+    reconcile::{BatchReport, Crossing, Reconciler},
+    status::{self, Status},
+    tracker::Taken,
+};
+use crate::{
+    error::{Disposition, Result},
+    model::{
+        fact::{Reconciled, RetryClass},
+        key::{EntityIndex, Key},
+        mapping::Entity,
+        side::{Direction, Side},
+    },
+    retry::{Backoff, Failures, Policy},
+};
+
+/// How soon a key that lost a race is tried again, times the attempts so far.
+const AFTER_LOST_RACE: Duration = Duration::from_millis(10);
+/// How soon a change that was not visible yet is looked for again, times the attempts so far.
+const UNTIL_VISIBLE: Duration = Duration::from_millis(2);
+/// The longest any of them waits.
+const LONGEST: Duration = Duration::from_secs(1);
+/// The name under which the loop reports.
+pub const NAME: &str = "reconciling";
+
+/// The loop that reconciles.
+pub struct Worker<'a, L, R, Q> {
+    /// What it drives.
+    pub reconciler: &'a Reconciler<L, R>,
+    /// Where keys come from.
+    pub queue: &'a Q,
+    /// What people see.
+    pub status: &'a Status,
+    /// The mapped entities.
+    pub entities: &'a [Entity],
+    /// Keys per batch at most.
+    pub batch: usize,
+}
+
+impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
+    /// Reconciles until `stop`, which takes effect between batches.
+    pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
+        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        loop {
+            self.status.turned(NAME);
+            let taken = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                taken = self.queue.take(self.batch) => taken,
+            };
+            let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
+            let started = Instant::now();
+            match self.turning(self.reconciler.reconcile(entity, &taken)).await {
+                Ok(report) => {
+                    backoff.reset();
+                    failures.succeeded(NAME);
+                    self.status.recovered(NAME);
+                    self.finish(entity, &taken, report, started.elapsed());
+                }
+                Err(error) => {
+                    self.queue.put_back(taken.into_iter().map(|one| one.key).collect(), Duration::ZERO);
+                    self.status.failed(NAME, &error);
+                    if error.disposition() == Disposition::Halt {
+                        self.status.ended(NAME);
+                        return Err(error.during(NAME));
+                    }
+                    failures.failed(NAME, &error);
+                    Side::ALL.into_iter().for_each(|side| self.status.retry(side, RetryClass::Error));
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = self.turning(tokio::time::sleep(backoff.next_delay())) => {}
+                    }
+                }
+            }
+        }
+        self.status.ended(NAME);
+        Ok(())
+    }
+
+    /// Awaits something long while still reporting that the loop turns: waiting for a database is not being stuck.
+    async fn turning<T>(&self, future: impl Future<Output = T>) -> T {
+        tokio::pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut future => return result,
+                () = tokio::time::sleep(Duration::from_secs(1)) => self.status.turned(NAME),
+            }
+        }
+    }
+
+    fn finish(&self, entity: EntityIndex, taken: &[Taken], report: BatchReport, took: Duration) {
+        self.tell(entity, taken, &report, took);
+        let attempts: HashMap<Key, u32> = taken.iter().map(|one| (one.key, one.attempts)).collect();
+        let longest = |keys: &[Key]| keys.iter().filter_map(|key| attempts.get(key)).copied().max().unwrap_or(0) + 1;
+        for (keys, step, class) in [
+            (report.lost, AFTER_LOST_RACE, RetryClass::LostRace),
+            (report.not_visible, UNTIL_VISIBLE, RetryClass::NotVisible),
+        ] {
+            if !keys.is_empty() {
+                keys.iter().for_each(|key| self.status.retry(key.id.side(), class));
+                let delay = (step * longest(&keys)).min(LONGEST);
+                self.queue.put_back(keys, delay);
+            }
+        }
+        self.queue.done(report.settled);
+        let (keys, bytes) = self.queue.size();
+        self.status.queue(keys, bytes);
+    }
+
+    fn tell(&self, index: EntityIndex, taken: &[Taken], report: &BatchReport, took: Duration) {
+        for effect in &report.effects {
+            self.status.reconciled(index, outcome(*effect), 1);
+        }
+        for row in &report.conflicts {
+            self.status.conflict(index, row.field.as_deref(), row.policy, row.winner);
+        }
+        let committed: HashMap<Key, Option<i64>> = taken.iter().map(|one| (one.key, one.committed_at)).collect();
+        let Some(entity) = self.entities.get(usize::from(index.0)) else { return };
+        for direction in Direction::ALL {
+            let crossed: Vec<&Crossing> = report.crossings.iter().filter(|c| c.direction == direction).collect();
+            if crossed.is_empty() {
+                continue;
+            }
+            self.status.batch(direction, crossed.len(), took);
+            let at = crossed.iter().map(|one| one.key.and_then(|key| committed.get(&key).copied().flatten()));
+            let shown = crossed.iter().rev().take(10).rev().map(|one| shown(entity, one));
+            self.status.applied(direction, at.collect::<Vec<_>>(), shown.collect::<Vec<_>>());
+        }
+    }
+}
+
+const fn outcome(effect: Effect) -> Reconciled {
+    match effect {
+        Effect { writes: [true, true], .. } => Reconciled::Both,
+        Effect { writes: [true, false], .. } => Reconciled::ToLegacy,
+        Effect { writes: [false, true], .. } => Reconciled::ToRenaissance,
+        Effect { writes: [false, false], parks: true } => Reconciled::Parked,
+        Effect { writes: [false, false], parks: false } => Reconciled::Unchanged,
+    }
+}
+
+fn shown(entity: &Entity, crossing: &Crossing) -> status::Crossing {
+    let name = |field: &usize| entity.fields.get(*field).map(|field| field.name.clone());
+    status::Crossing {
+        at: String::new(),
+        direction: crossing.direction.to_string(),
+        entity: entity.name.clone(),
+        legacy_id: crossing.legacy_id.to_string(),
+        fields: crossing.fields.iter().filter_map(name).collect(),
+        label: crossing.label.clone(),
+    }
+}
