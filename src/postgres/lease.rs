@@ -1,0 +1,50 @@
+//! Which daemon is active: whoever holds an advisory lock on a connection of its own.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, PgPool};
+
+use crate::error::{Error, Result};
+
+/// The lock: the first eight bytes of "biograph".
+const LOCK: i64 = 0x6269_6f67_7261_7068;
+/// How often the holder makes sure that it still holds it.
+const PULSE: Duration = Duration::from_secs(1);
+/// How long an answer to that may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The right to be the one daemon that writes. Given up when dropped, or when its connection ends.
+pub struct Lease {
+    connection: PgConnection,
+}
+
+impl Lease {
+    /// Takes the lease if it is free; `None` if another daemon holds it.
+    pub async fn acquire(pool: &PgPool) -> Result<Option<Self>> {
+        // Detached: the pool must neither reuse nor close the connection that carries the lock.
+        let mut connection = pool.acquire().await?.detach();
+        let held: bool =
+            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut connection).await?;
+        Ok(held.then_some(Self { connection }))
+    }
+
+    /// Waits until the lease is lost: its connection failed or stopped answering.
+    pub async fn lost(&mut self) -> Error {
+        loop {
+            tokio::time::sleep(PULSE).await;
+            match tokio::time::timeout(PATIENCE, self.connection.ping()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Error::from(error).during("the lease of the active daemon was lost"),
+                Err(_) => return Error::retry("the lease of the active daemon was lost: Postgres does not answer"),
+            }
+        }
+    }
+
+    /// Gives the lease back at once, so that a standby need not wait for the server to notice.
+    pub async fn release(self) {
+        // Closing ends the lock either way.
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "the lease's connection was gone already");
+        }
+    }
+}
