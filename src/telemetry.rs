@@ -6,19 +6,32 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// What is logged when `RUST_LOG` does not say otherwise.
-const DEFAULT_FILTER: &str = "warn,biograph_bridge=info";
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever operates the daemon.
+    Daemon,
+    /// Somebody who waits for a command's answer.
+    Command,
+}
+
+impl Audience {
+    /// What is logged when `RUST_LOG` does not say otherwise.
+    const fn filter(self) -> &'static str {
+        match self {
+            Self::Daemon => "warn,biograph_bridge=info",
+            Self::Command => "error,biograph_bridge=warn",
+        }
+    }
+}
 
 /// Starts logging. A second call changes nothing.
-pub fn start(format: Option<LogFormat>) {
+pub fn start(format: Option<LogFormat>, audience: Audience) {
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let filter = EnvFilter::builder()
-        .try_from_env()
-        .ok()
-        .filter(|_| std::env::var_os("RUST_LOG").is_some_and(|value| !value.is_empty()))
-        .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|wanted| !wanted.is_empty());
+    let filter = wanted.map_or_else(|| EnvFilter::new(audience.filter()), EnvFilter::new);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -1,0 +1,98 @@
+//! The settings as flags: syntax only; meaning is given in `config`.
+
+use std::{collections::BTreeMap, env, path::PathBuf};
+
+use clap::Args;
+
+use super::Failure;
+use crate::{
+    config::{self, Config, Databases, Given, Setting, Sourced},
+    telemetry::{self, Audience},
+};
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SettingFlags {
+    /// File with settings [default: bridge.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "BRIDGE_CONFIG")]
+    config: Option<PathBuf>,
+    /// BioGraph, with the database: mongodb://USER:PASSWORD@HOST/BioGraphDemo
+    #[arg(long, global = true, value_name = "URI", env = "BRIDGE_LEGACY_URI", hide_env_values = true)]
+    legacy_uri: Option<String>,
+    /// Renaissance: postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(long, global = true, value_name = "URL", env = "BRIDGE_RENAISSANCE_URL", hide_env_values = true)]
+    renaissance_url: Option<String>,
+    /// Directory of mapping files [default: mappings]
+    #[arg(long, global = true, value_name = "DIR", env = "BRIDGE_MAPPINGS", hide_env_values = true)]
+    mappings: Option<String>,
+    /// Address of metrics, probes and status [default: 127.0.0.1:9464]
+    #[arg(long, global = true, value_name = "ADDRESS", env = "BRIDGE_LISTEN", hide_env_values = true)]
+    listen: Option<String>,
+    /// File with the token that readers present; required if --listen is not loopback
+    #[arg(long, global = true, value_name = "FILE", env = "BRIDGE_TOKEN_FILE", hide_env_values = true, hide_short_help = true)]
+    token_file: Option<String>,
+    /// text or json [default: text on a terminal, else json]
+    #[arg(long, global = true, value_name = "FORMAT", env = "BRIDGE_LOG_FORMAT", hide_env_values = true)]
+    log_format: Option<String>,
+    /// Records reconciled together, at most [default: 1000]
+    #[arg(long, global = true, value_name = "N", env = "BRIDGE_BATCH_SIZE", hide_env_values = true, hide_short_help = true)]
+    batch_size: Option<String>,
+    /// Memory for keys waiting to be reconciled; captures wait when it is full [default: 64MiB]
+    #[arg(long, global = true, value_name = "SIZE", env = "BRIDGE_QUEUE_BYTES", hide_env_values = true, hide_short_help = true)]
+    queue_bytes: Option<String>,
+    /// How long a stopping daemon may finish what it has begun [default: 30s]
+    #[arg(long, global = true, value_name = "TIME", env = "BRIDGE_DRAIN_TIMEOUT", hide_env_values = true, hide_short_help = true)]
+    drain_timeout: Option<String>,
+    /// How often positions are saved while streaming [default: 1s]
+    #[arg(long, global = true, value_name = "TIME", env = "BRIDGE_CHECKPOINT_INTERVAL", hide_env_values = true, hide_short_help = true)]
+    checkpoint_interval: Option<String>,
+}
+
+impl SettingFlags {
+    /// Validated settings for a command that does not touch the databases; logging is started.
+    pub(super) fn local(self, audience: Audience) -> Result<Config, Failure> {
+        let config = config::load(self.given(), &variable)?;
+        telemetry::start(config.log_format, audience);
+        Ok(config)
+    }
+
+    /// Validated settings for a command that needs both databases; logging is started.
+    pub(super) fn with_databases(self, audience: Audience) -> Result<(Config, Databases), Failure> {
+        let (config, databases) = config::load_with_databases(self.given(), &variable)?;
+        telemetry::start(config.log_format, audience);
+        Ok((config, databases))
+    }
+
+    fn given(self) -> Given {
+        let named = [
+            (Setting::LegacyUri, self.legacy_uri),
+            (Setting::RenaissanceUrl, self.renaissance_url),
+            (Setting::Mappings, self.mappings),
+            (Setting::Listen, self.listen),
+            (Setting::TokenFile, self.token_file),
+            (Setting::LogFormat, self.log_format),
+            (Setting::BatchSize, self.batch_size),
+            (Setting::QueueBytes, self.queue_bytes),
+            (Setting::DrainTimeout, self.drain_timeout),
+            (Setting::CheckpointInterval, self.checkpoint_interval),
+        ];
+        let mut values = BTreeMap::new();
+        for (setting, text) in named {
+            let Some(text) = text else { continue };
+            // clap does not say where a value came from; the same value in both places may be called either.
+            let from_environment = variable(&setting.variable()).is_some_and(|value| value == text);
+            match (from_environment, text.is_empty()) {
+                // Compose files and unit files pass variables that nobody set as empty ones.
+                (true, true) => {}
+                (true, false) => drop(values.insert(setting, Sourced::new(text, setting.variable()))),
+                (false, _) => drop(values.insert(setting, Sourced::new(text, setting.flag()))),
+            }
+        }
+        Given { file: self.config.filter(|path| !path.as_os_str().is_empty()), values }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}

@@ -1,0 +1,207 @@
+//! The status on one screen.
+
+use std::collections::BTreeMap;
+
+use super::paint::Paint;
+use crate::sync::status::{Crossing, StatusReport, SweepReport};
+
+/// Changes shown at the end.
+const SHOWN: usize = 8;
+/// Where values start.
+const LABEL: usize = 26;
+
+/// The screen for a status document.
+pub(super) fn status(report: &StatusReport, address: &str, paint: Paint) -> String {
+    let mut lines = Lines { lines: Vec::new(), paint };
+    lines.title(report, address);
+    lines.directions(report);
+    lines.sides(report);
+    lines.work(report);
+    lines.failing(report);
+    lines.recent(&report.recent);
+    lines.lines.join("\n") + "\n"
+}
+
+struct Lines {
+    lines: Vec<String>,
+    paint: Paint,
+}
+
+impl Lines {
+    fn line(&mut self, label: &str, value: &str) {
+        self.lines.push(format!("  {label:<LABEL$}{value}").trim_end().to_owned());
+    }
+
+    fn title(&mut self, report: &StatusReport, address: &str) {
+        let state = match report.state.as_str() {
+            "streaming" => self.paint.good(&report.state),
+            other => self.paint.attention(other),
+        };
+        let up = duration(report.uptime_seconds as f64);
+        let title = self.paint.bold(&format!("biograph-bridge {}", report.version));
+        self.lines.push(format!("{title}  {state}  up {up}  http://{address}/"));
+        self.lines.push(String::new());
+    }
+
+    fn directions(&mut self, report: &StatusReport) {
+        for (name, direction) in &report.directions {
+            let lag = match direction.lag_seconds {
+                None => self.paint.attention("lag unknown"),
+                Some(lag) if lag <= 0.0 => self.paint.good("caught up"),
+                Some(lag) => format!("behind by {}", duration(lag)),
+            };
+            self.line(&name.replace("_to_", " → "), &format!("{lag}, {} written", count(direction.applied)));
+        }
+    }
+
+    fn sides(&mut self, report: &StatusReport) {
+        for (name, side) in &report.sides {
+            let feed = match side.feed.as_str() {
+                "streaming" => self.paint.good(&side.feed),
+                "down" => self.paint.bad(&side.feed),
+                other => self.paint.attention(other),
+            };
+            let saved = match side.checkpoint_age_seconds {
+                Some(age) => format!("position saved {} ago", duration(age)),
+                None => "no position saved yet".to_owned(),
+            };
+            let (hints, echoes) = (count(side.hints), count(side.echoes));
+            self.line(name, &format!("{feed}, {hints} received, {echoes} own writes came back, {saved}"));
+        }
+    }
+
+    fn work(&mut self, report: &StatusReport) {
+        let waiting = format!("{} keys ({} KiB)", count(report.queue.keys), count(report.queue.bytes.div_ceil(1024)));
+        self.line("waiting", &waiting);
+        for sweep in &report.sweeps {
+            self.line(&format!("{} {} {}", sweep.kind, sweep.entity, sweep.side), &progress(sweep));
+        }
+        self.line("conflicts since start", &count(report.conflicts));
+        let mut reasons: BTreeMap<&str, i64> = BTreeMap::new();
+        report.parked.iter().for_each(|parked| *reasons.entry(&parked.reason).or_default() += parked.count);
+        let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        match report.parked_total() {
+            0 => self.line("parked", "0"),
+            total => {
+                let total = self.paint.attention(&total.to_string());
+                self.line("parked", &format!("{total} ({}); see `biograph-bridge parked list`", reasons.join(", ")));
+            }
+        }
+        if !report.people.is_empty() {
+            let people: Vec<_> = report.people.iter().map(|(state, count)| format!("{state} {count}")).collect();
+            self.line("people", &people.join(", "));
+        }
+    }
+
+    fn failing(&mut self, report: &StatusReport) {
+        for error in &report.errors {
+            self.lines.push(String::new());
+            self.lines.push(format!("  {} {}: {}", self.paint.bad("✗"), error.place, error.message));
+            if let Some(fix) = &error.fix {
+                self.lines.push(format!("    {} {fix}", self.paint.bold("fix:")));
+            }
+        }
+    }
+
+    fn recent(&mut self, recent: &[Crossing]) {
+        if recent.is_empty() {
+            return;
+        }
+        self.lines.push(String::new());
+        self.lines.push(format!("  {}", self.paint.bold("last changes")));
+        for crossing in recent.iter().take(SHOWN) {
+            self.lines.push(format!("  {}", change(crossing, self.paint)));
+        }
+    }
+}
+
+/// One change on one line.
+fn change(crossing: &Crossing, paint: Paint) -> String {
+    let arrow = if crossing.direction == "legacy_to_renaissance" { "→" } else { "←" };
+    let time = crossing.at.get(11..19).unwrap_or(&crossing.at);
+    let who = crossing.label.as_deref().unwrap_or("");
+    let (entity, id) = (&crossing.entity, &crossing.legacy_id);
+    format!("{} legacy {arrow} renaissance  {entity} {id}  {who}  {}", paint.dim(time), crossing.fields.join(", "))
+}
+
+fn progress(sweep: &SweepReport) -> String {
+    let records = count(sweep.records);
+    match (sweep.done, sweep.total) {
+        (true, _) => format!("complete, {records} walked"),
+        (false, Some(total)) if total > 0 => {
+            let share = (sweep.records.min(total) * 100) / total;
+            format!("{records} of about {} ({share} %)", count(total))
+        }
+        (false, Some(_) | None) => format!("{records} walked"),
+    }
+}
+
+/// 1234567 → "1 234 567".
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(" ")
+}
+
+fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..86_400 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        86_400.. => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::Error,
+        metrics::EntityLabels,
+        model::{
+            fact::{DaemonState, Feed, Lag},
+            key::EntityIndex,
+            problem::Reason,
+            side::{Direction, Side},
+        },
+        sync::status::Status,
+    };
+
+    #[test]
+    fn everything_worth_knowing_fits_on_one_screen() {
+        let status = Status::new(vec![EntityLabels { name: "user".into(), fields: Vec::new() }]);
+        status.state(DaemonState::Streaming);
+        status.feed(Side::Legacy, Feed::Streaming);
+        status.lag(Direction::LegacyToRenaissance, Lag::CaughtUp);
+        status.parked(&[(EntityIndex(0), Reason::TooLong, 2)]);
+        status.failed("renaissance capture", &Error::retry("connection refused").with_hint("start Postgres"));
+        let crossing = Crossing {
+            at: "2026-11-22T12:00:01.5Z".into(),
+            direction: "legacy_to_renaissance".into(),
+            entity: "user".into(),
+            legacy_id: "65f0c0ffee00000000000abc".into(),
+            fields: vec!["name".into(), "email".into()],
+            label: Some("A•••• L••••".into()),
+        };
+        status.applied(Direction::LegacyToRenaissance, [None], [crossing]);
+        let screen = super::status(&status.snapshot(), "127.0.0.1:9464", Paint::plain());
+        for expected in [
+            "streaming  up 0.0 s  http://127.0.0.1:9464/\n",
+            "  legacy → renaissance      caught up, 1 written\n",
+            "  renaissance → legacy      lag unknown, 0 written\n",
+            "  parked                    2 (too_long 2); see `biograph-bridge parked list`\n",
+            "  ✗ renaissance capture: connection refused\n    fix: start Postgres\n",
+            "  12:00:01 legacy → renaissance  user 65f0c0ffee00000000000abc  A•••• L••••  name, email\n",
+        ] {
+            assert!(screen.contains(expected), "{expected:?} is missing from\n{screen}");
+        }
+        assert!(screen.lines().count() <= 24, "{screen}");
+    }
+
+    #[test]
+    fn numbers_and_times_are_for_people() {
+        assert_eq!((count(7), count(1_234), count(1_234_567)), ("7".into(), "1 234".into(), "1 234 567".into()));
+        assert_eq!((duration(0.25), duration(61.0), duration(90_000.0)), ("0.2 s".into(), "1 min 1 s".into(), "1 d 1 h".into()));
+    }
+}
