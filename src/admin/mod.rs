@@ -100,14 +100,14 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
 
 async fn livez(State(status): State<Arc<Status>>) -> Response {
     let stuck = status.stuck(Instant::now());
-    probe("stuck", stuck.iter().map(|name| (*name).to_owned()).collect())
+    probe("stuck", &stuck.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
 }
 
 async fn readyz(State(status): State<Arc<Status>>) -> Response {
-    probe("reasons", status.not_ready())
+    probe("reasons", &status.not_ready())
 }
 
-fn probe(key: &str, reasons: Vec<String>) -> Response {
+fn probe(key: &str, reasons: &[String]) -> Response {
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, [(CACHE_CONTROL, "no-store")], Json(json!({ "ok": reasons.is_empty(), key: reasons }))).into_response()
 }

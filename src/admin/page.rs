@@ -1,7 +1,5 @@
 //! The status page: one document, no scripts, no external assets, light and dark.
 
-
-
 use crate::sync::status::StatusReport;
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\

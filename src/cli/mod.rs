@@ -22,7 +22,8 @@ pub use failure::Failure;
 
 use options::SettingFlags;
 
-const ABOUT: &str = "Keeps BioGraph (MongoDB) and Renaissance (Postgres) in sync, both ways, while people move from one to the other";
+const ABOUT: &str =
+    "Keeps BioGraph (MongoDB) and Renaissance (Postgres) in sync, both ways, while people move from one to the other";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,8 +32,7 @@ Examples:
   biograph-bridge run            the daemon
   biograph-bridge status         what the daemon is doing
 
-Settings come from flags, then BRIDGE_… variables, then bridge.toml. Exit codes: 0 done, 1 failed, 2 wrong usage or
-settings, 3 the command's own \"no\" (see the help of each command).";
+Settings come from flags, then BRIDGE_… variables, then bridge.toml. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the command's own \"no\" (see the help of each command).";
 
 /// The command line as written.
 #[derive(Debug, Parser)]

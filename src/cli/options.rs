@@ -15,7 +15,7 @@ use crate::{
 #[command(next_help_heading = "Settings")]
 pub(crate) struct SettingFlags {
     /// File with settings [default: bridge.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "BRIDGE_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "BRIDGE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// BioGraph, with the database: mongodb://USER:PASSWORD@HOST/BioGraphDemo
     #[arg(long, global = true, value_name = "URI", env = "BRIDGE_LEGACY_URI", hide_env_values = true)]
@@ -30,22 +30,57 @@ pub(crate) struct SettingFlags {
     #[arg(long, global = true, value_name = "ADDRESS", env = "BRIDGE_LISTEN", hide_env_values = true)]
     listen: Option<String>,
     /// File with the token that readers present; required if --listen is not loopback
-    #[arg(long, global = true, value_name = "FILE", env = "BRIDGE_TOKEN_FILE", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BRIDGE_TOKEN_FILE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     token_file: Option<String>,
     /// text or json [default: text on a terminal, else json]
     #[arg(long, global = true, value_name = "FORMAT", env = "BRIDGE_LOG_FORMAT", hide_env_values = true)]
     log_format: Option<String>,
     /// Records reconciled together, at most [default: 1000]
-    #[arg(long, global = true, value_name = "N", env = "BRIDGE_BATCH_SIZE", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "BRIDGE_BATCH_SIZE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     batch_size: Option<String>,
     /// Memory for keys waiting to be reconciled; captures wait when it is full [default: 64MiB]
-    #[arg(long, global = true, value_name = "SIZE", env = "BRIDGE_QUEUE_BYTES", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "BRIDGE_QUEUE_BYTES",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     queue_bytes: Option<String>,
     /// How long a stopping daemon may finish what it has begun [default: 30s]
-    #[arg(long, global = true, value_name = "TIME", env = "BRIDGE_DRAIN_TIMEOUT", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_DRAIN_TIMEOUT",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     drain_timeout: Option<String>,
     /// How often positions are saved while streaming [default: 1s]
-    #[arg(long, global = true, value_name = "TIME", env = "BRIDGE_CHECKPOINT_INTERVAL", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_CHECKPOINT_INTERVAL",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     checkpoint_interval: Option<String>,
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Sandbox {}
 impl Sandbox {
     #[allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "filled in by the sandbox feature")]
     pub(super) fn run(self, _settings: SettingFlags) -> Result<(), Failure> {
-        Err(Error::halt("this build has no sandbox").with_hint("build with the default features: cargo run -- sandbox").into())
+        Err(Error::halt("this build has no sandbox")
+            .with_hint("build with the default features: cargo run -- sandbox")
+            .into())
     }
 }

@@ -202,6 +202,9 @@ mod tests {
     #[test]
     fn numbers_and_times_are_for_people() {
         assert_eq!((count(7), count(1_234), count(1_234_567)), ("7".into(), "1 234".into(), "1 234 567".into()));
-        assert_eq!((duration(0.25), duration(61.0), duration(90_000.0)), ("0.2 s".into(), "1 min 1 s".into(), "1 d 1 h".into()));
+        assert_eq!(
+            (duration(0.25), duration(61.0), duration(90_000.0)),
+            ("0.2 s".into(), "1 min 1 s".into(), "1 d 1 h".into())
+        );
     }
 }

@@ -46,11 +46,14 @@ impl Status {
         let config = settings.local(Audience::Command)?;
         print::block_on(async {
             let daemon = Daemon::new(&config)?;
-            self.show(&daemon, daemon.ask().await?)?;
-            while self.watch {
+            self.show(&daemon, &daemon.ask().await?)?;
+            if !self.watch {
+                return Ok(());
+            }
+            loop {
                 tokio::time::sleep(REFRESH).await;
                 match daemon.ask().await {
-                    Ok(report) => self.show(&daemon, report)?,
+                    Ok(report) => self.show(&daemon, &report)?,
                     // A watched daemon may be restarted.
                     Err(failure @ Failure::No(_)) if stdout().is_terminal() && !self.json => {
                         print::text(CLEAR)?;
@@ -59,16 +62,15 @@ impl Status {
                     Err(failure) => return Err(failure),
                 }
             }
-            Ok(())
         })
     }
 
-    fn show(&self, daemon: &Daemon, report: StatusReport) -> Result<(), Failure> {
+    fn show(&self, daemon: &Daemon, report: &StatusReport) -> Result<(), Failure> {
         if self.json {
-            return print::json(&report);
+            return print::json(report);
         }
         let clear = if self.watch && stdout().is_terminal() { CLEAR } else { "" };
-        print::text(&format!("{clear}{}", screen::status(&report, &daemon.address.to_string(), Paint::stdout())))
+        print::text(&format!("{clear}{}", screen::status(report, &daemon.address.to_string(), Paint::stdout())))
     }
 }
 

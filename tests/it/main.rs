@@ -2,6 +2,10 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod layering;
+#[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
 mod postgres_setup;

@@ -1,0 +1,58 @@
+//! The mapping files: read from their directory, checked, ready for use.
+
+use std::{fs, path::Path};
+
+use super::Failure;
+use crate::{
+    config::Setting,
+    error::{Error, Result},
+    model::mapping::{
+        Entity,
+        check::{CheckReport, check},
+    },
+};
+
+/// Checks all `*.toml` files of the directory, in the order of their names.
+pub(super) fn checked(directory: &Path) -> Result<CheckReport> {
+    let report = check(&files(directory)?);
+    if report.files == 0 {
+        return Err(no_files(directory, "holds no *.toml file"));
+    }
+    Ok(report)
+}
+
+/// The entities of the directory; any error in any file refuses all of them.
+pub(super) fn entities(directory: &Path) -> Result<Vec<Entity>, Failure> {
+    let report = checked(directory)?;
+    if report.is_ok() {
+        return Ok(report.entities);
+    }
+    let errors = report.errors.iter().map(ToString::to_string);
+    let lines: Vec<_> = errors.chain(report.failures.iter().map(ToString::to_string)).collect();
+    let hint = "see `biograph-bridge mappings check`";
+    Err(Error::halt(format!("the mappings are not usable:\n  {}", lines.join("\n  "))).with_hint(hint).into())
+}
+
+fn files(directory: &Path) -> Result<Vec<(String, String)>> {
+    let entries = fs::read_dir(directory).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => no_files(directory, "does not exist"),
+        _ => no_files(directory, "cannot be read").with_source(error),
+    })?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| no_files(directory, "cannot be read").with_source(error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let name = path.display().to_string();
+            let text = fs::read_to_string(&path)
+                .map_err(|error| Error::halt(format!("cannot read {name}")).with_source(error))?;
+            files.push((name, text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn no_files(directory: &Path, what: &str) -> Error {
+    let hint = format!("name the directory of the mapping files with {}", Setting::Mappings.flag());
+    Error::halt(format!("the mappings directory {} {what}", directory.display())).with_hint(hint)
+}

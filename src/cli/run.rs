@@ -1,0 +1,143 @@
+//! `run`: the daemon.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args;
+use tokio::{signal::unix::SignalKind, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Failure, load, options::SettingFlags};
+use crate::{
+    admin::Admin,
+    config::{Config, Databases, redacted_uri},
+    error::{Error, Result},
+    metrics::EntityLabels,
+    model::mapping::Entity,
+    sync::status::Status,
+    telemetry::Audience,
+};
+
+/// How long readers of the status may finish after the engine has stopped.
+const LAST_READERS: Duration = Duration::from_secs(2);
+
+/// Run the bridge: set up if needed, backfill what was never swept, then stream until stopped
+#[derive(Debug, Args)]
+#[command(after_help = "\
+SIGTERM or Ctrl-C finishes what has begun (at most --drain-timeout) and stops; a second one stops at once. Nothing is
+lost either way: what was not durable is done again at the next start.
+
+Examples:
+  biograph-bridge run
+  biograph-bridge run --config /etc/biograph-bridge/bridge.toml --log-format json")]
+pub(super) struct Run {
+    /// Only stream; do not walk records that were never swept
+    #[arg(long)]
+    no_backfill: bool,
+}
+
+impl Run {
+    pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
+        let (config, databases) = settings.with_databases(Audience::Daemon)?;
+        let entities = load::entities(&config.mappings)?;
+        let daemon = Daemon::new(config, databases, entities, !self.no_backfill);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
+        let outcome = runtime.block_on(async {
+            let cancel = CancellationToken::new();
+            stop_on_signal(cancel.clone())?;
+            daemon.run(cancel).await
+        });
+        // A task that hangs in a driver must not keep a stopped daemon alive.
+        runtime.shutdown_timeout(LAST_READERS);
+        Ok(outcome?)
+    }
+}
+
+/// Everything a daemon consists of, before it runs.
+pub(super) struct Daemon {
+    config: Config,
+    databases: Databases,
+    entities: Vec<Entity>,
+    backfill: bool,
+    status: Arc<Status>,
+}
+
+impl Daemon {
+    /// A daemon for these entities.
+    pub(super) fn new(config: Config, databases: Databases, entities: Vec<Entity>, backfill: bool) -> Self {
+        let status = Arc::new(Status::new(entities.iter().map(EntityLabels::from).collect()));
+        Self { config, databases, entities, backfill, status }
+    }
+
+    /// Runs until cancelled, then drains.
+    pub(super) async fn run(self, cancel: CancellationToken) -> Result<()> {
+        let admin = Admin::bind(self.config.listen, self.config.token.clone()).await?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            legacy = redacted_uri(self.databases.legacy_uri.expose()),
+            renaissance = redacted_uri(self.databases.renaissance_url.expose()),
+            "starting; status at http://{}/",
+            admin.address()
+        );
+        let readers = CancellationToken::new();
+        let mut serving = tokio::spawn(admin.serve(Arc::clone(&self.status), readers.clone()));
+        let outcome = tokio::select! {
+            outcome = self.engine_until_drained(&cancel) => outcome,
+            served = &mut serving => return served.unwrap_or_else(|_| Ok(())).and(Err(Error::halt("the HTTP server ended"))),
+        };
+        readers.cancel();
+        if timeout(LAST_READERS, serving).await.is_err() {
+            warn!("a reader of the status did not finish in time");
+        }
+        match &outcome {
+            Ok(()) => info!("stopped"),
+            Err(error) => warn!("stopped: {error}"),
+        }
+        outcome
+    }
+
+    async fn engine_until_drained(&self, cancel: &CancellationToken) -> Result<()> {
+        let engine = self.engine(cancel.clone());
+        tokio::pin!(engine);
+        tokio::select! {
+            outcome = &mut engine => return outcome,
+            () = cancel.cancelled() => {}
+        }
+        let patience = self.config.engine.drain_timeout;
+        info!("stopping: finishing what has begun, at most {patience:?}");
+        timeout(patience, engine).await.unwrap_or_else(|_| {
+            warn!("not everything was finished in time; it is done again at the next start");
+            Ok(())
+        })
+    }
+
+    /// The engine: returns when it has drained after `cancel`, or cannot go on.
+    async fn engine(&self, cancel: CancellationToken) -> Result<()> {
+        let _ = (&self.entities, self.backfill);
+        cancel.cancelled().await;
+        Ok(())
+    }
+}
+
+/// The first SIGTERM or SIGINT asks the daemon to stop, the second ends the process.
+pub(super) fn stop_on_signal(cancel: CancellationToken) -> Result<()> {
+    let listen = |kind| tokio::signal::unix::signal(kind);
+    let failed = |error: std::io::Error| Error::halt("cannot listen for signals").with_source(error);
+    let mut terminate = listen(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = listen(SignalKind::interrupt()).map_err(failed)?;
+    tokio::spawn(async move {
+        loop {
+            let code = tokio::select! {
+                _ = terminate.recv() => 143,
+                _ = interrupt.recv() => 130,
+            };
+            if cancel.is_cancelled() {
+                warn!("stopped at once by a second signal");
+                std::process::exit(code);
+            }
+            cancel.cancel();
+        }
+    });
+    Ok(())
+}
