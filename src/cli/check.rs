@@ -3,7 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, load, options::SettingFlags, paint::Paint, print};
+use super::{
+    Failure, load,
+    options::SettingFlags,
+    paint::{Paint, counted},
+    print,
+};
 use crate::{
     config::{Config, Databases, redacted_uri},
     error::{Error, Result},
@@ -74,7 +79,7 @@ fn mappings(config: &Config) -> (Vec<Finding>, Vec<Entity>) {
         .chain(report.warnings.iter().map(|warning| Finding::warning("mapping", warning, again)))
         .collect();
     if report.is_ok() {
-        let counts = format!("{} fields, {} examples hold", report.fields, report.cases);
+        let counts = format!("{}, {} hold", counted(report.fields, "field"), counted(report.cases, "example"));
         findings.insert(0, Finding::good("files", counts));
     }
     (findings, report.entities)

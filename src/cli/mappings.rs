@@ -3,7 +3,12 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Failure, load, options::SettingFlags, paint::Paint, print};
+use super::{
+    Failure, load,
+    options::SettingFlags,
+    paint::{Paint, counted},
+    print,
+};
 use crate::{
     model::mapping::{CaseFailure, MappingError, check::CheckReport},
     telemetry::Audience,
@@ -58,11 +63,11 @@ fn render(report: &CheckReport, paint: Paint) -> String {
     }
     lines.extend(report.failures.iter().map(|failure| format!("{} {failure}", paint.bad("✗"))));
     lines.extend(report.warnings.iter().map(|warning| format!("{} {warning}", paint.attention("!"))));
-    let counts = format!("{} files, {} fields, {} examples", report.files, report.fields, report.cases);
+    let counts = [(report.files, "file"), (report.fields, "field"), (report.cases, "example")];
+    let counts = counts.map(|(number, word)| counted(number, word)).join(", ");
     match report.errors.len() + report.failures.len() {
         0 => lines.push(format!("{} {counts}: all good", paint.good("✓"))),
-        1 => lines.push(format!("{counts}: 1 problem")),
-        wrong => lines.push(format!("{counts}: {wrong} problems")),
+        wrong => lines.push(format!("{counts}: {}", counted(wrong, "problem"))),
     }
     lines.join("\n") + "\n"
 }
