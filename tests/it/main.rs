@@ -12,4 +12,6 @@ mod postgres_setup;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod sandbox;
+#[cfg(test)]
 mod servers;
