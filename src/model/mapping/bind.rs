@@ -20,7 +20,7 @@ impl Entity {
             }
         }
         for field in 0..self.fields.len() {
-            bound.bind_field(field, &mut errors);
+            bound.bind_field(field, catalog, &mut errors);
         }
         errors.sort_by_key(|error| error.line);
         if errors.is_empty() { Ok(bound) } else { Err(errors) }
@@ -97,8 +97,11 @@ impl Entity {
 
     /// Columns an INSERT would leave out although the database insists on them.
     fn uncovered(&self, index: usize, table: &Table, info: &TableInfo) -> Vec<String> {
-        let section =
-            if index == 0 { "[renaissance.insert]".to_owned() } else { format!("insert of child {}", table.name) };
+        let section = if index == 0 {
+            "[renaissance.insert]".to_owned()
+        } else {
+            format!("[renaissance.child.insert] of {}", table.name)
+        };
         let covered = |column: &&ColumnInfo| {
             column.optional
                 || column.generated
@@ -117,14 +120,14 @@ impl Entity {
             .collect()
     }
 
-    fn bind_field(&mut self, index: usize, errors: &mut Vec<MappingError>) {
+    fn bind_field(&mut self, index: usize, catalog: &Catalog, errors: &mut Vec<MappingError>) {
         let Some(field) = self.fields.get(index) else { return };
         let mut limits = Vec::new();
         let mut messages = Vec::new();
         for (place, slot) in field.slots(Side::Renaissance).iter().enumerate() {
             let Some(column) = self.renaissance.columns.get(*slot) else { continue };
             limits.push(column.info.as_ref().map(|info| info.limits));
-            messages.extend(self.column_problem(column, |kind| match field.renaissance.transform.shape() {
+            messages.extend(self.column_problem(catalog, column, |kind| match field.renaissance.transform.shape() {
                 Shape::Scalar(scalar) => scalar.fits(kind),
                 Shape::Compound(compound) => compound.fits(place, kind),
             }));
@@ -135,9 +138,12 @@ impl Entity {
         }
     }
 
-    fn column_problem(&self, column: &Column, fits: impl Fn(ColumnKind) -> bool) -> Option<String> {
-        // A missing table is reported once, not for each of its columns.
+    fn column_problem(&self, catalog: &Catalog, column: &Column, fits: impl Fn(ColumnKind) -> bool) -> Option<String> {
         let table = self.renaissance.tables.get(column.table)?;
+        // A missing table is reported once, not for each of its columns.
+        if !catalog.tables.contains_key(&table.name) {
+            return None;
+        }
         match &column.info {
             None => Some(format!("column {}.{} does not exist", table.name, column.name)),
             Some(info) if info.generated => {

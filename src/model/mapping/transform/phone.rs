@@ -97,12 +97,9 @@ impl Phone {
         }
     }
 
+    /// The code as the side writes it; as text where text is already there.
     fn code(&self, code: &str, held: Option<&Value>) -> Value {
-        let as_int = match held {
-            Some(Value::Int(_) | Value::Float(_)) => true,
-            Some(Value::Text(_)) => false,
-            _ => self.country_as_int,
-        };
+        let as_int = self.country_as_int && held.and_then(Value::as_text).is_none();
         match code.parse() {
             Ok(number) if as_int => Value::Int(number),
             _ => Value::Text(code.to_owned()),
@@ -173,4 +170,86 @@ fn pair<'a>(places: &[Place<'a>]) -> [Place<'a>; 2] {
         places.get(index).map_or(Place { name: "", held: None }, |place| Place { name: place.name, held: place.held })
     };
     [at(0), at(1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phone() -> Phone {
+        Phone { default_country: "1".into(), e164: false, country_as_int: true }
+    }
+
+    fn places<'a>(code: &'a Value, number: &'a Value) -> [Place<'a>; 2] {
+        [Place { name: "country_code", held: Some(code) }, Place { name: "phone_number", held: Some(number) }]
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    #[test]
+    fn every_spelling_of_a_number_is_one_number() {
+        let codes = [
+            Value::Int(1),
+            Value::Float(1.0),
+            text("1"),
+            text("+1"),
+            text(" 001 "),
+            text(""),
+            Value::Int(0),
+            Value::Null,
+        ];
+        let numbers = [
+            text("8475550100"),
+            Value::Int(8_475_550_100),
+            Value::Float(8_475_550_100.0),
+            text("(847) 555-0100"),
+            text(" +1 847.555.0100"),
+        ];
+        for code in &codes {
+            for number in &numbers {
+                assert_eq!(phone().read(&places(code, number)), Ok(text("+18475550100")), "{code:?} {number:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_is_nothing_and_no_digits_is_a_problem() {
+        for number in [Value::Null, text(""), text("  ")] {
+            assert_eq!(phone().read(&places(&Value::Int(1), &number)), Ok(Value::Null));
+        }
+        for number in [
+            text("call me"),
+            text("-"),
+            text("+"),
+            text("+0123"),
+            text("1+2"),
+            text("٨٤٧"),
+            Value::Int(-5),
+            Value::Float(f64::NAN),
+            Value::Bool(true),
+            Value::List(vec![]),
+        ] {
+            assert!(phone().read(&places(&Value::Int(1), &number)).is_err(), "{number:?}");
+        }
+        assert!(phone().read(&places(&text("US"), &text("5550100"))).is_err());
+    }
+
+    #[test]
+    fn a_number_is_split_where_the_itu_says_unless_the_stored_code_fits() {
+        assert_eq!(split("18475550100"), Some(("1", "8475550100")));
+        assert_eq!(split("442079460018"), Some(("44", "2079460018")));
+        assert_eq!(split("353861234567"), Some(("353", "861234567")));
+        assert_eq!(split("1"), None);
+        let stored = Value::Int(1684);
+        let writes = phone().write(&text("+16845550100"), &places(&stored, &Value::Null), NullForm::Empty);
+        assert_eq!(writes, Ok(vec![Write::Keep, Write::Set(text("5550100"))]));
+        let writes = phone().write(&text("+442079460018"), &places(&text("1"), &Value::Null), NullForm::Empty);
+        assert_eq!(
+            writes,
+            Ok(vec![Write::Set(text("44")), Write::Set(text("2079460018"))]),
+            "a code stored as text stays text"
+        );
+    }
 }

@@ -1,0 +1,34 @@
+//! The shipped mappings parse, their examples hold, and wrong files and databases are named.
+
+mod binding;
+mod laws;
+mod refusals;
+
+use super::*;
+
+fn parsed(file: &str, text: &str) -> Entity {
+    parse(file, text).unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()))
+}
+
+fn user() -> Entity {
+    parsed("mappings/user.toml", include_str!("../../../../mappings/user.toml"))
+}
+
+#[test]
+fn the_shipped_mapping_of_people_parses_and_its_examples_hold() {
+    let user = user();
+    let failures: Vec<String> = user.run_cases().iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(user.cases.len() >= 6);
+    assert_eq!(user.legacy.paths.first(), Some(&Path(vec!["_id".into()])));
+}
+
+#[test]
+fn an_example_that_does_not_hold_is_shown_with_what_was_found() {
+    let text = include_str!("../../../../mappings/user.toml")
+        .replace("\"premium\": true, \"active\": true", "\"premium\": false, \"active\": 7");
+    let failures = parsed("user.toml", &text).run_cases();
+    let shown: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    assert!(shown.iter().any(|line| line.ends_with("field premium: expected false, found true")), "{shown:#?}");
+    assert!(shown.iter().any(|line| line.ends_with("field active: expected 7, found true")), "{shown:#?}");
+}
