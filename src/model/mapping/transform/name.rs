@@ -48,7 +48,10 @@ impl Compound for WholeName {
     fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>> {
         let Some(whole) = value.as_text() else { return Vec::new() };
         let text = |part: &str| Value::Text(part.to_owned());
-        let splits = whole.match_indices(' ').map(|(at, _)| vec![(0, text(&whole[..at])), (1, text(&whole[at + 1..]))]);
+        let halves = whole.match_indices(' ').map(|(at, _)| (&whole[..at], &whole[at + 1..]));
+        let splits = halves
+            .filter(|(first, last)| !first.is_empty() && !last.is_empty())
+            .map(|(first, last)| vec![(0, text(first)), (1, text(last))]);
         std::iter::once(vec![(0, text(whole)), (1, text(""))]).chain(splits.take(3)).collect()
     }
 
