@@ -20,6 +20,8 @@ use crate::{
 
 /// How long readers of the status may finish after the engine has stopped.
 const LAST_READERS: Duration = Duration::from_secs(2);
+/// How much longer than its drain the engine may take to let go of its connections.
+const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
 /// Run the bridge: set up if needed, backfill what was never swept, then stream until stopped
 #[derive(Debug, Args)]
@@ -40,13 +42,15 @@ impl Run {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
         let (config, databases) = settings.with_databases(Audience::Daemon)?;
         let entities = load::entities(&config.mappings)?;
+        let (listen, token) = (config.listen, config.token.clone());
         let daemon = Daemon::new(config, databases, entities, !self.no_backfill);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
         let outcome = runtime.block_on(async {
             let cancel = CancellationToken::new();
+            let admin = Admin::bind(listen, token).await?;
             stop_on_signal(cancel.clone())?;
-            daemon.run(cancel).await
+            daemon.run(admin, cancel).await
         });
         // A task that hangs in a driver must not keep a stopped daemon alive.
         runtime.shutdown_timeout(LAST_READERS);
@@ -70,9 +74,13 @@ impl Daemon {
         Self { config, databases, entities, backfill, status }
     }
 
-    /// Runs until cancelled, then drains.
-    pub(super) async fn run(self, cancel: CancellationToken) -> Result<()> {
-        let admin = Admin::bind(self.config.listen, self.config.token.clone()).await?;
+    /// What the daemon knows about itself, also while it runs.
+    pub(super) fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
+    /// Serves its status through `admin` and syncs until cancelled, then drains.
+    pub(super) async fn run(self, admin: Admin, cancel: CancellationToken) -> Result<()> {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             legacy = redacted_uri(self.databases.legacy_uri.expose()),
@@ -81,18 +89,17 @@ impl Daemon {
             admin.address()
         );
         let readers = CancellationToken::new();
-        let mut serving = tokio::spawn(admin.serve(Arc::clone(&self.status), readers.clone()));
+        let mut serving = tokio::spawn(admin.serve(self.status(), readers.clone()));
         let outcome = tokio::select! {
             outcome = self.engine_until_drained(&cancel) => outcome,
-            served = &mut serving => return served.unwrap_or_else(|_| Ok(())).and(Err(Error::halt("the HTTP server ended"))),
+            served = &mut serving => return Err(ended(served)),
         };
         readers.cancel();
         if timeout(LAST_READERS, serving).await.is_err() {
             warn!("a reader of the status did not finish in time");
         }
-        match &outcome {
-            Ok(()) => info!("stopped"),
-            Err(error) => warn!("stopped: {error}"),
+        if outcome.is_ok() {
+            info!("stopped");
         }
         outcome
     }
@@ -104,9 +111,9 @@ impl Daemon {
             outcome = &mut engine => return outcome,
             () = cancel.cancelled() => {}
         }
-        let patience = self.config.engine.drain_timeout;
-        info!("stopping: finishing what has begun, at most {patience:?}");
-        timeout(patience, engine).await.unwrap_or_else(|_| {
+        let drain = self.config.engine.drain_timeout;
+        info!("stopping: finishing what has begun, at most {drain:?}");
+        timeout(drain + AFTER_DRAIN, engine).await.unwrap_or_else(|_| {
             warn!("not everything was finished in time; it is done again at the next start");
             Ok(())
         })
@@ -117,6 +124,15 @@ impl Daemon {
         let _ = (&self.entities, self.backfill);
         cancel.cancelled().await;
         Ok(())
+    }
+}
+
+/// The status is how operators see the daemon: without it there is no daemon.
+fn ended(served: Result<Result<()>, tokio::task::JoinError>) -> Error {
+    match served {
+        Ok(Ok(())) => Error::halt("the HTTP server ended"),
+        Ok(Err(error)) => error,
+        Err(error) => Error::halt("the HTTP server failed").with_source(error),
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::{DEFAULT_FILE, Environment, Problems, Setting, Sourced, expand::expand};
+use crate::model::nearest::did_you_mean;
 
 /// The settings in the file. A missing default file is no file; a missing named file is a problem.
 pub(super) fn read(
@@ -105,15 +106,8 @@ impl File<'_> {
     }
 
     fn unknown(&mut self, name: &str, span: Range<usize>) {
-        let nearest = Setting::ALL
-            .into_iter()
-            .map(|setting| (strsim::jaro_winkler(name, setting.key()), setting.key()))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let fix = match nearest {
-            Some((_, key)) => format!("did you mean `{key}`?"),
-            None => format!("settings are: {}", Setting::ALL.map(Setting::key).join(", ")),
-        };
+        let keys = Setting::ALL.map(Setting::key);
+        let fix = did_you_mean(name, keys).unwrap_or_else(|| format!("settings are: {}", keys.join(", ")));
         let place = self.place(span);
         self.problems.push(format!("{place}: {name}"), "is not a setting", Some(fix));
     }

@@ -11,6 +11,7 @@ pub mod key;
 pub mod mapping;
 pub mod mask;
 pub mod merge;
+pub mod nearest;
 pub mod policy;
 pub mod problem;
 pub mod reading;
