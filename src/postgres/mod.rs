@@ -1,5 +1,6 @@
 //! The renaissance side and the bridge's state: the only place that names sqlx.
 
+pub mod capture;
 mod codec;
 mod commit;
 pub mod connect;
@@ -7,6 +8,7 @@ mod doors;
 pub mod fault;
 mod journal;
 pub mod lease;
+pub mod pgoutput;
 mod read;
 pub mod report;
 pub mod setup;

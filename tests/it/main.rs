@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod postgres_capture;
+#[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
 mod postgres_setup;

@@ -15,6 +15,7 @@ const POSTGRES_15: &str = "/usr/lib/postgresql/15/bin";
 /// A server with the Renaissance tables in the database `renaissance`.
 pub(crate) struct Fixture {
     pub(crate) server: PostgresServer,
+    pub(crate) url: String,
     pub(crate) pool: PgPool,
 }
 
@@ -34,7 +35,7 @@ pub(crate) async fn fixture(options: PostgresOptions) -> Fixture {
     let server = PostgresServer::start(options).await.unwrap();
     let url = server.create_renaissance("renaissance").await.unwrap();
     let pool = connect::pool(&url).unwrap();
-    Fixture { server, pool }
+    Fixture { server, url, pool }
 }
 
 impl Fixture {
@@ -56,4 +57,27 @@ pub(crate) fn user() -> Vec<Entity> {
     vec![
         biograph_bridge::model::mapping::parse("mappings/user.toml", include_str!("../../mappings/user.toml")).unwrap(),
     ]
+}
+
+/// INSERTs people with these ids, without profiles.
+pub(crate) fn insert_users(ids: std::ops::RangeInclusive<i64>) -> String {
+    format!(
+        "INSERT INTO users (id, password, is_superuser, username, first_name, last_name, is_staff, is_active,
+             date_joined, country_code, is_phone_verified, migrated_from_old_system, bio, profile_picture, google_id,
+             apple_id, is_verified, subscription_status, created_at, updated_at)
+         SELECT n, '!', false, 'user' || n, 'Person ' || n, '', false, true, now(), '1', false, false, '', '', '', '',
+             false, 'free', now(), now()
+         FROM generate_series({}, {}) AS n",
+        ids.start(),
+        ids.end()
+    )
+}
+
+/// INSERTs the profile of a person.
+pub(crate) fn insert_profile(user: i64) -> String {
+    format!(
+        "INSERT INTO user_profiles (profile_visibility, email_notifications, push_notifications, sms_notifications,
+             theme, created_at, updated_at, user_id)
+         VALUES ('public', true, true, false, 'auto', now(), now(), {user})"
+    )
 }

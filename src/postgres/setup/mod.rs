@@ -15,6 +15,7 @@ pub use identity::{Located, locate, replica_identity};
 pub use index::legacy_id_index;
 pub use migrate::{StateVersion, state_version, upgrade};
 pub use publication::{PublishedTable, published_tables};
+pub(super) use slot::usable;
 pub use slot::{SlotStatus, recreate_slot, slot_status};
 pub use teardown::{Teardown, teardown};
 
