@@ -1,6 +1,7 @@
 //! The renaissance side and the bridge's state: the only place that names sqlx.
 
 pub mod capture;
+pub mod catalog;
 mod codec;
 mod commit;
 pub mod connect;

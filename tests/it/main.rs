@@ -8,6 +8,8 @@ mod layering;
 #[cfg(test)]
 mod postgres_capture;
 #[cfg(test)]
+mod postgres_catalog;
+#[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
 mod postgres_setup;

@@ -1,0 +1,106 @@
+//! What the database's own catalogs say about the mapped tables.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgPool, Row, postgres::PgRow};
+
+use super::fault::during;
+use crate::{
+    error::Result,
+    model::catalog::{Catalog, ColumnInfo, ColumnKind, ColumnLimits, TableInfo},
+};
+
+/// The bytes in front of the length in a varchar's modifier.
+const MODIFIER_HEADER: i32 = 4;
+
+const COLUMNS: &str = "
+SELECT wanted.name AS table, a.attname::text AS name, format_type(a.atttypid, NULL) AS sql_type, a.atttypmod AS modifier,
+       a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS required,
+       a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL AS filled, a.attgenerated <> '' AS generated
+FROM unnest($1::text[]) AS wanted (name)
+JOIN pg_class c ON c.oid = to_regclass(quote_ident(wanted.name)) AND c.relkind IN ('r', 'p')
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
+ORDER BY wanted.name, a.attnum";
+
+// constraints that are unique own an index of the same name; expressions have column number 0
+const UNIQUE: &str = "
+SELECT wanted.name AS table, ic.relname::text AS name,
+       ARRAY(SELECT a.attname::text
+             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+             WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
+FROM unnest($1::text[]) AS wanted (name)
+JOIN pg_index i ON i.indrelid = to_regclass(quote_ident(wanted.name))
+JOIN pg_class ic ON ic.oid = i.indexrelid
+WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+ORDER BY wanted.name, i.indisprimary DESC, ic.relname";
+
+const FOREIGN: &str = "
+SELECT wanted.name AS table, k.conname::text AS name, target.relname::text AS target,
+       ARRAY(SELECT a.attname::text
+             FROM unnest(k.conkey) WITH ORDINALITY AS part (number, place)
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = part.number
+             ORDER BY part.place) AS columns
+FROM unnest($1::text[]) AS wanted (name)
+JOIN pg_constraint k ON k.conrelid = to_regclass(quote_ident(wanted.name)) AND k.contype = 'f'
+JOIN pg_class target ON target.oid = k.confrelid
+ORDER BY wanted.name, k.conname";
+
+/// The named tables, as far as they exist on the search path.
+pub async fn load(pool: &PgPool, tables: &[&str]) -> Result<Catalog> {
+    let mut session = pool.acquire().await.map_err(during("reading the catalog"))?;
+    let mut found: BTreeMap<String, TableInfo> = BTreeMap::new();
+    let failed = || during::<sqlx::Error>("reading the catalog");
+    for row in sqlx::query(COLUMNS).bind(tables).fetch_all(&mut *session).await.map_err(failed())? {
+        found.entry(row.try_get("table")?).or_default().columns.push(column(&row)?);
+    }
+    for row in sqlx::query(UNIQUE).bind(tables).fetch_all(&mut *session).await.map_err(failed())? {
+        if let Some(table) = found.get_mut(row.try_get::<&str, _>("table")?) {
+            table.unique.push((row.try_get("name")?, row.try_get("columns")?));
+        }
+    }
+    for row in sqlx::query(FOREIGN).bind(tables).fetch_all(&mut *session).await.map_err(failed())? {
+        if let Some(table) = found.get_mut(row.try_get::<&str, _>("table")?) {
+            table.foreign_keys.push((row.try_get("name")?, row.try_get("columns")?, row.try_get("target")?));
+        }
+    }
+    Ok(Catalog { tables: found })
+}
+
+fn column(row: &PgRow) -> Result<ColumnInfo> {
+    let sql_type: String = row.try_get("sql_type")?;
+    let required: bool = row.try_get("required")?;
+    let filled: bool = row.try_get("filled")?;
+    Ok(ColumnInfo {
+        name: row.try_get("name")?,
+        limits: ColumnLimits { kind: kind(&sql_type, row.try_get("modifier")?), nullable: !required },
+        optional: filled || !required,
+        sql_type,
+        generated: row.try_get("generated")?,
+    })
+}
+
+fn kind(sql_type: &str, modifier: i32) -> ColumnKind {
+    match sql_type {
+        "text" => ColumnKind::Text(None),
+        "character varying" => ColumnKind::Text(u32::try_from(modifier - MODIFIER_HEADER).ok()),
+        "boolean" => ColumnKind::Bool,
+        "smallint" => ColumnKind::Int(16),
+        "integer" => ColumnKind::Int(32),
+        "bigint" => ColumnKind::Int(64),
+        "timestamp with time zone" => ColumnKind::Timestamp,
+        _ => ColumnKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_varchar_without_length_has_no_limit() {
+        assert_eq!(kind("character varying", -1), ColumnKind::Text(None));
+        assert_eq!(kind("character varying", 154), ColumnKind::Text(Some(150)));
+    }
+}
