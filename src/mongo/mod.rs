@@ -1,1 +1,20 @@
 //! The legacy side: the only place that names the MongoDB driver.
+
+mod capture;
+mod codec;
+mod connect;
+mod documents;
+mod error;
+mod event;
+mod extjson;
+mod ledger;
+mod patch;
+mod preflight;
+mod sessions;
+mod setup;
+mod write;
+
+pub use capture::LegacyCapture;
+pub use connect::Legacy;
+pub use sessions::{KnownSessions, NewSessions};
+pub use setup::LedgerPlan;

@@ -1,0 +1,251 @@
+//! Raw BSON to values at the mapped paths, and values back to BSON. Never fails on what a document holds.
+
+use mongodb::bson::{Bson, DateTime, Document, RawArray, RawBsonRef, RawDocument, oid::ObjectId};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        digest::Digest,
+        image::{Image, Version},
+        key::LegacyId,
+        mapping::{Entity, Path},
+        problem::{Problem, Reason},
+        value::{Slot, Value},
+    },
+};
+
+/// Deeper than this a value is opaque; the server itself refuses documents nested more than 100 deep from clients.
+const DEEPEST: usize = 100;
+
+/// Refuses paths that MongoDB would read as something else than field names from the outside in.
+pub(super) fn check_paths(entity: &Entity) -> Result<()> {
+    let unusable = |name: &String| name.is_empty() || name.contains(['.', '\0']) || name.starts_with('$');
+    match entity.legacy.paths.iter().find(|path| path.0.is_empty() || path.0.iter().any(unusable)) {
+        None => Ok(()),
+        Some(path) => Err(Error::halt(format!("mapping {}: the legacy path {:?} cannot be used", entity.name, path.0))
+            .with_hint("field names must not be empty, start with $ or contain a dot")),
+    }
+}
+
+/// Which fields to ask for: whole top-level fields, because only they show whether the parent of a nested path is an
+/// object, and because MongoDB refuses to project `a` and `a.b` together.
+pub(super) fn projection(paths: &[Path]) -> Document {
+    paths.iter().filter_map(|path| path.0.first()).map(|name| (name.clone(), Bson::Int32(1))).collect()
+}
+
+/// The record as the document holds it.
+pub(super) fn image(document: &RawDocument, paths: &[Path]) -> Image {
+    let slots: Vec<Slot> = paths.iter().map(|path| slot(document, path)).collect();
+    let version = version(&slots);
+    Image { slots, version }
+}
+
+/// What is at a path; `None` if it or an object on the way is missing.
+pub(super) fn slot(document: &RawDocument, path: &Path) -> Slot {
+    let (last, parents) = path.0.split_last()?;
+    let mut at = document;
+    for name in parents {
+        match at.get(name) {
+            Ok(Some(RawBsonRef::Document(inner))) => at = inner,
+            Ok(_) => return None,
+            Err(_) => return Some(Value::Opaque("malformed BSON")),
+        }
+    }
+    match at.get(last) {
+        Ok(found) => found.map(|raw| value(raw, DEEPEST)),
+        Err(_) => Some(Value::Opaque("malformed BSON")),
+    }
+}
+
+/// The `_id`, if the bridge can address it.
+pub(super) fn id_of(document: &RawDocument) -> Option<LegacyId> {
+    document.get_object_id("_id").ok().map(|id| LegacyId::new(id.bytes()))
+}
+
+/// The ObjectId of a legacy id.
+pub(super) const fn object_id(id: LegacyId) -> ObjectId {
+    ObjectId::from_bytes(id.bytes())
+}
+
+fn version(slots: &[Slot]) -> Version {
+    let list = slots.iter().map(|slot| slot.clone().unwrap_or(Value::Opaque("missing"))).collect();
+    Version(vec![Digest::of(&Value::List(list)).to_bits()])
+}
+
+fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
+    if depth == 0 {
+        return Value::Opaque("deeply nested value");
+    }
+    match raw {
+        RawBsonRef::Null => Value::Null,
+        RawBsonRef::Boolean(flag) => Value::Bool(flag),
+        RawBsonRef::Int32(number) => Value::Int(i64::from(number)),
+        RawBsonRef::Int64(number) => Value::Int(number),
+        RawBsonRef::Double(number) => Value::Float(number),
+        RawBsonRef::String(text) => Value::Text(text.to_owned()),
+        RawBsonRef::DateTime(time) => {
+            time.timestamp_millis().checked_mul(1000).map_or(Value::Opaque("date out of range"), Value::Timestamp)
+        }
+        RawBsonRef::ObjectId(id) => Value::Id(id.bytes()),
+        RawBsonRef::Array(items) => list(items, depth),
+        RawBsonRef::Document(inner) => object(inner, depth),
+        RawBsonRef::RegularExpression(_) => Value::Opaque("regex"),
+        RawBsonRef::JavaScriptCode(_) | RawBsonRef::JavaScriptCodeWithScope(_) => Value::Opaque("javascript"),
+        RawBsonRef::Timestamp(_) => Value::Opaque("internal timestamp"),
+        RawBsonRef::Binary(_) => Value::Opaque("binData"),
+        RawBsonRef::Symbol(_) => Value::Opaque("symbol"),
+        RawBsonRef::Decimal128(_) => Value::Opaque("decimal"),
+        RawBsonRef::Undefined => Value::Opaque("undefined"),
+        RawBsonRef::MaxKey => Value::Opaque("maxKey"),
+        RawBsonRef::MinKey => Value::Opaque("minKey"),
+        RawBsonRef::DbPointer(_) => Value::Opaque("dbPointer"),
+    }
+}
+
+fn list(items: &RawArray, depth: usize) -> Value {
+    let items: std::result::Result<Vec<Value>, _> =
+        items.into_iter().map(|item| item.map(|raw| value(raw, depth - 1))).collect();
+    items.map_or(Value::Opaque("malformed BSON"), Value::List)
+}
+
+fn object(inner: &RawDocument, depth: usize) -> Value {
+    let entries: std::result::Result<_, _> =
+        inner.iter().map(|entry| entry.map(|(key, raw)| (key.as_str().to_owned(), value(raw, depth - 1)))).collect();
+    entries.map_or(Value::Opaque("malformed BSON"), Value::Object)
+}
+
+/// The value as BSON. Timestamps keep milliseconds, which is all MongoDB holds.
+pub(super) fn to_bson(value: &Value) -> std::result::Result<Bson, Problem> {
+    Ok(match value {
+        Value::Null => Bson::Null,
+        Value::Bool(flag) => Bson::Boolean(*flag),
+        // like the application's driver: 32 bits where they suffice
+        Value::Int(number) => i32::try_from(*number).map_or(Bson::Int64(*number), Bson::Int32),
+        Value::Float(number) => Bson::Double(*number),
+        Value::Text(text) => Bson::String(text.clone()),
+        Value::Timestamp(micros) => Bson::DateTime(DateTime::from_millis(micros.div_euclid(1000))),
+        Value::Id(bytes) => Bson::ObjectId(ObjectId::from_bytes(*bytes)),
+        Value::List(items) => Bson::Array(items.iter().map(to_bson).collect::<std::result::Result<_, _>>()?),
+        Value::Object(entries) => {
+            let mut document = Document::new();
+            for (key, item) in entries {
+                if key.contains('\0') {
+                    return Err(Problem::new(
+                        Reason::NulCharacter,
+                        "a key of an object holds U+0000, which BSON cannot store",
+                    ));
+                }
+                document.insert(key.clone(), to_bson(item)?);
+            }
+            Bson::Document(document)
+        }
+        Value::Opaque(name) => {
+            return Err(Problem::new(Reason::WrongType, format!("a value of type {name} cannot be written")));
+        }
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use mongodb::bson::{RawDocumentBuf, doc};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn path(text: &str) -> Path {
+        Path(text.split('.').map(str::to_owned).collect())
+    }
+
+    pub(crate) fn raw(document: &Document) -> RawDocumentBuf {
+        RawDocumentBuf::try_from(document).unwrap()
+    }
+
+    /// Any value that MongoDB can hold and give back unchanged.
+    pub(crate) fn storable() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_filter("NaN is not equal to itself", |n| !n.is_nan()).prop_map(Value::Float),
+            ".{0,12}".prop_map(Value::Text),
+            (-9_000_000_000_000i64..9_000_000_000_000).prop_map(|ms| Value::Timestamp(ms * 1000)),
+            any::<[u8; 12]>().prop_map(Value::Id),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+                prop::collection::btree_map("[a-z.$]{0,4}", inner, 0..4).prop_map(Value::Object),
+            ]
+        })
+    }
+
+    #[test]
+    fn a_missing_path_is_not_a_null() {
+        let document = raw(&doc! { "name": null, "email_notification": { "all": true }, "push_notification": "yes" });
+        assert_eq!(slot(&document, &path("name")), Some(Value::Null));
+        assert_eq!(slot(&document, &path("email")), None);
+        assert_eq!(slot(&document, &path("email_notification.all")), Some(Value::Bool(true)));
+        assert_eq!(slot(&document, &path("email_notification.some")), None);
+        assert_eq!(slot(&document, &path("push_notification.all")), None);
+        assert_ne!(version(&[Some(Value::Null)]), version(&[None]));
+    }
+
+    #[test]
+    fn an_integral_double_stays_a_double_and_both_integer_widths_are_one() {
+        let document = raw(&doc! { "a": 1_i32, "b": 1_i64, "c": 1.0 });
+        assert_eq!(slot(&document, &path("a")), Some(Value::Int(1)));
+        assert_eq!(slot(&document, &path("b")), Some(Value::Int(1)));
+        assert_eq!(slot(&document, &path("c")), Some(Value::Float(1.0)));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_opaque_and_hides_nothing_else() {
+        let mut bytes = raw(&doc! { "bad": "xx", "good": 7 }).into_bytes();
+        let at = bytes.windows(3).position(|window| window == b"xx\0").unwrap();
+        bytes[at] = 0xFF;
+        let document = RawDocumentBuf::from_bytes(bytes).unwrap();
+        assert_eq!(slot(&document, &path("bad")), Some(Value::Opaque("malformed BSON")));
+        assert_eq!(slot(&document, &path("good")), Some(Value::Int(7)));
+    }
+
+    #[test]
+    fn a_bottomless_document_is_opaque_at_the_bottom() {
+        let mut nested = Value::Null;
+        for _ in 0..150 {
+            nested = Value::Object(BTreeMap::from([("a".to_owned(), nested)]));
+        }
+        let document = raw(&doc! { "x": to_bson(&nested).unwrap() });
+        assert!(slot(&document, &path("x")).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_is_read(value in storable()) {
+            let document = raw(&doc! { "x": to_bson(&value).unwrap() });
+            prop_assert_eq!(slot(&document, &path("x")), Some(value));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), name in "[a-c]") {
+            // a plausible frame, so that more than the length check is reached
+            bytes.push(0);
+            let length = u32::try_from(bytes.len() + 4).unwrap();
+            let framed = [&length.to_le_bytes()[..], &bytes].concat();
+            if let Ok(document) = RawDocument::from_bytes(&framed) {
+                let _ = image(document, &[path("_id"), path(&name), path("a.b.c")]);
+            }
+        }
+
+        #[test]
+        fn damaged_documents_do_not_make_it_panic(value in storable(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = raw(&doc! { "a": { "b": to_bson(&value).unwrap() }, "x": [to_bson(&value).unwrap()] }).into_bytes();
+            let at = 4 + at.index(bytes.len() - 5);
+            bytes[at] = to;
+            if let Ok(document) = RawDocument::from_bytes(&bytes) {
+                let _ = image(document, &[path("_id"), path("x"), path("a.b"), path("a.b.a")]);
+            }
+        }
+    }
+}

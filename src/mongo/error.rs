@@ -1,0 +1,227 @@
+//! The driver's errors in the crate's terms: one table by error code.
+//!
+//! A server's message is never passed on: it quotes documents and filters, which hold people's data. Codes and names suffice.
+
+use mongodb::error::{
+    Error as DriverError, ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
+};
+
+use crate::{
+    error::{Error, Fault},
+    model::problem::{Problem, Reason},
+};
+
+const STANDALONE_FIX: &str =
+    "the server must be a replica set member: start mongod with --replSet rs0 and run rs.initiate() once";
+
+/// What was being done when the driver failed.
+#[derive(Clone, Copy)]
+pub(super) struct Doing<'a> {
+    /// For the message: "reading documents".
+    pub(super) what: &'static str,
+    /// The collection, or the database for a whole-database operation.
+    pub(super) on: &'a str,
+    /// The privilege it needs: "find".
+    pub(super) right: &'static str,
+}
+
+/// What a server's error code calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Elections, lost connections, interrupted or timed out operations: try again.
+    Passing,
+    /// Another transaction holds the document: try again, or give the race up.
+    Contended,
+    /// The oplog no longer reaches back to the position.
+    PositionLost,
+    /// The position is not one: the same if met when opening.
+    PositionUnusable,
+    /// Login refused.
+    LoginRefused,
+    /// A right is missing.
+    Denied,
+    /// Needs a replica set.
+    Standalone,
+    /// The document, not the bridge, is at fault.
+    Document(Reason),
+    /// The server does not understand us: version or configuration.
+    Unsupported,
+}
+
+/// The table. Codes: MongoDB `src/mongo/base/error_codes.yml`.
+pub(super) const fn class(code: i32) -> Class {
+    match code {
+        // WriteConflict, LockTimeout, SnapshotTooOld, SnapshotUnavailable
+        112 | 24 | 239 | 246 => Class::Contended,
+        // ChangeStreamFatalError, ChangeStreamHistoryLost, ShardRemovedError
+        280 | 286 | 464 => Class::PositionLost,
+        // InvalidResumeToken, a resume token without data, a resume token that is not a keystring
+        260 | 40647..=40649 | 50794..=50839 => Class::PositionUnusable,
+        // AuthenticationFailed, UserNotFound
+        18 | 11 => Class::LoginRefused,
+        // Unauthorized
+        13 => Class::Denied,
+        // IllegalOperation ("Transaction numbers are only allowed on a replica set member"), $changeStream on a standalone, NoReplicationEnabled
+        20 | 40573 | 76 => Class::Standalone,
+        // DuplicateKey in its three spellings
+        11000 | 11001 | 12582 => Class::Document(Reason::UniqueTaken),
+        // DocumentValidationFailure, PathNotViable, ConflictingUpdateOperators, DollarPrefixedFieldName, ImmutableField
+        121 | 28 | 40 | 52 | 66 => Class::Document(Reason::Constraint),
+        // BSONObjectTooLarge, KeyTooLong, a document grown too large by an update, TransactionTooLarge, Overflow (nesting)
+        10334 | 17280 | 17419 | 17420 | 257 | 15 => Class::Document(Reason::TooLarge),
+        // BadValue, FailedToParse, TypeMismatch, CommandNotFound, InvalidOptions, CommandNotSupported, CommandNotSupportedOnView,
+        // OperationNotSupportedInTransaction, an unknown pipeline stage
+        2 | 9 | 14 | 59 | 72 | 115 | 166 | 263 | 40324 => Class::Unsupported,
+        // everything else is tried again: halting on a code we do not know would stop everybody's sync for one command
+        _ => Class::Passing,
+    }
+}
+
+/// The server's code, if it answered with one.
+pub(super) fn code_of(error: &DriverError) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(command) => Some(command.code),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
+        ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => Some(concern.code),
+        ErrorKind::InsertMany(many) => many.write_errors.as_ref().and_then(|errors| errors.first()).map(|e| e.code),
+        _ => None,
+    }
+}
+
+/// What a driver's error calls for; `None` when no server answered.
+pub(super) fn class_of(error: &DriverError) -> Option<Class> {
+    code_of(error).map(class)
+}
+
+/// The driver's error as ours, for an operation on an open connection.
+pub(super) fn translate(error: &DriverError, doing: Doing<'_>) -> Error {
+    let Some(code) = code_of(error) else { return without_answer(error, doing) };
+    let context = format!("{} on {}: MongoDB error {code}{}", doing.what, doing.on, name_of(error));
+    let class = class(code);
+    let passing_by_label = [TRANSIENT_TRANSACTION_ERROR, RETRYABLE_WRITE_ERROR, RETRYABLE_ERROR]
+        .iter()
+        .any(|label| error.contains_label(label));
+    if passing_by_label && !matches!(class, Class::PositionLost | Class::Document(_)) {
+        return Error::retry(context);
+    }
+    match class {
+        Class::Passing | Class::Contended | Class::PositionUnusable => Error::retry(context),
+        Class::PositionLost => position_lost(context),
+        Class::LoginRefused => login_refused(),
+        Class::Denied => denied(&context, doing),
+        Class::Standalone => Error::halt(context).with_hint(STANDALONE_FIX),
+        Class::Document(_) => Error::park(context).with_fault(Fault {
+            code: code.to_string(),
+            table: Some(doing.on.to_owned()),
+            ..Fault::default()
+        }),
+        Class::Unsupported => Error::halt(context)
+            .with_hint("MongoDB 4.4 or later is needed, as a replica set; run `biograph-bridge check`"),
+    }
+}
+
+/// The same for opening a change stream, where an unusable token is a lost position too.
+pub(super) fn translate_open(error: &DriverError, doing: Doing<'_>) -> Error {
+    match class_of(error) {
+        Some(Class::PositionUnusable) => position_lost(format!(
+            "{} on {}: the saved position is not a resume token of this server",
+            doing.what, doing.on
+        )),
+        // FailedToParse, BadValue, InvalidOptions, TypeMismatch name a damaged token when one was given; `open` tells them apart
+        _ => translate(error, doing),
+    }
+}
+
+/// A document was refused: why, without what it holds.
+pub(super) fn problem(code: i32, index: Option<&str>) -> Problem {
+    let of_index = index.map(|name| format!(" of index {name}")).unwrap_or_default();
+    match class(code) {
+        Class::Document(Reason::UniqueTaken) => {
+            Problem::new(Reason::UniqueTaken, format!("another legacy document holds the unique value{of_index}"))
+        }
+        Class::Document(Reason::TooLarge) => {
+            Problem::new(Reason::TooLarge, format!("the legacy document would be too large (MongoDB error {code})"))
+        }
+        // BadValue inside a write is "object to insert too large" or a value the server cannot take
+        _ if code == 121 => Problem::new(Reason::Constraint, "the collection's validator refuses the document"),
+        _ => Problem::new(Reason::Constraint, format!("MongoDB refuses the document (error {code})")),
+    }
+}
+
+fn name_of(error: &DriverError) -> String {
+    match &*error.kind {
+        ErrorKind::Command(command) if !command.code_name.is_empty() => format!(" ({})", command.code_name),
+        _ => String::new(),
+    }
+}
+
+fn position_lost(context: String) -> Error {
+    Error::halt(context)
+        .with_fault(Fault::position_lost())
+        .with_hint("the bridge takes a new position and sweeps; a larger oplog prevents it: db.adminCommand({replSetResizeOplog: 1, size: MB})")
+}
+
+fn login_refused() -> Error {
+    Error::halt("MongoDB refuses the bridge's login").with_hint("check user, password and authSource in legacy_uri")
+}
+
+fn denied(context: &str, doing: Doing<'_>) -> Error {
+    let (right, on) = (doing.right, doing.on);
+    Error::halt(format!("{context}: the right {right} on {on} is missing")).with_hint(format!(
+        "grant the bridge's user a role with {right} on {on}, for example readWrite on the legacy database"
+    ))
+}
+
+fn without_answer(error: &DriverError, doing: Doing<'_>) -> Error {
+    let context = format!("{} on {}", doing.what, doing.on);
+    match &*error.kind {
+        ErrorKind::Authentication { .. } => login_refused(),
+        ErrorKind::Io(io) => Error::retry(format!("{context}: the connection to MongoDB failed ({})", io.kind())),
+        ErrorKind::ServerSelection { message, .. } => {
+            let why = if message.contains("Authentication") { "the login failed" } else { "no primary answers" };
+            Error::retry(format!("{context}: {why}"))
+                .with_hint("is MongoDB running and reachable at the hosts in legacy_uri?")
+        }
+        ErrorKind::InvalidTlsConfig { .. } => {
+            Error::halt(format!("{context}: the TLS settings in legacy_uri cannot be used"))
+        }
+        ErrorKind::InvalidArgument { .. } | ErrorKind::IncompatibleServer { .. } => {
+            Error::halt(format!("{context}: not possible with this server or legacy_uri"))
+                .with_hint("run `biograph-bridge check`")
+        }
+        ErrorKind::SessionsNotSupported | ErrorKind::Transaction { .. } => {
+            Error::halt(format!("{context}: transactions are not possible")).with_hint(STANDALONE_FIX)
+        }
+        ErrorKind::DnsResolve { .. } => Error::retry(format!("{context}: the host in legacy_uri cannot be resolved")),
+        ErrorKind::ConnectionPoolCleared { .. } => {
+            Error::retry(format!("{context}: the connections to MongoDB were lost"))
+        }
+        ErrorKind::Shutdown => Error::retry(format!("{context}: shutting down")),
+        _ => Error::retry(format!("{context}: MongoDB's answer was not understood")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elections_are_passing_and_documents_are_parked() {
+        for code in [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 43, 50, 64, 251] {
+            assert_eq!(class(code), Class::Passing, "{code}");
+        }
+        assert_eq!(class(11000), Class::Document(Reason::UniqueTaken));
+        assert_eq!(class(121), Class::Document(Reason::Constraint));
+        assert_eq!(class(10334), Class::Document(Reason::TooLarge));
+    }
+
+    #[test]
+    fn a_lost_position_is_recognised_and_a_network_error_never_is() {
+        let doing = Doing { what: "following changes", on: "BioGraphDemo", right: "changeStream" };
+        assert!(position_lost(String::new()).is_position_lost());
+        let io = DriverError::from(std::io::ErrorKind::ConnectionReset);
+        let error = translate_open(&io, doing);
+        assert!(!error.is_position_lost());
+        assert_eq!(error.disposition(), crate::error::Disposition::Retry);
+    }
+}

@@ -1,0 +1,105 @@
+//! Which documents of an intent have landed: one ledger document per intent, written in the same transactions.
+//!
+//! A batch may need several transactions (one bad document, one locked document). Each adds the ids it writes to the
+//! intent's ledger document, unless that is closed. Settling closes it: from then on no transaction of the intent can
+//! commit, and what the document lists is exactly what landed. A transaction that is still open holds the document, so
+//! closing waits for it.
+
+use std::time::Duration;
+
+use mongodb::{
+    Collection,
+    bson::{Bson, DateTime, Document, doc},
+    options::ReturnDocument,
+};
+use uuid::Uuid;
+
+use super::{
+    codec::object_id,
+    connect::{Legacy, durable},
+    error::{Class, Doing, class_of, translate},
+    sessions::binary,
+};
+use crate::{
+    error::{Error, Result},
+    model::key::LegacyId,
+};
+
+/// The collection.
+pub(super) const LEDGER: &str = "biograph_bridge_ledger";
+/// How long one attempt to close an intent waits for a transaction that holds it.
+const CLOSING: Duration = Duration::from_secs(10);
+const CLOSE_TRIES: u32 = 5;
+const WRITING: Doing<'static> = Doing { what: "keeping the ledger", on: LEDGER, right: "readWrite" };
+
+/// The command that, inside a transaction, records ids as landed; fails with DuplicateKey if the intent is closed.
+pub(super) fn record(intent: Uuid, landed: &[LegacyId]) -> Document {
+    let ids: Vec<Bson> = landed.iter().map(|id| Bson::ObjectId(object_id(*id))).collect();
+    doc! {
+        "update": LEDGER,
+        "updates": [{
+            "q": { "_id": binary(intent), "closed": { "$ne": true } },
+            "u": { "$push": { "landed": { "$each": ids } }, "$set": { "at": DateTime::now() } },
+            "upsert": true,
+        }],
+    }
+}
+
+impl Legacy {
+    fn ledger(&self) -> Collection<Document> {
+        self.database.collection(LEDGER)
+    }
+
+    /// Closes the intent and says what landed.
+    pub(super) async fn close_intent(&self, intent: Uuid) -> Result<Option<Vec<LegacyId>>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let closed = self
+                .ledger()
+                .find_one_and_update(
+                    doc! { "_id": binary(intent) },
+                    doc! { "$set": { "closed": true, "at": DateTime::now() } },
+                )
+                .upsert(true)
+                .return_document(ReturnDocument::Before)
+                .write_concern(durable())
+                .max_time(CLOSING)
+                .await;
+            match closed {
+                Ok(before) => return before.map_or(Ok(None), |document| landed(&document)),
+                // two upserts met, or a transaction holds the document: its outcome decides the next try
+                Err(error) if tries < CLOSE_TRIES && may_pass(class_of(&error)) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) if matches!(class_of(&error), Some(Class::Document(_))) => {
+                    return Err(Error::retry("the intent is being written by another process"));
+                }
+                Err(error) => return Err(translate(&error, WRITING)),
+            }
+        }
+    }
+
+    pub(super) async fn forget_intents(&self, intents: &[Uuid]) -> Result<()> {
+        if intents.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Bson> = intents.iter().map(|intent| Bson::Binary(binary(*intent))).collect();
+        let removed = self.ledger().delete_many(doc! { "_id": { "$in": ids } }).await;
+        removed.map_err(|error| translate(&error, WRITING))?;
+        Ok(())
+    }
+}
+
+const fn may_pass(class: Option<Class>) -> bool {
+    matches!(class, Some(Class::Contended | Class::Document(_)))
+}
+
+fn landed(document: &Document) -> Result<Option<Vec<LegacyId>>> {
+    let damaged = |_| Error::halt(format!("a document in {LEDGER} is not as the bridge wrote it"));
+    let Some(list) = document.get("landed") else { return Ok(None) };
+    let ids = list.as_array().ok_or(()).map_err(damaged)?;
+    let ids: Option<Vec<LegacyId>> =
+        ids.iter().map(|id| id.as_object_id().map(|id| LegacyId::new(id.bytes()))).collect();
+    ids.ok_or(()).map_err(damaged).map(Some)
+}

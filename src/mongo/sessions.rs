@@ -1,0 +1,183 @@
+//! The sessions whose transactions are the bridge's own: how its changes are told from an application's.
+//!
+//! A change made in a transaction carries its session's id in the change stream. The id must be durable before the
+//! session writes, or a restart could not recognise what the former run wrote. A `ClientSession` keeps its id for life,
+//! over network errors too (the driver only declines to reuse it afterwards), so the pool never gives one back.
+
+use std::{
+    collections::HashSet,
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use mongodb::{
+    ClientSession,
+    bson::{Binary, Bson, Timestamp, doc, spec::BinarySubtype},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use super::{
+    connect::Legacy,
+    error::{Doing, translate},
+};
+use crate::error::{Error, Result};
+
+/// The ids of all sessions the bridge has ever written with and that may still appear in the oplog. Shared by clones.
+#[derive(Clone, Default)]
+pub struct KnownSessions(Arc<RwLock<HashSet<Uuid>>>);
+
+impl KnownSessions {
+    /// Adds sessions.
+    pub fn add(&self, ids: impl IntoIterator<Item = Uuid>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+
+    /// Whether a change made in this session is the bridge's own.
+    pub fn contains(&self, id: Uuid) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+}
+
+/// Sessions that may not write yet: first store their ids durably, then hand them to [`Legacy::use_sessions`].
+pub struct NewSessions(Vec<ClientSession>);
+
+impl NewSessions {
+    /// The ids to store.
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.0.iter().filter_map(session_id).collect()
+    }
+}
+
+impl Legacy {
+    /// Opens sessions for writing, as many as batches may be written at once.
+    pub async fn open_sessions(&self, count: usize) -> Result<NewSessions> {
+        let doing = Doing { what: "opening a session", on: self.database.name(), right: "update" };
+        let mut sessions = Vec::with_capacity(count);
+        for _ in 0..count {
+            let session = self.client.start_session().await.map_err(|error| translate(&error, doing))?;
+            sessions.push(session);
+        }
+        Ok(NewSessions(sessions))
+    }
+
+    /// Writes with these sessions from now on. Their ids must be durable by now.
+    pub fn use_sessions(&self, new: NewSessions) {
+        self.known.add(new.ids());
+        self.pool.add(new.0);
+    }
+
+    /// Recognises what former runs wrote.
+    pub fn know_sessions(&self, former: &[Uuid]) {
+        self.known.add(former.iter().copied());
+    }
+
+    /// Ends the sessions of former runs, so that a transaction a killed bridge left open does not hold its documents
+    /// for the server's 60 seconds. After this, none of its unfinished transactions can commit.
+    pub async fn kill_sessions(&self, former: &[Uuid]) -> Result<()> {
+        if former.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Bson> = former.iter().map(|id| Bson::Document(doc! { "id": binary(*id) })).collect();
+        let doing =
+            Doing { what: "ending the sessions of a former run", on: self.database.name(), right: "killAnySession" };
+        let admin = self.client.database("admin");
+        admin.run_command(doc! { "killSessions": ids }).await.map_err(|error| translate(&error, doing))?;
+        Ok(())
+    }
+}
+
+/// The sessions that may write.
+pub(super) struct SessionPool {
+    idle: Mutex<Vec<ClientSession>>,
+    free: Arc<Semaphore>,
+    total: Mutex<usize>,
+}
+
+impl Default for SessionPool {
+    fn default() -> Self {
+        Self { idle: Mutex::default(), free: Arc::new(Semaphore::new(0)), total: Mutex::default() }
+    }
+}
+
+impl SessionPool {
+    fn add(&self, sessions: Vec<ClientSession>) {
+        let count = sessions.len();
+        *locked(&self.total) += count;
+        locked(&self.idle).extend(sessions);
+        self.free.add_permits(count);
+    }
+
+    /// Lends a session without an open transaction; waits until one is free.
+    pub(super) async fn lend(self: &Arc<Self>) -> Result<Lent> {
+        let none = || Error::halt("no session is registered for writing to MongoDB");
+        if *locked(&self.total) == 0 {
+            return Err(none());
+        }
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| none())?;
+        let session = locked(&self.idle).pop().ok_or_else(none)?;
+        let mut lent = Lent { session: Some(session), home: Arc::clone(self), _permit: permit };
+        // a cancelled write leaves its transaction open; that there is none is the usual case and an error
+        lent.abort_transaction().await.ok();
+        Ok(lent)
+    }
+}
+
+/// A session on loan; goes back when dropped, whatever happens.
+pub(super) struct Lent {
+    session: Option<ClientSession>,
+    home: Arc<SessionPool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Deref for Lent {
+    type Target = ClientSession;
+
+    fn deref(&self) -> &ClientSession {
+        self.session.as_ref().expect("present until dropped")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut ClientSession {
+        self.session.as_mut().expect("present until dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // fields drop after this body: the permit is released once the session is back
+        locked(&self.home.idle).extend(self.session.take());
+    }
+}
+
+/// The newest operation time the bridge has seen.
+#[derive(Default)]
+pub(super) struct Watermark(Mutex<Option<Timestamp>>);
+
+impl Watermark {
+    pub(super) fn advance(&self, time: Option<Timestamp>) {
+        let mut seen = locked(&self.0);
+        *seen = (*seen).max(time);
+    }
+
+    pub(super) fn get(&self) -> Option<Timestamp> {
+        *locked(&self.0)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn session_id(session: &ClientSession) -> Option<Uuid> {
+    match session.id().get("id") {
+        Some(Bson::Binary(binary)) => Uuid::from_slice(&binary.bytes).ok(),
+        _ => None,
+    }
+}
+
+/// A uuid as BSON.
+pub(super) fn binary(id: Uuid) -> Binary {
+    Binary { subtype: BinarySubtype::Uuid, bytes: id.as_bytes().to_vec() }
+}
