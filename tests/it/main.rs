@@ -6,15 +6,15 @@ mod cli;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
-mod postgres_capture;
-#[cfg(test)]
-mod postgres_catalog;
-#[cfg(test)]
 mod mongo_capture;
 #[cfg(test)]
 mod mongo_documents;
 #[cfg(test)]
 mod mongo_support;
+#[cfg(test)]
+mod postgres_capture;
+#[cfg(test)]
+mod postgres_catalog;
 #[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
