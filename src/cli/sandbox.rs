@@ -87,17 +87,12 @@ impl Sandbox {
         let entities = entities(&config.mappings)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
-        let outcome = runtime.block_on(self.from_start_to_end(config, entities, Display::new(form)));
+        let outcome = runtime.block_on(self.whole_life(config, entities, Display::new(form)));
         runtime.shutdown_timeout(LAST_TASKS);
         outcome
     }
 
-    async fn from_start_to_end(
-        self,
-        config: Config,
-        entities: Vec<Entity>,
-        display: Display,
-    ) -> Result<(), Failure> {
+    async fn whole_life(self, config: Config, entities: Vec<Entity>, display: Display) -> Result<(), Failure> {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
         let stage = tokio::select! {
