@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod engine;
 mod failure;
 mod init;
 mod load;
@@ -11,7 +12,6 @@ mod paint;
 mod parked;
 mod print;
 mod run;
-#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;
 mod screen;
 mod status;

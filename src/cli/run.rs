@@ -7,14 +7,14 @@ use tokio::{signal::unix::SignalKind, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Failure, load, options::SettingFlags};
+use super::{Failure, engine::Engine, load, options::SettingFlags};
 use crate::{
     admin::Admin,
     config::{Config, Databases, redacted_uri},
     error::{Error, Result},
     metrics::EntityLabels,
     model::mapping::Entity,
-    sync::status::Status,
+    sync::{bridge::Settings, status::Status},
     telemetry::Audience,
 };
 
@@ -121,9 +121,16 @@ impl Daemon {
 
     /// The engine: returns when it has drained after `cancel`, or cannot go on.
     async fn engine(&self, cancel: CancellationToken) -> Result<()> {
-        let _ = (&self.entities, self.backfill);
-        cancel.cancelled().await;
-        Ok(())
+        let engine = &self.config.engine;
+        let settings = Settings {
+            batch: engine.batch_size,
+            queue_bytes: engine.queue_bytes,
+            checkpoint: engine.checkpoint_interval,
+            drain: engine.drain_timeout,
+            backfill: self.backfill,
+        };
+        let status = Arc::clone(&self.status);
+        Engine { databases: &self.databases, entities: &self.entities, settings, status }.run(&cancel).await
     }
 }
 

@@ -1,18 +1,13 @@
 //! `teardown`: the way back.
 
-use std::{
-    io::{IsTerminal, stdin},
-    sync::Arc,
-};
+use std::io::{IsTerminal, Write, stdin, stdout};
 
 use clap::Args;
 
-use super::{Failure, load, options::SettingFlags, paint::Paint, print};
+use super::{Failure, options::SettingFlags, paint::Paint, print};
 use crate::{
-    config::{Databases, redacted_uri},
-    error::{Error, Result},
-    model::mapping::Entity,
-    mongo::Legacy,
+    config::redacted_uri,
+    error::Error,
     postgres::{
         connect,
         setup::{self, Teardown as Report},
@@ -39,38 +34,26 @@ pub(super) struct Teardown {
 
 impl Teardown {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (config, databases) = settings.with_databases(Audience::Command)?;
-        if !self.yes && !stdin().is_terminal() {
-            let error = Error::halt("teardown asks before it removes anything, and nobody can answer here");
-            return Err(error.with_hint("biograph-bridge teardown --yes").into());
-        }
-        // Which collections may hold the bridge's indexes is known from the mappings.
-        let entities = load::entities(&config.mappings)?;
+        let (_, databases) = settings.with_databases(Audience::Command)?;
+        let url = databases.renaissance_url.expose();
         if !self.yes {
-            confirm(&databases)?;
+            confirm(&redacted_uri(url))?;
         }
-        let report = print::block_on(async { Ok(remove(&databases, entities).await?) })?;
+        let report = print::block_on(async { Ok(setup::teardown(&connect::pool(url)?).await?) })?;
         print::text(&render(&report, Paint::stdout()))?;
         if report.remains.is_empty() { Ok(()) } else { Err(Failure::Found) }
     }
 }
 
-/// Postgres first: it refuses while a daemon is active.
-async fn remove(databases: &Databases, entities: Vec<Entity>) -> Result<Report> {
-    let mut report = setup::teardown(&connect::pool(databases.renaissance_url.expose())?).await?;
-    let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities)).await?;
-    report.removed.extend(legacy.teardown().await?.iter().map(ToString::to_string));
-    Ok(report)
-}
-
-fn confirm(databases: &Databases) -> Result<(), Failure> {
-    let (legacy, renaissance) = (databases.legacy_uri.expose(), databases.renaissance_url.expose());
+fn confirm(place: &str) -> Result<(), Failure> {
+    if !stdin().is_terminal() {
+        let error = Error::halt("teardown asks before it removes anything, and nobody can answer here");
+        return Err(error.with_hint("biograph-bridge teardown --yes").into());
+    }
     print::text(&format!(
-        "This removes the bridge's slot, publication, state and ledger, with all links, conflicts and tombstones, from\n  \
-         {}\n  {}\nType {YES} to go on: ",
-        redacted_uri(renaissance),
-        redacted_uri(legacy)
+        "This removes the bridge's slot, publication and state from {place},\nwith all links, conflicts and tombstones. Type {YES} to go on: "
     ))?;
+    stdout().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer).map_err(|error| Error::halt("cannot read the answer").with_source(error))?;
     if answer.trim() == YES { Ok(()) } else { Err(Error::halt("nothing was removed").into()) }

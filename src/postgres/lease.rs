@@ -6,8 +6,8 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::error::{Error, Result};
 
-/// The lock: the first eight bytes of "biograph".
-const LOCK: i64 = 0x6269_6f67_7261_7068;
+/// The lock: "bridge-1" in ASCII (set-up takes another one).
+const LOCK: i64 = 0x6272_6964_6765_2d31;
 /// How often the holder makes sure that it still holds it.
 const PULSE: Duration = Duration::from_secs(1);
 /// How long an answer to that may take.

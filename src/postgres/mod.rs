@@ -19,3 +19,6 @@ mod statements;
 pub mod store;
 pub mod watched;
 mod write;
+
+/// Connections to Renaissance.
+pub type Pool = sqlx::PgPool;

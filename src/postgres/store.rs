@@ -10,20 +10,21 @@ use crate::{
     model::{catalog::Catalog, digest::Base, key::EntityIndex, mapping::Entity},
 };
 
-/// Rows, links, journal and checkpoints, all in one Postgres.
+/// Rows, links, journal and checkpoints, all in one Postgres. Cheap to clone.
+#[derive(Clone)]
 pub struct Postgres {
     pub(super) pool: PgPool,
     entities: Arc<Vec<Entity>>,
-    statements: Vec<Statements>,
-    shapes: Shapes,
+    statements: Arc<Vec<Statements>>,
+    shapes: Arc<Shapes>,
 }
 
 impl Postgres {
     /// Prepares the store for bound entities; the state schema must be there (`setup`).
     pub async fn open(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
-        let statements = entities.iter().map(|entity| Statements::new(entity, catalog)).collect::<Result<_>>()?;
-        let shapes = Shapes::load(&pool, &entities).await?;
-        Ok(Self { pool, entities, statements, shapes })
+        let statements: Result<Vec<_>> = entities.iter().map(|entity| Statements::new(entity, catalog)).collect();
+        let shapes = Arc::new(Shapes::load(&pool, &entities).await?);
+        Ok(Self { pool, entities, statements: Arc::new(statements?), shapes })
     }
 
     /// The entities it was opened with.
@@ -37,10 +38,10 @@ impl Postgres {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&Entity, &Statements)> {
-        self.entities.iter().zip(&self.statements)
+        self.entities.iter().zip(self.statements.iter())
     }
 
-    pub(super) const fn shapes(&self) -> &Shapes {
+    pub(super) fn shapes(&self) -> &Shapes {
         &self.shapes
     }
 }

@@ -2,11 +2,9 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
+mod bed;
+#[cfg(test)]
 mod cli;
-#[cfg(test)]
-mod cli_databases;
-#[cfg(test)]
-mod cli_harness;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
@@ -29,3 +27,5 @@ mod samples;
 mod sandbox;
 #[cfg(test)]
 mod servers;
+#[cfg(test)]
+mod sync_basics;

@@ -139,6 +139,11 @@ pub struct Field {
 }
 
 impl Entity {
+    /// The names of its tables, the root first.
+    pub fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.renaissance.tables.iter().map(|table| table.name.as_str())
+    }
+
     /// The field of that name.
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| field.name == name)

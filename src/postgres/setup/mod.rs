@@ -16,7 +16,7 @@ pub use index::legacy_id_index;
 pub use migrate::{StateVersion, state_version, upgrade};
 pub use publication::{PublishedTable, published_tables};
 pub(super) use slot::usable;
-pub use slot::{SlotStatus, recreate_slot, slot_status};
+pub use slot::{SlotStatus, recreate_slot, slot_headroom, slot_status};
 pub use teardown::{Teardown, teardown};
 
 use self::session::Session;

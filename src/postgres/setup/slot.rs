@@ -37,6 +37,14 @@ impl SlotStatus {
     }
 }
 
+/// Log kept because of the slot and how much more may be written, in bytes; unknown where there is no slot or no limit.
+pub async fn slot_headroom(pool: &sqlx::PgPool) -> Result<(Option<f64>, Option<f64>)> {
+    let mut session = pool.acquire().await.map_err(during("reading the replication slot"))?;
+    let bytes = |count: Option<i64>| count.and_then(|count| count.to_string().parse().ok());
+    let slot = slot_status(&mut session).await?;
+    Ok(slot.map_or((None, None), |slot| (bytes(slot.retained_bytes), bytes(slot.safe_wal_size))))
+}
+
 /// The slot as it is; `None` if there is none.
 pub async fn slot_status(connection: &mut PgConnection) -> Result<Option<SlotStatus>> {
     let row = sqlx::query(

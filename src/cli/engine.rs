@@ -1,0 +1,194 @@
+//! The composition root of the daemon: lease, adapters and engine put together.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    config::Databases,
+    error::{Disposition, Error, Result},
+    model::{catalog::Catalog, fact::DaemonState, mapping::Entity},
+    mongo::Legacy,
+    postgres::{Pool, capture::PostgresSource, catalog, connect, lease::Lease, setup, store::Postgres},
+    retry::{Backoff, Failures, Policy, retry},
+    sync::{
+        bridge::{Bridge, Settings},
+        finding::Finding,
+        status::Status,
+    },
+};
+
+/// How often a standby asks for the lease.
+const STANDBY: Duration = Duration::from_secs(1);
+/// Batches are written to MongoDB one at a time; a second session covers the replacement of a broken one.
+const SESSIONS: usize = 2;
+/// How often the slower gauges are read: parked keys, slot, oplog.
+const GAUGES: Duration = Duration::from_secs(5);
+
+/// What the engine is made from.
+pub(super) struct Engine<'a> {
+    pub(super) databases: &'a Databases,
+    pub(super) entities: &'a [Entity],
+    pub(super) settings: Settings,
+    pub(super) status: Arc<Status>,
+}
+
+impl Engine<'_> {
+    /// Runs until `stop` has drained it. Waits as standby while another daemon is active; a lost lease ends the work at
+    /// once and starts over.
+    pub(super) async fn run(&self, stop: &CancellationToken) -> Result<()> {
+        let pool = connect::pool(self.databases.renaissance_url.expose())?;
+        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        while !stop.is_cancelled() {
+            let Some(mut lease) = self.lease(&pool, stop).await? else { break };
+            let outcome = tokio::select! {
+                outcome = self.lead(&pool, stop) => outcome,
+                lost = lease.lost() => Err(lost),
+            };
+            lease.release().await;
+            match outcome {
+                Err(error) if error.disposition() == Disposition::Retry && !stop.is_cancelled() => {
+                    self.status.failed("engine", &error);
+                    failures.failed("the engine", &error);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(backoff.next_delay()) => {}
+                    }
+                }
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// The lease, once it is free; `None` if told to stop meanwhile.
+    async fn lease(&self, pool: &Pool, stop: &CancellationToken) -> Result<Option<Lease>> {
+        self.status.state(DaemonState::Starting);
+        let mut waiting = false;
+        loop {
+            let attempt = retry("connecting to renaissance", Policy::CONNECTION, stop, || Lease::acquire(pool)).await;
+            match attempt {
+                Ok(Some(lease)) => {
+                    self.status.recovered("engine");
+                    return Ok(Some(lease));
+                }
+                Ok(None) => {}
+                Err(_) if stop.is_cancelled() => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            if !waiting {
+                info!("another daemon is active; waiting as standby");
+                self.status.state(DaemonState::Standby);
+                waiting = true;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(STANDBY) => {}
+            }
+        }
+    }
+
+    /// Sets up, connects both sides and runs the bridge.
+    async fn lead(&self, pool: &Pool, stop: &CancellationToken) -> Result<()> {
+        let prepared = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            prepared = self.prepare(pool, stop) => prepared,
+        };
+        let (legacy, store, entities) = match prepared {
+            Err(_) if stop.is_cancelled() => return Ok(()),
+            other => other?,
+        };
+        self.status.recovered("engine");
+        let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?;
+        let gauges = self.gauges(pool, &legacy, &store);
+        let status = Arc::clone(&self.status);
+        let bridge =
+            Bridge::new((legacy.clone(), store.clone()), (legacy.clone(), source), entities, status, self.settings);
+        tokio::select! {
+            outcome = bridge.run(stop.clone()) => outcome,
+            never = gauges => never,
+        }
+    }
+
+    async fn prepare(&self, pool: &Pool, stop: &CancellationToken) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>)> {
+        let starting = Policy::CONNECTION;
+        let report = |error: Error| {
+            self.status.failed("engine", &error);
+            error
+        };
+        retry("preparing renaissance", starting, stop, || async {
+            setup::init(pool, self.entities, false).await.map_err(report)
+        })
+        .await?;
+        let tables: Vec<&str> = self.entities.iter().flat_map(Entity::table_names).collect();
+        let catalog = retry("reading the tables", starting, stop, || catalog::load(pool, &tables)).await?;
+        let entities = Arc::new(bound(self.entities, &catalog)?);
+        let uri = self.databases.legacy_uri.expose();
+        let legacy = retry("resolving legacy", starting, stop, || Legacy::connect(uri, Arc::clone(&entities))).await?;
+        retry("preparing legacy", starting, stop, || async {
+            legacy.oplog_window().await.map_err(report)?;
+            refuse_blocking(legacy.check().await)?;
+            legacy.init().await.map_err(report)
+        })
+        .await?;
+        let store = retry("opening the state", starting, stop, || {
+            Postgres::open(pool.clone(), Arc::clone(&entities), &catalog)
+        })
+        .await?;
+        retry("registering sessions", starting, stop, || async {
+            let sessions = legacy.open_sessions(SESSIONS).await?;
+            let former = store.register_sessions(&sessions.ids()).await?;
+            legacy.know_sessions(&former);
+            legacy.kill_sessions(&former).await?;
+            legacy.use_sessions(sessions);
+            Ok(())
+        })
+        .await?;
+        Ok((legacy, store, entities))
+    }
+
+    /// Reads the slower gauges now and then; a failure only leaves them as they are.
+    async fn gauges(&self, pool: &Pool, legacy: &Legacy, store: &Postgres) -> Result<()> {
+        let mut turn = tokio::time::interval(GAUGES);
+        loop {
+            turn.tick().await;
+            match store.parked_counts().await {
+                Ok(counts) => self.status.parked(&counts),
+                Err(error) => warn!(%error, "cannot count what is parked"),
+            }
+            match setup::slot_headroom(pool).await {
+                Ok((retained, safe)) => self.status.slot(retained, safe),
+                Err(_) => self.status.slot(None, None),
+            }
+            self.status.oplog_window(legacy.oplog_window().await.ok());
+        }
+    }
+}
+
+/// The mappings tied to the tables as they are; all differences at once.
+fn bound(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Entity>> {
+    let (mut bound, mut errors) = (Vec::new(), Vec::new());
+    for entity in entities {
+        match entity.bind(catalog) {
+            Ok(entity) => bound.push(entity),
+            Err(problems) => errors.extend(problems.iter().map(ToString::to_string)),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(bound);
+    }
+    Err(Error::halt(format!("the mappings do not fit the tables:\n  {}", errors.join("\n  ")))
+        .with_hint("run `biograph-bridge check`"))
+}
+
+/// Turns the first finding that blocks into an error that says how to fix it.
+fn refuse_blocking(findings: Vec<Finding>) -> Result<()> {
+    match findings.into_iter().find(|finding| finding.blocks) {
+        None => Ok(()),
+        Some(finding) => {
+            let fix = finding.fix.unwrap_or_else(|| "run `biograph-bridge check`".to_owned());
+            Err(Error::halt(format!("{}: {}", finding.subject, finding.detail)).with_hint(fix))
+        }
+    }
+}
