@@ -10,6 +10,7 @@ pub mod fault;
 mod journal;
 pub mod lease;
 pub mod pgoutput;
+pub mod preflight;
 mod read;
 pub mod report;
 pub mod setup;

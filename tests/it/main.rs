@@ -20,6 +20,8 @@ mod postgres_catalog;
 #[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
+mod postgres_preflight;
+#[cfg(test)]
 mod postgres_setup;
 #[cfg(test)]
 mod samples;

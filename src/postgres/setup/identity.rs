@@ -4,7 +4,10 @@
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::session::{Session, Waits};
+use super::{
+    Part,
+    session::{Session, Waits},
+};
 use crate::{
     error::{Error, Result},
     postgres::{
@@ -100,9 +103,9 @@ pub(super) async fn steps(session: &mut Session, tables: &[Located]) -> Result<V
     for table in tables {
         let what = format!("replica identity of {}", table.watched.name);
         match replica_identity(table) {
-            None => session.present(what),
+            None => session.present(Part::ReplicaIdentity, what),
             Some(sql) => {
-                session.apply(what, vec![sql], Waits::Briefly).await?;
+                session.apply(Part::ReplicaIdentity, what, vec![sql], Waits::Briefly).await?;
                 changed.push(table.quoted());
             }
         }

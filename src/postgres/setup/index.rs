@@ -2,7 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::session::{Session, Waits};
+use super::{
+    Part,
+    session::{Session, Waits},
+};
 use crate::{
     error::Result,
     model::mapping::Entity,
@@ -57,9 +60,9 @@ pub(super) async fn steps(session: &mut Session, entities: &[Entity]) -> Result<
         let sql = legacy_id_index(session.connection(), entity).await?;
         let what = format!("index on the legacy id of {}", entity.name);
         if sql.is_empty() {
-            session.present(what);
+            session.present(Part::Index, what);
         } else {
-            session.apply(what, sql, Waits::ForOthers).await?;
+            session.apply(Part::Index, what, sql, Waits::ForOthers).await?;
         }
     }
     Ok(())

@@ -7,7 +7,10 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-use super::session::{Session, execute};
+use super::{
+    Part,
+    session::{Session, execute},
+};
 use crate::{
     error::{Error, Result},
     postgres::{fault::during, sql::OWN_NAME},
@@ -60,7 +63,7 @@ pub(super) async fn step(session: &mut Session) -> Result<()> {
     match version {
         StateVersion::Newer(version) => return Err(newer(version)),
         StateVersion::Current => {
-            session.present("state schema biograph_bridge");
+            session.present(Part::State, "state schema biograph_bridge");
             return Ok(());
         }
         StateVersion::Missing | StateVersion::Older => {}
@@ -73,7 +76,7 @@ pub(super) async fn step(session: &mut Session) -> Result<()> {
     if !session.dry_run() {
         run(session.connection(), &migrator).await?;
     }
-    session.record("state schema biograph_bridge", sql);
+    session.record(Part::State, "state schema biograph_bridge", sql);
     Ok(())
 }
 

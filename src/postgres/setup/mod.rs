@@ -21,7 +21,10 @@ pub use teardown::{Teardown, teardown};
 
 use self::session::Session;
 use super::watched::watched_tables;
-use crate::{error::Result, model::mapping::Entity};
+use crate::{
+    error::{Error, Result},
+    model::mapping::Entity,
+};
 
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +37,26 @@ pub enum StepState {
     Planned,
 }
 
+/// Which part of the set-up a step belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The state schema.
+    State,
+    /// How a mapped table tells what its deleted rows were.
+    ReplicaIdentity,
+    /// The publication.
+    Publication,
+    /// The replication slot.
+    Slot,
+    /// An index on a legacy id column.
+    Index,
+}
+
 /// One thing that had to be in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
+    /// Which part it belongs to.
+    pub part: Part,
     /// What it is, for people.
     pub what: String,
     /// The statements that put it in place; empty if it was.
@@ -45,20 +65,49 @@ pub struct Step {
     pub state: StepState,
 }
 
+/// What `init` would find, without stopping at the first thing that it would refuse.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What is in place or would be put in place.
+    pub steps: Vec<Step>,
+    /// The mapped tables that exist, quoted.
+    pub tables: Vec<String>,
+    /// What `init` would stop at.
+    pub refusals: Vec<(Part, Error)>,
+}
+
 /// Puts everything in place, or says what it would do. Safe to run at any time, also while the bridge runs and by
 /// several processes at once.
 pub async fn init(pool: &PgPool, entities: &[Entity], dry_run: bool) -> Result<Vec<Step>> {
     let mut session = Session::open(pool, dry_run).await?;
     migrate::step(&mut session).await?;
-    let tables = locate(session.connection(), &watched_tables(entities)).await?;
     // one transaction: a column list and a full replica identity must never be in force together, or the
     // application's own updates fail
     session.begin().await?;
-    let changed = identity::steps(&mut session, &tables).await?;
-    publication::step(&mut session, &tables, &changed).await?;
+    tables(&mut session, entities).await?;
     session.commit().await?;
     // after the publication: decoding looks it up as of each change, so one that is younger than the slot is "missing"
     slot::step(&mut session).await?;
     index::steps(&mut session, entities).await?;
     session.close().await
+}
+
+/// Looks at every part and changes nothing.
+pub async fn plan(pool: &PgPool, entities: &[Entity]) -> Result<Plan> {
+    let mut session = Session::open(pool, true).await?;
+    let mut refusals = Vec::new();
+    refusals.extend(migrate::step(&mut session).await.err().map(|error| (Part::State, error)));
+    let found = tables(&mut session, entities).await;
+    let (tables, refusal) = found.map_or_else(|error| (Vec::new(), Some(error)), |tables| (tables, None));
+    refusals.extend(refusal.map(|error| (Part::Publication, error)));
+    refusals.extend(slot::step(&mut session).await.err().map(|error| (Part::Slot, error)));
+    refusals.extend(index::steps(&mut session, entities).await.err().map(|error| (Part::Index, error)));
+    Ok(Plan { steps: session.close().await?, tables, refusals })
+}
+
+async fn tables(session: &mut Session, entities: &[Entity]) -> Result<Vec<String>> {
+    let tables = locate(session.connection(), &watched_tables(entities)).await?;
+    let changed = identity::steps(session, &tables).await?;
+    publication::step(session, &tables, &changed).await?;
+    Ok(tables.iter().map(Located::quoted).collect())
 }

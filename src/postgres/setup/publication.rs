@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
+    Part,
     identity::Located,
     session::{Session, Waits},
 };
@@ -77,10 +78,10 @@ pub(super) async fn step(session: &mut Session, tables: &[Located], changed: &[S
         sql.push(comment);
     }
     if sql.is_empty() {
-        session.present("publication biograph_bridge");
+        session.present(Part::Publication, "publication biograph_bridge");
         return Ok(());
     }
-    session.apply("publication biograph_bridge", sql, Waits::Briefly).await
+    session.apply(Part::Publication, "publication biograph_bridge", sql, Waits::Briefly).await
 }
 
 fn wanted(tables: &[Located], column_lists: bool) -> BTreeMap<(String, String), PublishedTable> {

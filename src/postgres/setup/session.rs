@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-use super::{Step, StepState};
+use super::{Part, Step, StepState};
 use crate::{
     error::{Error, Result},
     postgres::fault::during,
@@ -40,7 +40,9 @@ impl Session {
     /// Takes a connection out of the pool for good, so that its locks and settings end with it.
     pub(super) async fn open(pool: &PgPool, dry_run: bool) -> Result<Self> {
         let mut connection = pool.acquire().await.map_err(during("connecting to Postgres"))?.detach();
-        take_turn(&mut connection).await?;
+        if !dry_run {
+            take_turn(&mut connection).await?;
+        }
         execute(&mut connection, IMPATIENCE).await?;
         Ok(Self { connection, dry_run, steps: Vec::new() })
     }
@@ -62,18 +64,24 @@ impl Session {
     }
 
     /// Records that something is in place.
-    pub(super) fn present(&mut self, what: impl Into<String>) {
-        self.steps.push(Step { what: what.into(), sql: Vec::new(), state: StepState::Present });
+    pub(super) fn present(&mut self, part: Part, what: impl Into<String>) {
+        self.steps.push(Step { part, what: what.into(), sql: Vec::new(), state: StepState::Present });
     }
 
     /// Records a step that was carried out by other means.
-    pub(super) fn record(&mut self, what: impl Into<String>, sql: Vec<String>) {
+    pub(super) fn record(&mut self, part: Part, what: impl Into<String>, sql: Vec<String>) {
         let state = if self.dry_run { StepState::Planned } else { StepState::Done };
-        self.steps.push(Step { what: what.into(), sql, state });
+        self.steps.push(Step { part, what: what.into(), sql, state });
     }
 
     /// Carries a step out unless this is a dry run. A missing right is answered with the statements for the owner.
-    pub(super) async fn apply(&mut self, what: impl Into<String>, sql: Vec<String>, waits: Waits) -> Result<()> {
+    pub(super) async fn apply(
+        &mut self,
+        part: Part,
+        what: impl Into<String>,
+        sql: Vec<String>,
+        waits: Waits,
+    ) -> Result<()> {
         let what = what.into();
         if !self.dry_run {
             if waits == Waits::ForOthers {
@@ -86,7 +94,7 @@ impl Session {
                 execute(&mut self.connection, IMPATIENCE).await?;
             }
         }
-        self.record(what, sql);
+        self.record(part, what, sql);
         Ok(())
     }
 

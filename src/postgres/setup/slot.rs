@@ -2,7 +2,10 @@
 
 use sqlx::{PgConnection, Row};
 
-use super::session::{Session, Waits, execute};
+use super::{
+    Part,
+    session::{Session, Waits, execute},
+};
 use crate::{
     error::{Error, Fault, Result},
     postgres::{fault::during, sql::OWN_NAME},
@@ -109,10 +112,10 @@ pub(super) async fn step(session: &mut Session) -> Result<()> {
     let what = "replication slot biograph_bridge";
     if let Some(slot) = slot_status(session.connection()).await? {
         usable(Some(slot))?;
-        session.present(what);
+        session.present(Part::Slot, what);
         return Ok(());
     }
-    session.apply(what, vec![CREATE.to_owned()], Waits::ForOthers).await
+    session.apply(Part::Slot, what, vec![CREATE.to_owned()], Waits::ForOthers).await
 }
 
 /// Drops the slot if there is one and makes a new one, which knows nothing older than now: the caller owes a sweep.
