@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use futures_util::FutureExt;
 use mongodb::{
     ClientSession, SessionCursor,
     bson::{Bson, Document, RawDocumentBuf, doc, oid::ObjectId},
@@ -19,7 +20,7 @@ use super::{
     extjson,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{
         hint::Freshness,
         image::{Image, Patch},
@@ -32,6 +33,8 @@ use crate::{
 
 /// A read that takes longer is given up and tried again.
 const MAX_TIME: Duration = Duration::from_secs(30);
+/// Work that takes longer than this has lost its connection without being told.
+const HANGS: Duration = Duration::from_secs(120);
 /// Records kept per probe and rank: two already mean that the key is ambiguous.
 const ENOUGH: usize = 3;
 /// Every BSON type an `_id` may have except ObjectId.
@@ -90,15 +93,15 @@ impl LegacyStore for Legacy {
     }
 
     async fn write(&self, entity: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Vec<Outcome>> {
-        self.write_all(self.entity(entity), intent, writes).await
+        in_time("writing documents", self.write_all(self.entity(entity), intent, writes)).await
     }
 
     async fn settle(&self, intent: Uuid) -> Result<Option<Vec<LegacyId>>> {
-        self.close_intent(intent).await
+        in_time("settling an intent", self.close_intent(intent)).await
     }
 
     async fn forget(&self, intents: &[Uuid]) -> Result<()> {
-        self.forget_intents(intents).await
+        in_time("forgetting intents", self.forget_intents(intents)).await
     }
 
     async fn page(&self, entity: EntityIndex, after: Option<LegacyId>, limit: u32) -> Result<Vec<LegacyId>> {
@@ -160,16 +163,26 @@ impl Legacy {
     ) -> Result<Vec<RawDocumentBuf>> {
         let mut session = self.reading_session(fresh).await?;
         let collection = self.collection(entity);
+        let doing = reading(entity);
         let mut query = collection.find(filter).projection(projection).max_time(MAX_TIME);
         query = query.read_concern(ReadConcern::majority());
         if let Some(limit) = limit {
             query = query.sort(doc! { "_id": 1 }).limit(i64::from(limit)).batch_size(limit);
         }
-        let cursor = query.session(&mut session).await.map_err(|error| translate(&error, reading(entity)))?;
-        let documents = drain(cursor, &mut session).await.map_err(|error| translate(&error, reading(entity)))?;
+        let answer = async {
+            let cursor = query.session(&mut session).await?;
+            drain(cursor, &mut session).await
+        };
+        let documents = in_time(doing.what, answer.map(|read| read.map_err(|error| translate(&error, doing)))).await?;
         self.seen.advance(session.operation_time());
         Ok(documents)
     }
+}
+
+/// The driver has no timeout of its own for an answer that never comes.
+async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || Error::retry(format!("{what}: MongoDB has not answered for {} s", HANGS.as_secs()));
+    tokio::time::timeout(HANGS, work).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// All documents of a cursor.
@@ -203,7 +216,7 @@ fn any_of(probes: &[Probe], paths: &[Path]) -> Result<Option<Document>> {
         for (slot, wanted) in alternative {
             let Some(path) = paths.get(*slot) else { continue };
             let wanted = wanted.as_ref().map(codec::to_bson).transpose();
-            let wanted = wanted.map_err(|problem| crate::error::Error::park(problem.to_string()))?;
+            let wanted = wanted.map_err(|problem| Error::park(problem.to_string()))?;
             clause.insert(path.0.join("."), wanted.unwrap_or_else(|| Bson::Document(doc! { "$exists": false })));
         }
         match clause.iter().next() {

@@ -12,6 +12,8 @@ mod mongo_capture;
 #[cfg(test)]
 mod mongo_documents;
 #[cfg(test)]
+mod mongo_lives;
+#[cfg(test)]
 mod mongo_support;
 #[cfg(test)]
 mod postgres_capture;
