@@ -42,6 +42,8 @@ pub struct EngineSettings {
     pub drain_timeout: Duration,
     /// How often positions are saved while streaming.
     pub checkpoint_interval: Duration,
+    /// How often keys are tried again that wait for something outside of them, such as a unique value to become free.
+    pub parked_retry: Duration,
 }
 
 impl Default for EngineSettings {
@@ -51,6 +53,7 @@ impl Default for EngineSettings {
             queue_bytes: 64 << 20,
             drain_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_secs(1),
+            parked_retry: Duration::from_secs(60),
         }
     }
 }

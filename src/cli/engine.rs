@@ -26,6 +26,9 @@ const SESSIONS: usize = 2;
 /// How often the slower gauges are read: parked keys, slot, oplog.
 const GAUGES: Duration = Duration::from_secs(5);
 
+/// People are counted every so many turns: counting reads every link.
+const COUNTING: u32 = 12;
+
 /// What the engine is made from.
 pub(super) struct Engine<'a> {
     pub(super) databases: &'a Databases,
@@ -107,7 +110,7 @@ impl Engine<'_> {
             Bridge::new((legacy.clone(), store.clone()), (legacy.clone(), source), entities, status, self.settings);
         tokio::select! {
             outcome = bridge.run(stop.clone()) => outcome,
-            never = gauges => never,
+            ended = gauges => ended,
         }
     }
 
@@ -151,8 +154,14 @@ impl Engine<'_> {
     /// Reads the slower gauges now and then; a failure only leaves them as they are.
     async fn gauges(&self, pool: &Pool, legacy: &Legacy, store: &Postgres) -> Result<()> {
         let mut turn = tokio::time::interval(GAUGES);
-        loop {
+        for count in 0_u32.. {
             turn.tick().await;
+            if count % COUNTING == 0 {
+                match store.people().await {
+                    Ok(people) => people.iter().for_each(|(state, count)| self.status.people(*state, *count)),
+                    Err(error) => warn!(%error, "cannot count people"),
+                }
+            }
             match store.parked_counts().await {
                 Ok(counts) => self.status.parked(&counts),
                 Err(error) => warn!(%error, "cannot count what is parked"),
@@ -163,6 +172,7 @@ impl Engine<'_> {
             }
             self.status.oplog_window(legacy.oplog_window().await.ok());
         }
+        Ok(())
     }
 }
 

@@ -82,6 +82,16 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     checkpoint_interval: Option<String>,
+    /// How often parked keys are tried again that wait for something else to change [default: 60s]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_PARKED_RETRY",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    parked_retry: Option<String>,
 }
 
 impl SettingFlags {
@@ -111,6 +121,7 @@ impl SettingFlags {
             (Setting::QueueBytes, self.queue_bytes),
             (Setting::DrainTimeout, self.drain_timeout),
             (Setting::CheckpointInterval, self.checkpoint_interval),
+            (Setting::ParkedRetry, self.parked_retry),
         ];
         let mut values = BTreeMap::new();
         for (setting, text) in named {

@@ -127,6 +127,7 @@ impl Daemon {
             queue_bytes: engine.queue_bytes,
             checkpoint: engine.checkpoint_interval,
             drain: engine.drain_timeout,
+            parked_retry: engine.parked_retry,
             backfill: self.backfill,
         };
         let status = Arc::clone(&self.status);

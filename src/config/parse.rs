@@ -76,11 +76,13 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let queue_bytes = take(values, Setting::QueueBytes, problems, |text| within(size(text)?, 1 << 20, 1 << 40));
     let drain_timeout = take(values, Setting::DrainTimeout, problems, |text| duration(text, 0, 3600));
     let checkpoint = take(values, Setting::CheckpointInterval, problems, |text| duration(text, 1, 60));
+    let parked = take(values, Setting::ParkedRetry, problems, |text| duration(text, 1, 86_400));
     Some(EngineSettings {
         batch_size: batch_size.or_default(|| default.batch_size)?,
         queue_bytes: queue_bytes.or_default(|| default.queue_bytes)?,
         drain_timeout: drain_timeout.or_default(|| default.drain_timeout)?,
         checkpoint_interval: checkpoint.or_default(|| default.checkpoint_interval)?,
+        parked_retry: parked.or_default(|| default.parked_retry)?,
     })
 }
 

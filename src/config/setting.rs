@@ -23,11 +23,13 @@ pub enum Setting {
     DrainTimeout,
     /// How often positions are saved.
     CheckpointInterval,
+    /// How often parked keys are tried again.
+    ParkedRetry,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -38,6 +40,7 @@ impl Setting {
         Self::QueueBytes,
         Self::DrainTimeout,
         Self::CheckpointInterval,
+        Self::ParkedRetry,
     ];
 
     /// Its key in the file.
@@ -53,6 +56,7 @@ impl Setting {
             Self::QueueBytes => "queue_bytes",
             Self::DrainTimeout => "drain_timeout",
             Self::CheckpointInterval => "checkpoint_interval",
+            Self::ParkedRetry => "parked_retry",
         }
     }
 
@@ -74,7 +78,9 @@ impl Setting {
     /// Whether the file may give a bare number.
     pub(super) const fn accepts_number(self) -> bool {
         match self {
-            Self::BatchSize | Self::QueueBytes | Self::DrainTimeout | Self::CheckpointInterval => true,
+            Self::BatchSize | Self::QueueBytes | Self::DrainTimeout | Self::CheckpointInterval | Self::ParkedRetry => {
+                true
+            }
             Self::LegacyUri
             | Self::RenaissanceUrl
             | Self::Mappings

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     model::{
         hint::Position,
-        key::{EntityIndex, LegacyId, RenaissanceId},
+        key::{EntityIndex, Key, LegacyId, RenaissanceId},
         side::Side,
     },
     sync::ports::{Outcome, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved, SweepState},
@@ -65,6 +65,10 @@ impl RenaissanceStore for Postgres {
 
     async fn page(&self, entity: EntityIndex, after: Option<RenaissanceId>, limit: u32) -> Result<Vec<RenaissanceId>> {
         self.page_of_ids(entity, after, limit).await
+    }
+
+    async fn parked_for_others(&self) -> Result<Vec<Key>> {
+        self.keys_parked_for_others().await
     }
 
     async fn count(&self, entity: EntityIndex) -> Result<u64> {

@@ -23,7 +23,7 @@ use crate::{
     error::{Disposition, Error, Result},
     model::{
         fact::{DaemonState, Lag},
-        hint::Position,
+        hint::{Freshness, Hint, Position},
         key::EntityIndex,
         mapping::Entity,
         problem::{Problem, Reason},
@@ -46,6 +46,8 @@ pub struct Settings {
     pub checkpoint: Duration,
     /// How long a stop may take to settle what was already received.
     pub drain: Duration,
+    /// How often keys are tried again that are parked for something outside of them.
+    pub parked_retry: Duration,
     /// Whether to sweep what was never swept.
     pub backfill: bool,
 }
@@ -110,6 +112,7 @@ where
         tasks.spawn(Arc::clone(&bridge).follow_legacy(Arc::clone(&queue), strays.clone(), legacy, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).follow_renaissance(Arc::clone(&queue), strays, renaissance, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).sweep_all(Arc::clone(&queue), intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
         let mut tail = JoinSet::new();
         tail.spawn(Arc::clone(&bridge).work(Arc::clone(&queue), work.clone()));
         tail.spawn(Arc::clone(&bridge).checkpoints(Arc::clone(&queue), save.clone()));
@@ -175,6 +178,26 @@ where
         }
         self.status.state(DaemonState::Streaming);
         Ok(())
+    }
+
+    /// Brings back keys that wait for something outside of them: a unique value to become free, a reference to appear.
+    async fn parked_again(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
+        let store = self.reconciler.renaissance();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(self.settings.parked_retry) => {}
+            }
+            match store.parked_for_others().await {
+                Ok(keys) => {
+                    for key in keys {
+                        let hint = Hint { key, freshness: Freshness::Any, committed_at: None };
+                        queue.offer(Lane::Sweep(key.id.side()), hint).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot read what is parked; it is tried again later"),
+            }
+        }
     }
 
     async fn work(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {

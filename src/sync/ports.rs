@@ -8,7 +8,7 @@ use crate::{
         digest::Base,
         hint::{Captured, Freshness, Position},
         image::{Image, Patch, Version},
-        key::{EntityIndex, LegacyId, RenaissanceId},
+        key::{EntityIndex, Key, LegacyId, RenaissanceId},
         problem::Problem,
         side::Side,
         snapshot::Snapshot,
@@ -308,6 +308,9 @@ pub trait RenaissanceStore: Send + Sync {
         after: Option<RenaissanceId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<RenaissanceId>>> + Send;
+
+    /// Parked keys whose reason may pass without a change to the record itself, a bounded number of them.
+    fn parked_for_others(&self) -> impl Future<Output = Result<Vec<Key>>> + Send;
 
     /// How many records there are, roughly.
     fn count(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
