@@ -10,6 +10,7 @@ mod uri;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use parse::parse_duration;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use setting::{Setting, Sourced};

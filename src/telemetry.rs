@@ -13,6 +13,8 @@ pub enum Audience {
     Daemon,
     /// Somebody who waits for a command's answer.
     Command,
+    /// Somebody who watches a screen that a log line would tear apart; what fails is shown there.
+    Screen,
 }
 
 impl Audience {
@@ -21,6 +23,7 @@ impl Audience {
         match self {
             Self::Daemon => "warn,biograph_bridge=info",
             Self::Command => "error,biograph_bridge=warn",
+            Self::Screen => "off",
         }
     }
 }

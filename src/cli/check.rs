@@ -1,5 +1,7 @@
 //! `check`: everything that has to be in place, and the command that puts it there.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -12,7 +14,12 @@ use super::{
 use crate::{
     config::{Config, Databases, redacted_uri},
     error::{Error, Result},
-    model::mapping::Entity,
+    model::{catalog::Catalog, mapping::Entity},
+    mongo::Legacy,
+    postgres::{
+        catalog, connect,
+        setup::{self, Step, StepState},
+    },
     sync::finding::Finding,
     telemetry::Audience,
 };
@@ -55,13 +62,17 @@ struct Group {
 
 async fn look(config: &Config, databases: &Databases) -> Vec<Group> {
     let (mappings, entities) = mappings(config);
-    let legacy = legacy(databases, &entities).await.unwrap_or_else(|error| vec![failed("connection", &error)]);
-    let renaissance =
-        renaissance(databases, &entities).await.unwrap_or_else(|error| vec![failed("connection", &error)]);
+    let entities = Arc::new(entities);
+    let (legacy, renaissance) = tokio::join!(legacy(databases, &entities), renaissance(databases, &entities));
+    let or_failed = |found: Result<Vec<Finding>>| found.unwrap_or_else(|error| vec![failed("connection", &error)]);
     vec![
         Group { name: "mappings", place: config.mappings.display().to_string(), findings: mappings },
-        Group { name: "legacy", place: redacted_uri(databases.legacy_uri.expose()), findings: legacy },
-        Group { name: "renaissance", place: redacted_uri(databases.renaissance_url.expose()), findings: renaissance },
+        Group { name: "legacy", place: redacted_uri(databases.legacy_uri.expose()), findings: or_failed(legacy) },
+        Group {
+            name: "renaissance",
+            place: redacted_uri(databases.renaissance_url.expose()),
+            findings: or_failed(renaissance),
+        },
     ]
 }
 
@@ -85,12 +96,42 @@ fn mappings(config: &Config) -> (Vec<Finding>, Vec<Entity>) {
     (findings, report.entities)
 }
 
-async fn legacy(_databases: &Databases, _entities: &[Entity]) -> Result<Vec<Finding>> {
-    Ok(Vec::new())
+async fn legacy(databases: &Databases, entities: &Arc<Vec<Entity>>) -> Result<Vec<Finding>> {
+    let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::clone(entities)).await?;
+    Ok(legacy.check().await)
 }
 
-async fn renaissance(_databases: &Databases, _entities: &[Entity]) -> Result<Vec<Finding>> {
-    Ok(Vec::new())
+async fn renaissance(databases: &Databases, entities: &[Entity]) -> Result<Vec<Finding>> {
+    let pool = connect::pool(databases.renaissance_url.expose())?;
+    let mut findings = tables(&catalog::load(&pool, &table_names(entities)).await?, entities);
+    for Step { what, state, .. } in setup::init(&pool, entities, true).await? {
+        findings.push(match state {
+            StepState::Present | StepState::Done => Finding::good(what, "in place"),
+            StepState::Planned => Finding::warning(what, "not there yet", "biograph-bridge init (`run` does it too)"),
+        });
+    }
+    Ok(findings)
+}
+
+fn table_names(entities: &[Entity]) -> Vec<&str> {
+    entities.iter().flat_map(|entity| &entity.renaissance.tables).map(|table| table.name.as_str()).collect()
+}
+
+/// The mappings against the tables as they really are.
+fn tables(catalog: &Catalog, entities: &[Entity]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for entity in entities {
+        let subject = format!("tables of {}", entity.name);
+        match entity.bind(catalog) {
+            Ok(_) => findings.push(Finding::good(subject, "fit the mapping")),
+            Err(errors) => findings.extend(errors.into_iter().map(|error| {
+                let fix =
+                    error.hint.clone().unwrap_or_else(|| "correct the mapping, or migrate Renaissance".to_owned());
+                Finding::blocking(subject.clone(), error.to_string(), fix)
+            })),
+        }
+    }
+    findings
 }
 
 fn failed(subject: &str, error: &Error) -> Finding {

@@ -1,10 +1,16 @@
 //! `init`: what the bridge needs in both databases.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde::Serialize;
 
 use super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
+    config::Databases,
+    error::Result,
+    model::mapping::Entity,
+    mongo::{LedgerPlan, Legacy},
     postgres::{
         connect,
         setup::{self, Step, StepState},
@@ -33,16 +39,33 @@ impl Init {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
         let (config, databases) = settings.with_databases(Audience::Command)?;
         let entities = load::entities(&config.mappings)?;
-        let steps = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            Ok(setup::init(&pool, &entities, self.dry_run).await?)
-        })?;
+        let steps = print::block_on(async { Ok(self.steps(&databases, entities).await?) })?;
         if self.json {
-            let steps = steps.iter().map(StepDocument::from).collect();
-            return print::json(&Document { dry_run: self.dry_run, steps });
+            return print::json(&Document { dry_run: self.dry_run, steps: steps.iter().map(Entry::from).collect() });
         }
         print::text(&render(&steps, Paint::stdout()))
     }
+
+    async fn steps(&self, databases: &Databases, entities: Vec<Entity>) -> Result<Vec<Step>> {
+        let pool = connect::pool(databases.renaissance_url.expose())?;
+        let mut steps = setup::init(&pool, &entities, self.dry_run).await?;
+        let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities)).await?;
+        steps.extend(if self.dry_run {
+            on_legacy(&legacy.missing().await?, StepState::Planned)
+        } else {
+            on_legacy(&legacy.init().await?, StepState::Done)
+        });
+        Ok(steps)
+    }
+}
+
+/// What the legacy side needed; its adapter names only what was not there.
+fn on_legacy(made: &[LedgerPlan], state: StepState) -> Vec<Step> {
+    if made.is_empty() {
+        let what = "MongoDB ledger and indexes".to_owned();
+        return vec![Step { what, sql: Vec::new(), state: StepState::Present }];
+    }
+    made.iter().map(|plan| Step { what: plan.to_string(), sql: Vec::new(), state }).collect()
 }
 
 fn render(steps: &[Step], paint: Paint) -> String {
@@ -65,17 +88,17 @@ fn render(steps: &[Step], paint: Paint) -> String {
 #[derive(Serialize)]
 struct Document<'a> {
     dry_run: bool,
-    steps: Vec<StepDocument<'a>>,
+    steps: Vec<Entry<'a>>,
 }
 
 #[derive(Serialize)]
-struct StepDocument<'a> {
+struct Entry<'a> {
     what: &'a str,
     state: &'static str,
     sql: &'a [String],
 }
 
-impl<'a> From<&'a Step> for StepDocument<'a> {
+impl<'a> From<&'a Step> for Entry<'a> {
     fn from(step: &'a Step) -> Self {
         let state = match step.state {
             StepState::Present => "present",
@@ -83,5 +106,21 @@ impl<'a> From<&'a Step> for StepDocument<'a> {
             StepState::Planned => "planned",
         };
         Self { what: &step.what, state, sql: &step.sql }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_shows_the_statements() {
+        let step = |state| Step { what: "publication p".into(), sql: vec!["CREATE PUBLICATION p".into()], state };
+        assert_eq!(
+            render(&[step(StepState::Planned)], Paint::plain()),
+            "+ would do  publication p\n    CREATE PUBLICATION p\n"
+        );
+        assert_eq!(render(&[step(StepState::Done)], Paint::plain()), "✓ done      publication p\n");
+        assert_eq!(on_legacy(&[], StepState::Done)[0].state, StepState::Present);
     }
 }

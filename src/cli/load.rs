@@ -23,7 +23,11 @@ pub(super) fn checked(directory: &Path) -> Result<CheckReport> {
 
 /// The entities of the directory; any error in any file refuses all of them.
 pub(super) fn entities(directory: &Path) -> Result<Vec<Entity>, Failure> {
-    let report = checked(directory)?;
+    usable(checked(directory)?)
+}
+
+/// The entities of a report without errors.
+pub(super) fn usable(report: CheckReport) -> Result<Vec<Entity>, Failure> {
     if report.is_ok() {
         return Ok(report.entities);
     }

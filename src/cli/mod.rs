@@ -12,6 +12,7 @@ mod paint;
 mod parked;
 mod print;
 mod run;
+#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;
 mod screen;
 mod status;

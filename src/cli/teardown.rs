@@ -1,13 +1,18 @@
 //! `teardown`: the way back.
 
-use std::io::{IsTerminal, Write, stdin, stdout};
+use std::{
+    io::{IsTerminal, stdin},
+    sync::Arc,
+};
 
 use clap::Args;
 
-use super::{Failure, options::SettingFlags, paint::Paint, print};
+use super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
-    config::redacted_uri,
-    error::Error,
+    config::{Databases, redacted_uri},
+    error::{Error, Result},
+    model::mapping::Entity,
+    mongo::Legacy,
     postgres::{
         connect,
         setup::{self, Teardown as Report},
@@ -34,26 +39,38 @@ pub(super) struct Teardown {
 
 impl Teardown {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (_, databases) = settings.with_databases(Audience::Command)?;
-        let url = databases.renaissance_url.expose();
-        if !self.yes {
-            confirm(&redacted_uri(url))?;
+        let (config, databases) = settings.with_databases(Audience::Command)?;
+        if !self.yes && !stdin().is_terminal() {
+            let error = Error::halt("teardown asks before it removes anything, and nobody can answer here");
+            return Err(error.with_hint("biograph-bridge teardown --yes").into());
         }
-        let report = print::block_on(async { Ok(setup::teardown(&connect::pool(url)?).await?) })?;
+        // Which collections may hold the bridge's indexes is known from the mappings.
+        let entities = load::entities(&config.mappings)?;
+        if !self.yes {
+            confirm(&databases)?;
+        }
+        let report = print::block_on(async { Ok(remove(&databases, entities).await?) })?;
         print::text(&render(&report, Paint::stdout()))?;
         if report.remains.is_empty() { Ok(()) } else { Err(Failure::Found) }
     }
 }
 
-fn confirm(place: &str) -> Result<(), Failure> {
-    if !stdin().is_terminal() {
-        let error = Error::halt("teardown asks before it removes anything, and nobody can answer here");
-        return Err(error.with_hint("biograph-bridge teardown --yes").into());
-    }
+/// Postgres first: it refuses while a daemon is active.
+async fn remove(databases: &Databases, entities: Vec<Entity>) -> Result<Report> {
+    let mut report = setup::teardown(&connect::pool(databases.renaissance_url.expose())?).await?;
+    let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities)).await?;
+    report.removed.extend(legacy.teardown().await?.iter().map(ToString::to_string));
+    Ok(report)
+}
+
+fn confirm(databases: &Databases) -> Result<(), Failure> {
+    let (legacy, renaissance) = (databases.legacy_uri.expose(), databases.renaissance_url.expose());
     print::text(&format!(
-        "This removes the bridge's slot, publication and state from {place},\nwith all links, conflicts and tombstones. Type {YES} to go on: "
+        "This removes the bridge's slot, publication, state and ledger, with all links, conflicts and tombstones, from\n  \
+         {}\n  {}\nType {YES} to go on: ",
+        redacted_uri(renaissance),
+        redacted_uri(legacy)
     ))?;
-    stdout().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer).map_err(|error| Error::halt("cannot read the answer").with_source(error))?;
     if answer.trim() == YES { Ok(()) } else { Err(Error::halt("nothing was removed").into()) }

@@ -193,16 +193,21 @@ fn within(number: u64, least: u64, most: u64) -> Result<usize, Wrong> {
 }
 
 fn duration(text: &str, least_ms: u64, most_s: u64) -> Result<Duration, Wrong> {
+    let time = parse_duration(text).map_err(Wrong::new)?;
+    if (Duration::from_millis(least_ms)..=Duration::from_secs(most_s)).contains(&time) {
+        Ok(time)
+    } else {
+        Err(Wrong::new(format!("`{text}` is not between {least_ms}ms and {most_s}s")))
+    }
+}
+
+/// A time as people write it: `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let (digits, factor) = UNITS
         .iter()
         .find_map(|(unit, factor)| text.strip_suffix(unit).map(|digits| (digits.trim_end(), *factor)))
         .unwrap_or((text, 1000));
     let millis = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    let millis = millis.ok_or_else(|| Wrong::new(format!("`{text}` is not a time such as 500ms, 30s or 2m")))?;
-    if (least_ms..=most_s * 1000).contains(&millis) {
-        Ok(Duration::from_millis(millis))
-    } else {
-        Err(Wrong::new(format!("`{text}` is not between {least_ms}ms and {most_s}s")))
-    }
+    millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is not a time such as 500ms, 30s or 2m"))
 }

@@ -39,6 +39,13 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
+impl From<SandboxError> for crate::error::Error {
+    fn from(error: SandboxError) -> Self {
+        let SandboxError { what, hint } = error;
+        if hint.is_empty() { Self::halt(what) } else { Self::halt(what).with_hint(hint) }
+    }
+}
+
 impl From<mongodb::error::Error> for SandboxError {
     fn from(error: mongodb::error::Error) -> Self {
         Self::new(format!("mongod answered: {error}"), "")

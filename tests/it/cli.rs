@@ -1,69 +1,18 @@
 //! The binary from outside: help, settings, exit codes, what it never prints.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
-use tempfile::TempDir;
+use crate::cli_harness::{Bridge, USER_MAPPING};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_biograph-bridge");
 const COMMANDS: [&str; 9] =
     ["check", "init", "run", "status", "parked list", "mappings check", "teardown", "sandbox", "completions"];
 const URIS: [(&str, &str); 2] = [
     ("BRIDGE_LEGACY_URI", "mongodb://ada:hunter2@127.0.0.1:9/db"),
     ("BRIDGE_RENAISSANCE_URL", "postgres://ada:hunter2@127.0.0.1:9/db"),
 ];
-
-/// The binary in an empty folder and an empty environment.
-struct Bridge {
-    folder: TempDir,
-    environment: Vec<(&'static str, String)>,
-}
-
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Bridge {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
-    }
-
-    fn file(self, name: &str, text: &str) -> Self {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-        self
-    }
-
-    fn with(mut self, variable: &'static str, value: &str) -> Self {
-        self.environment.push((variable, value.to_owned()));
-        self
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(BINARY);
-        command.args(arguments.split_whitespace()).current_dir(self.folder.path()).env_clear();
-        command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Answer {
-        Answer::from(self.command(arguments).output().unwrap())
-    }
-}
-
-impl From<Output> for Answer {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
 
 #[test]
 fn every_command_has_help_with_examples() {
@@ -153,11 +102,10 @@ fn secrets_are_never_printed() {
 
 #[test]
 fn a_broken_mapping_is_named_by_file_and_line() {
-    let mapping = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings/user.toml")).unwrap();
-    let whole = Bridge::new().file("mappings/user.toml", &mapping).run("mappings check");
+    let whole = Bridge::new().file("mappings/user.toml", USER_MAPPING).run("mappings check");
     assert_eq!(whole.code, Some(0), "{}{}", whole.out, whole.err);
-    let line = mapping.lines().count() + 1;
-    let bridge = Bridge::new().file("mappings/user.toml", &format!("{mapping}\n[nonsense\n"));
+    let line = USER_MAPPING.lines().count() + 1;
+    let bridge = Bridge::new().file("mappings/user.toml", &format!("{USER_MAPPING}\n[nonsense\n"));
     let answer = bridge.run("mappings check");
     assert_eq!(answer.code, Some(1));
     assert!(
@@ -206,8 +154,7 @@ fn an_address_that_others_reach_needs_a_token() {
 
 #[test]
 fn a_daemon_serves_its_status_and_stops_on_sigterm_while_its_databases_are_down() {
-    let mapping = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings/user.toml")).unwrap();
-    let bridge = Bridge::new().file("mappings/user.toml", &mapping);
+    let bridge = Bridge::new().file("mappings/user.toml", USER_MAPPING);
     let bridge = URIS.iter().fold(bridge, |bridge, (name, value)| bridge.with(name, value));
     let mut daemon =
         bridge.command("run --listen 127.0.0.1:0 --log-format text").stderr(Stdio::piped()).spawn().unwrap();

@@ -6,6 +6,10 @@ mod bed;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_databases;
+#[cfg(test)]
+mod cli_harness;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod mongo_capture;

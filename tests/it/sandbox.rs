@@ -1,10 +1,22 @@
 //! The sandbox: its traffic is what two real applications would do, and its servers and commands behave as promised.
 
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
 use biograph_bridge::model::{key::SideId, side::Side};
-use biograph_bridge::sandbox::{ChangeKind, Stage, Traffic, TrafficOptions, USERS};
+use biograph_bridge::sandbox::{
+    ChangeKind, ServerChoice, Stage, Traffic, TrafficOptions, USERS, mongod_program, postgres_folder,
+};
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Collection};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
 use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
 
 async fn legacy_users(stage: &Stage) -> Collection<Document> {
     Client::with_uri_str(stage.legacy_uri()).await.unwrap().default_database().unwrap().collection(USERS)
@@ -68,4 +80,71 @@ async fn traffic_of_one_side_is_the_same_for_the_same_seed_and_outlives_its_serv
         }
     }
     assert_eq!(kinds[0], kinds[1]);
+}
+
+/// The command in a temporary folder of its own, so that what it leaves there can be seen.
+struct CommandRun {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    folder: TempDir,
+}
+
+impl CommandRun {
+    fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // the servers' unprivileged user passes through it
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_biograph-bridge"))
+            .args(["sandbox", "--json", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .env("TMPDIR", folder.path())
+            .env("BRIDGE_SANDBOX_POSTGRES", postgres_folder(&ServerChoice::Pinned).unwrap())
+            .env("BRIDGE_SANDBOX_MONGOD", mongod_program(&ServerChoice::Pinned).unwrap())
+            // not in the checkout: the mapping is the built-in one
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, output, folder }
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        self.output.next().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+    }
+
+    /// Its own end: successful, with nothing left behind.
+    fn end(mut self) {
+        assert!(self.child.wait().unwrap().success());
+        let left: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(super::servers::processes_in(self.folder.path()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_command_tells_where_everything_is_and_ends_by_itself_with_nothing_left() {
+    let mut run = CommandRun::start(&["--people", "100", "--for", "3s"]);
+    let intro = run.next().unwrap();
+    for (key, start) in [("legacy_uri", "mongodb://"), ("renaissance_url", "postgres://"), ("http", "http://127.")] {
+        assert!(intro[key].as_str().unwrap().starts_with(start), "{intro}");
+    }
+    let mut seconds = 0;
+    while let Some(second) = run.next() {
+        assert!(second["people"].is_object() && second["bridge"]["directions"].is_object(), "{second}");
+        seconds += 1;
+    }
+    assert!((3..=5).contains(&seconds), "{seconds}");
+    run.end();
+}
+
+#[test]
+fn ctrl_c_ends_the_command_promptly_with_nothing_left() {
+    let mut run = CommandRun::start(&["--people", "100"]);
+    assert!(run.next().is_some() && run.next().is_some());
+    let asked = Instant::now();
+    kill(Pid::from_raw(i32::try_from(run.child.id()).unwrap()), Signal::SIGINT).unwrap();
+    while run.next().is_some() {}
+    run.end();
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }

@@ -32,7 +32,7 @@ where
 }
 
 /// Pids of all processes that work in a folder: Postgres backends have no other trait in common.
-fn processes_in(folder: &Path) -> Vec<String> {
+pub(crate) fn processes_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let inside = |pid: &Path| std::fs::read_link(pid.join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
     entries.map(|entry| entry.path()).filter(|pid| inside(pid)).map(|pid| pid.display().to_string()).collect()
