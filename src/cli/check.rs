@@ -104,13 +104,18 @@ async fn legacy(databases: &Databases, entities: &Arc<Vec<Entity>>) -> Result<Ve
 async fn renaissance(databases: &Databases, entities: &[Entity]) -> Result<Vec<Finding>> {
     let pool = connect::pool(databases.renaissance_url.expose())?;
     let mut findings = tables(&catalog::load(&pool, &table_names(entities)).await?, entities);
-    for Step { what, state, .. } in setup::init(&pool, entities, true).await? {
-        findings.push(match state {
-            StepState::Present | StepState::Done => Finding::good(what, "in place"),
-            StepState::Planned => Finding::warning(what, "not there yet", "biograph-bridge init (`run` does it too)"),
-        });
+    match setup::init(&pool, entities, true).await {
+        Ok(steps) => findings.extend(steps.into_iter().map(set_up)),
+        Err(error) => findings.push(failed("set-up", &error)),
     }
     Ok(findings)
+}
+
+fn set_up(Step { what, state, .. }: Step) -> Finding {
+    match state {
+        StepState::Present | StepState::Done => Finding::good(what, "in place"),
+        StepState::Planned => Finding::warning(what, "not there yet", "biograph-bridge init (`run` does it too)"),
+    }
 }
 
 fn table_names(entities: &[Entity]) -> Vec<&str> {
