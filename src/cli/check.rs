@@ -14,12 +14,9 @@ use super::{
 use crate::{
     config::{Config, Databases, redacted_uri},
     error::{Error, Result},
-    model::{catalog::Catalog, mapping::Entity},
+    model::mapping::Entity,
     mongo::Legacy,
-    postgres::{
-        catalog, connect,
-        setup::{self, Step, StepState},
-    },
+    postgres::{connect, preflight},
     sync::finding::Finding,
     telemetry::Audience,
 };
@@ -102,41 +99,8 @@ async fn legacy(databases: &Databases, entities: &Arc<Vec<Entity>>) -> Result<Ve
 }
 
 async fn renaissance(databases: &Databases, entities: &[Entity]) -> Result<Vec<Finding>> {
-    let pool = connect::pool(databases.renaissance_url.expose())?;
-    let mut findings = tables(&catalog::load(&pool, &table_names(entities)).await?, entities);
-    match setup::init(&pool, entities, true).await {
-        Ok(steps) => findings.extend(steps.into_iter().map(set_up)),
-        Err(error) => findings.push(failed("set-up", &error)),
-    }
-    Ok(findings)
-}
-
-fn set_up(Step { what, state, .. }: Step) -> Finding {
-    match state {
-        StepState::Present | StepState::Done => Finding::good(what, "in place"),
-        StepState::Planned => Finding::warning(what, "not there yet", "biograph-bridge init (`run` does it too)"),
-    }
-}
-
-fn table_names(entities: &[Entity]) -> Vec<&str> {
-    entities.iter().flat_map(|entity| &entity.renaissance.tables).map(|table| table.name.as_str()).collect()
-}
-
-/// The mappings against the tables as they really are.
-fn tables(catalog: &Catalog, entities: &[Entity]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for entity in entities {
-        let subject = format!("tables of {}", entity.name);
-        match entity.bind(catalog) {
-            Ok(_) => findings.push(Finding::good(subject, "fit the mapping")),
-            Err(errors) => findings.extend(errors.into_iter().map(|error| {
-                let fix =
-                    error.hint.clone().unwrap_or_else(|| "correct the mapping, or migrate Renaissance".to_owned());
-                Finding::blocking(subject.clone(), error.to_string(), fix)
-            })),
-        }
-    }
-    findings
+    let url = databases.renaissance_url.expose();
+    Ok(preflight::check(&connect::pool(url)?, url, entities).await)
 }
 
 fn failed(subject: &str, error: &Error) -> Finding {

@@ -46,29 +46,43 @@ impl Init {
         print::text(&render(&steps, Paint::stdout()))
     }
 
-    async fn steps(&self, databases: &Databases, entities: Vec<Entity>) -> Result<Vec<Step>> {
+    async fn steps(&self, databases: &Databases, entities: Vec<Entity>) -> Result<Vec<Line>> {
         let pool = connect::pool(databases.renaissance_url.expose())?;
-        let mut steps = setup::init(&pool, &entities, self.dry_run).await?;
+        let steps = setup::init(&pool, &entities, self.dry_run).await?;
+        let mut lines: Vec<_> = steps.into_iter().map(Line::from).collect();
         let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities)).await?;
-        steps.extend(if self.dry_run {
+        lines.extend(if self.dry_run {
             on_legacy(&legacy.missing().await?, StepState::Planned)
         } else {
             on_legacy(&legacy.init().await?, StepState::Done)
         });
-        Ok(steps)
+        Ok(lines)
+    }
+}
+
+/// One thing that had to be in place, on either side.
+struct Line {
+    what: String,
+    sql: Vec<String>,
+    state: StepState,
+}
+
+impl From<Step> for Line {
+    fn from(step: Step) -> Self {
+        Self { what: step.what, sql: step.sql, state: step.state }
     }
 }
 
 /// What the legacy side needed; its adapter names only what was not there.
-fn on_legacy(made: &[LedgerPlan], state: StepState) -> Vec<Step> {
+fn on_legacy(made: &[LedgerPlan], state: StepState) -> Vec<Line> {
     if made.is_empty() {
         let what = "MongoDB ledger and indexes".to_owned();
-        return vec![Step { what, sql: Vec::new(), state: StepState::Present }];
+        return vec![Line { what, sql: Vec::new(), state: StepState::Present }];
     }
-    made.iter().map(|plan| Step { what: plan.to_string(), sql: Vec::new(), state }).collect()
+    made.iter().map(|plan| Line { what: plan.to_string(), sql: Vec::new(), state }).collect()
 }
 
-fn render(steps: &[Step], paint: Paint) -> String {
+fn render(steps: &[Line], paint: Paint) -> String {
     let mut lines = Vec::new();
     for step in steps {
         let mark = match step.state {
@@ -98,8 +112,8 @@ struct Entry<'a> {
     sql: &'a [String],
 }
 
-impl<'a> From<&'a Step> for Entry<'a> {
-    fn from(step: &'a Step) -> Self {
+impl<'a> From<&'a Line> for Entry<'a> {
+    fn from(step: &'a Line) -> Self {
         let state = match step.state {
             StepState::Present => "present",
             StepState::Done => "done",
@@ -115,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_dry_run_shows_the_statements() {
-        let step = |state| Step { what: "publication p".into(), sql: vec!["CREATE PUBLICATION p".into()], state };
+        let step = |state| Line { what: "publication p".into(), sql: vec!["CREATE PUBLICATION p".into()], state };
         assert_eq!(
             render(&[step(StepState::Planned)], Paint::plain()),
             "+ would do  publication p\n    CREATE PUBLICATION p\n"
