@@ -96,6 +96,7 @@ impl From<sqlx::Error> for Error {
                 Some(refusal) => of_database(refusal),
                 None => Self::halt("Postgres refused the statement"),
             },
+            sqlx::Error::Io(source) if is_certificate(&source) => tls_refused().with_source(source),
             sqlx::Error::Io(source) => Self::retry("no connection to Postgres").with_source(source),
             sqlx::Error::Tls(source) => {
                 let unreachable = source.downcast_ref::<std::io::Error>().is_some_and(|e| !is_certificate(e));
@@ -137,8 +138,9 @@ fn kind_of(error: &sqlx::Error) -> String {
     shown.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
+/// rustls reports a certificate it does not accept through an I/O error.
 fn is_certificate(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::InvalidData
+    error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("certificate")
 }
 
 fn tls_refused() -> Error {
@@ -153,6 +155,9 @@ impl From<PgWireError> for Error {
             PgWireError::Server(text) => of_replication(&text),
             PgWireError::Io(source) => Self::retry(format!("{doing} lost its connection")).with_source(source),
             PgWireError::Auth(text) => Self::halt(format!("{doing} was refused: {text}")).with_hint(LOGIN),
+            // the crate takes a wrong name for a wrong certificate even in verify-ca, because rustls renamed that error
+            PgWireError::Tls(text) if text.contains("not valid for name") => Self::halt(format!("{doing}: {text}"))
+                .with_hint("give the server a certificate with this name: replication checks it in verify-ca as well"),
             PgWireError::Tls(text) => tls_refused().with_source(text).during(doing),
             PgWireError::MessageTooLarge { payload_bytes, limit_bytes } => {
                 Self::halt(format!("{doing} sent a row of {payload_bytes} bytes, more than {limit_bytes}"))

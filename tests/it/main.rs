@@ -30,6 +30,8 @@ mod postgres_preflight;
 #[cfg(test)]
 mod postgres_setup;
 #[cfg(test)]
+mod postgres_tls;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod sandbox;

@@ -10,7 +10,7 @@ use biograph_bridge::{
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Debian's package of the oldest version the tests know.
-const POSTGRES_15: &str = "/usr/lib/postgresql/15/bin";
+pub(crate) const POSTGRES_15: &str = "/usr/lib/postgresql/15/bin";
 
 /// A server with the Renaissance tables in the database `renaissance`.
 pub(crate) struct Fixture {
