@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mongodb::error::{ErrorKind, WriteFailure};
+
 /// What failed and what the person at the terminal can do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxError {
@@ -48,7 +50,12 @@ impl From<SandboxError> for crate::error::Error {
 
 impl From<mongodb::error::Error> for SandboxError {
     fn from(error: mongodb::error::Error) -> Self {
-        Self::new(format!("mongod answered: {error}"), "")
+        let words = match error.kind.as_ref() {
+            ErrorKind::Write(WriteFailure::WriteError(refused)) => refused.message.clone(),
+            ErrorKind::Command(refused) => refused.message.clone(),
+            kind => kind.to_string(),
+        };
+        Self::new(format!("mongod answered: {words}"), "")
     }
 }
 

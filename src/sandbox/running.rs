@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use mongodb::bson::{DateTime, Document, doc, oid::ObjectId, serialize_to_bson};
+use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId, serialize_to_bson};
 use mongodb::{Client, Collection};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
@@ -86,16 +86,19 @@ impl Running {
     /// Sets fields of a document as an application would, and waits until the row on the other side has changed.
     pub async fn edit(&mut self, id: LegacyId, fields: &[(String, Value)]) -> Result<Arrival, SandboxError> {
         let before = self.row(SideId::Legacy(id)).await?.unwrap_or_default();
+        let nobody = || SandboxError::new(format!("nobody in BioGraph has the id {id}"), "");
+        let person = self.legacy.find_one(doc! { "_id": object_id(id) }).await?.ok_or_else(nobody)?;
         let mut set = doc! { "updated_time": DateTime::now() };
         for (path, value) in fields {
             let value = serialize_to_bson(value)
                 .map_err(|error| SandboxError::new(format!("{path} cannot be stored: {error}"), ""))?;
+            let (path, value) = settable(&person, path, value);
             set.insert(path, value);
         }
         let started = Instant::now();
         let edited = self.legacy.update_one(doc! { "_id": object_id(id) }, doc! { "$set": set }).await?;
         if edited.matched_count == 0 {
-            return Err(SandboxError::new(format!("nobody in BioGraph has the id {id}"), ""));
+            return Err(nobody());
         }
         while started.elapsed() < ARRIVAL_LIMIT {
             let now = self.row(SideId::Legacy(id)).await?.unwrap_or_default();
@@ -126,6 +129,17 @@ impl Running {
     }
 }
 
+/// A field inside an object that the person does not have yet (or has as null) comes with its object.
+fn settable(person: &Document, path: &str, value: Bson) -> (String, Bson) {
+    match path.split_once('.') {
+        Some((object, field)) if person.get_document(object).is_err() => {
+            let (field, value) = settable(&Document::new(), field, value);
+            (object.to_owned(), doc! { field: value }.into())
+        }
+        Some(_) | None => (path.to_owned(), value),
+    }
+}
+
 fn object_id(id: LegacyId) -> ObjectId {
     ObjectId::from_bytes(id.bytes())
 }
@@ -150,6 +164,14 @@ fn notes_in(temp: &Path) -> Option<Notes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_comes_with_its_object_where_there_is_none() {
+        let person = doc! { "there": { "all": true }, "empty": null };
+        assert_eq!(settable(&person, "there.all", false.into()), ("there.all".into(), false.into()));
+        assert_eq!(settable(&person, "empty.all", false.into()), ("empty".into(), doc! { "all": false }.into()));
+        assert_eq!(settable(&person, "name", "x".into()), ("name".into(), "x".into()));
+    }
 
     #[test]
     fn the_newest_sandbox_is_found_and_nothing_else_is_mistaken_for_one() {

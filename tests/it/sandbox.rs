@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use biograph_bridge::model::{key::SideId, side::Side};
+use biograph_bridge::model::{
+    key::SideId,
+    side::{Direction, Side},
+};
 use biograph_bridge::sandbox::{
     ChangeKind, ServerChoice, Stage, Traffic, TrafficOptions, USERS, mongod_program, postgres_folder,
 };
@@ -17,6 +20,9 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+
+/// Generous: the machine may be building.
+const LIMIT: Duration = Duration::from_secs(60);
 
 async fn legacy_users(stage: &Stage) -> Collection<Document> {
     Client::with_uri_str(stage.legacy_uri()).await.unwrap().default_database().unwrap().collection(USERS)
@@ -113,6 +119,30 @@ impl CommandRun {
         self.output.next().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
     }
 
+    /// The next second in which this holds.
+    fn wait_for(&mut self, condition: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        while let Some(second) = self.next() {
+            if condition(&second) {
+                return second;
+            }
+            assert!(started.elapsed() < LIMIT, "{second}");
+        }
+        panic!("it ended before that");
+    }
+
+    /// Another command, about the sandbox that runs here.
+    fn by_hand(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_biograph-bridge"))
+            .arg("sandbox")
+            .args(arguments)
+            .env("TMPDIR", self.folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Its own end: successful, with nothing left behind.
     fn end(mut self) {
         assert!(self.child.wait().unwrap().success());
@@ -122,28 +152,76 @@ impl CommandRun {
     }
 }
 
+fn interrupt(run: &CommandRun) {
+    kill(Pid::from_raw(i32::try_from(run.child.id()).unwrap()), Signal::SIGINT).unwrap();
+}
+
+fn applied(second: &Value, direction: Direction) -> u64 {
+    second["bridge"]["directions"][direction.as_str()]["applied"].as_u64().unwrap()
+}
+
+fn people(second: &Value, side: Side) -> Option<u64> {
+    second["people"][side.as_str()].as_u64()
+}
+
 #[test]
-fn the_command_tells_where_everything_is_and_ends_by_itself_with_nothing_left() {
-    let mut run = CommandRun::start(&["--people", "100", "--for", "3s"]);
+fn for_a_while_both_applications_write_and_both_directions_cross() {
+    let mut run = CommandRun::start(&["--people", "200", "--rate", "20", "--for", "10s"]);
     let intro = run.next().unwrap();
     for (key, start) in [("legacy_uri", "mongodb://"), ("renaissance_url", "postgres://"), ("http", "http://127.")] {
         assert!(intro[key].as_str().unwrap().starts_with(start), "{intro}");
     }
-    let mut seconds = 0;
+    let mut last = Value::Null;
     while let Some(second) = run.next() {
-        assert!(second["people"].is_object() && second["bridge"]["directions"].is_object(), "{second}");
-        seconds += 1;
+        last = second;
     }
-    assert!((3..=5).contains(&seconds), "{seconds}");
+    assert_eq!(last["traffic"]["failed"], 0, "{last}");
+    assert!(last["traffic"]["legacy"].as_u64().unwrap() > 10, "{last}");
+    assert!(last["traffic"]["renaissance"].as_u64().unwrap() > 10, "{last}");
+    assert!(applied(&last, Direction::LegacyToRenaissance) > 200, "the first copy and some changes: {last}");
+    assert!(applied(&last, Direction::RenaissanceToLegacy) > 5, "{last}");
+    run.end();
+}
+
+#[test]
+fn a_change_by_hand_arrives_on_the_other_side() {
+    let mut run = CommandRun::start(&["--people", "50", "--rate", "0"]);
+    let intro = run.next().unwrap();
+    let example = intro["example"].as_str().unwrap().to_owned();
+    run.wait_for(|second| {
+        second["bridge"]["state"] == "streaming" && Side::ALL.map(|side| people(second, side)) == [Some(50); 2]
+    });
+
+    let arrived = run.by_hand(&["edit", &example, "name=Ada Lovelace", "email_notification.all=false"]);
+    assert!(arrived.contains("arrived in Postgres after ") && arrived.contains("\"Ada Lovelace\""), "{arrived}");
+
+    let psql = postgres_folder(&ServerChoice::Pinned).unwrap().join("psql");
+    if psql.exists() {
+        let update = format!("UPDATE users SET first_name = 'Grace Hopper' WHERE old_user_id = '{example}'");
+        let url = intro["renaissance_url"].as_str().unwrap();
+        let output = Command::new(psql).args([url, "-c", &update]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "UPDATE 1\n");
+        let started = Instant::now();
+        while run.by_hand(&["show", &example]).matches("Grace Hopper").count() < 2 {
+            assert!(started.elapsed() < LIMIT);
+        }
+    }
+    assert_eq!(
+        run.wait_for(|second| applied(second, Direction::RenaissanceToLegacy) > 0)["traffic"]["legacy"],
+        0,
+        "with a rate of 0 nobody else writes"
+    );
+    interrupt(&run);
+    while run.next().is_some() {}
     run.end();
 }
 
 #[test]
 fn ctrl_c_ends_the_command_promptly_with_nothing_left() {
     let mut run = CommandRun::start(&["--people", "100"]);
-    assert!(run.next().is_some() && run.next().is_some());
+    run.wait_for(|second| second["traffic"]["legacy"].as_u64() > Some(0));
     let asked = Instant::now();
-    kill(Pid::from_raw(i32::try_from(run.child.id()).unwrap()), Signal::SIGINT).unwrap();
+    interrupt(&run);
     while run.next().is_some() {}
     run.end();
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());

@@ -93,7 +93,7 @@ pub(super) fn block(view: &View<'_>) -> Vec<Line> {
             &applied(view, Direction::RenaissanceToLegacy),
             &applied(view, Direction::LegacyToRenaissance),
         ),
-        columns(Look::Plain, "… that came back", &echoes(view, "legacy"), &echoes(view, "renaissance")),
+        columns(Look::Plain, "echoes dropped", &echoes(view, "legacy"), &echoes(view, "renaissance")),
         Line::default(),
         behind(view, "BioGraph → Renaissance", Direction::LegacyToRenaissance),
         behind(view, "Renaissance → BioGraph", Direction::RenaissanceToLegacy),
@@ -196,7 +196,7 @@ fn copying(view: &View<'_>) -> String {
 }
 
 fn change(crossing: &Crossing, example: &str) -> Line {
-    let (time, fields) = (crossing.at.get(11..19).unwrap_or_default(), crossing.fields.join(", "));
+    let (time, fields) = (crossing.at.get(11..19).unwrap_or_default(), what(crossing));
     let line = Line::default().and(Look::Dim, format!("  {time}  ")).plain(format!("{}  ", arrow(crossing)));
     let line = line.and(Look::Bold, format!("{:<22}", who(crossing))).plain(format!(" {fields}"));
     if crossing.legacy_id == example { line.and(Look::Good, "  ← your change") } else { line }
@@ -204,6 +204,11 @@ fn change(crossing: &Crossing, example: &str) -> Line {
 
 fn who(crossing: &Crossing) -> &str {
     crossing.label.as_deref().unwrap_or("(no name)")
+}
+
+/// A deletion names no fields.
+fn what(crossing: &Crossing) -> String {
+    if crossing.fields.is_empty() { "deleted".to_owned() } else { crossing.fields.join(", ") }
 }
 
 fn arrow(crossing: &Crossing) -> &'static str {
