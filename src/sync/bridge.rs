@@ -35,6 +35,9 @@ use crate::{
 /// A quiet stream's position is saved this often: each save is itself a write.
 const QUIET_CHECKPOINT: Duration = Duration::from_secs(10);
 
+/// How often the lag is taken.
+const PULSE: Duration = Duration::from_millis(100);
+
 /// How the bridge uses memory and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -248,7 +251,7 @@ where
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.settings.checkpoint) => {}
+                () = self.pulses(&queue, self.settings.checkpoint) => {}
             }
         }
     }
@@ -273,11 +276,23 @@ where
         }
     }
 
-    /// Tells how far behind each direction is.
+    /// Pulses for a while.
+    async fn pulses(&self, queue: &InProcess, time: Duration) {
+        let started = Instant::now();
+        while let Some(left) = time.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+            self.pulse(queue);
+            tokio::time::sleep(left.min(PULSE)).await;
+        }
+    }
+
+    /// Tells how far behind each direction is. A stream that never rests says nothing of being idle, so what is durable
+    /// counts too.
     fn pulse(&self, queue: &InProcess) {
         for side in Side::ALL {
-            if let (1.., Some(oldest)) = queue.backlog(Lane::Stream(side)) {
-                self.status.lag(side.outbound(), Lag::Since(oldest));
+            match queue.backlog(Lane::Stream(side)) {
+                (0, Some(newest)) => self.status.durable_up_to(side.outbound(), newest),
+                (_, Some(oldest)) => self.status.lag(side.outbound(), Lag::Since(oldest)),
+                (_, None) => {}
             }
         }
         let (keys, bytes) = queue.size();

@@ -34,7 +34,7 @@ pub trait HintQueue: Send + Sync + 'static {
     fn durable(&self, lane: Lane) -> Option<Position>;
     /// Waits until every hint of the lane up to this number is durable. Cancel safe.
     fn until_durable(&self, lane: Lane, seq: u64) -> impl Future<Output = ()> + Send;
-    /// Unsettled keys of the lane and the commit time of the oldest.
+    /// Unsettled keys of the lane and the commit time of the oldest; without any, that of the newest settled one.
     fn backlog(&self, lane: Lane) -> (usize, Option<i64>);
     /// Hints offered to the lane so far.
     fn offered(&self, lane: Lane) -> u64;

@@ -97,6 +97,16 @@ impl Status {
         self.live().lags[direction_index(direction)] = lag;
     }
 
+    /// What the source committed up to then is durable at the other side, and more may be under way. Who has caught up
+    /// stays so.
+    pub fn durable_up_to(&self, direction: Direction, committed_at: i64) {
+        let lag = &mut self.live().lags[direction_index(direction)];
+        match lag {
+            Lag::CaughtUp => {}
+            Lag::Unknown | Lag::Since(_) => *lag = Lag::Since(committed_at),
+        }
+    }
+
     /// A change was received.
     pub fn hint(&self, side: Side, entity: EntityIndex) {
         self.hints[side_index(side)].fetch_add(1, Ordering::Relaxed);

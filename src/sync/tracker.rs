@@ -109,6 +109,8 @@ struct LaneLog {
     next: u64,
     /// Sequence number → commit time of every oldest unsettled hint of a key.
     open: BTreeMap<u64, Option<i64>>,
+    /// When the newest hint of all was committed.
+    newest: Option<i64>,
     /// (the last sequence number it covers, position).
     positions: VecDeque<(u64, Position)>,
     durable: Option<Position>,
@@ -116,7 +118,7 @@ struct LaneLog {
 
 impl LaneLog {
     fn new() -> Self {
-        Self { next: 1, open: BTreeMap::new(), positions: VecDeque::new(), durable: None }
+        Self { next: 1, open: BTreeMap::new(), newest: None, positions: VecDeque::new(), durable: None }
     }
 
     fn settle(&mut self) {
@@ -186,6 +188,7 @@ impl Tracker {
             dirty.first[lane.index()] = Some(seq);
             log.open.insert(seq, hint.committed_at);
         }
+        log.newest = log.newest.max(hint.committed_at);
         Ok(seq)
     }
 
@@ -272,10 +275,11 @@ impl Tracker {
         self.lanes[lane.index()].open.first_key_value().is_none_or(|(first, _)| *first > seq)
     }
 
-    /// Hints of the lane that are not durable yet (after coalescing) and the commit time of the oldest of them.
+    /// Hints of the lane that are not durable yet (after coalescing) and the commit time of the oldest of them; without
+    /// any, that of the newest hint there was: everything up to then is durable.
     pub fn backlog(&self, lane: Lane) -> (usize, Option<i64>) {
-        let open = &self.lanes[lane.index()].open;
-        (open.len(), open.first_key_value().and_then(|(_, committed_at)| *committed_at))
+        let LaneLog { open, newest, .. } = &self.lanes[lane.index()];
+        (open.len(), open.first_key_value().map_or(*newest, |(_, committed_at)| *committed_at))
     }
 
     /// Hints offered to the lane so far.

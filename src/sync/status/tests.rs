@@ -30,6 +30,20 @@ fn caught_up_holds_only_while_the_source_streams() {
 }
 
 #[test]
+fn what_became_durable_shortens_a_lag_and_does_not_undo_being_caught_up() {
+    let status = status();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;
+    let lag = || status.snapshot().directions["legacy_to_renaissance"].lag_seconds;
+    status.feed(Side::Legacy, Feed::Streaming);
+    status.lag(WAY, Lag::Since(now - 600_000_000));
+    status.durable_up_to(WAY, now);
+    assert!(lag().unwrap() < 60.0, "{:?}", lag());
+    status.lag(WAY, Lag::CaughtUp);
+    status.durable_up_to(WAY, now);
+    assert_eq!(lag(), Some(0.0));
+}
+
+#[test]
 fn a_lag_ages_by_itself() {
     let status = status();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;

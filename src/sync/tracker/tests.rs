@@ -80,7 +80,7 @@ fn a_key_put_back_waits_and_keeps_its_place_in_the_log() {
     assert_eq!(t.durable(STREAM), None);
     t.done([key(1)]);
     assert_eq!(t.durable(STREAM), Some(&Position::Lsn(11)), "it settled both hints");
-    assert_eq!(t.backlog(STREAM), (0, None));
+    assert_eq!(t.backlog(STREAM), (0, Some(11)), "durable up to the newest");
 }
 
 #[test]
