@@ -15,7 +15,7 @@ use crate::{
 const SHOWN: usize = 8;
 /// Where the columns of the two sides start.
 const LABEL: usize = 24;
-const COLUMN: usize = 22;
+const COLUMN: usize = 12;
 
 /// Everything there is to show.
 pub(super) struct View<'a> {
@@ -84,7 +84,7 @@ pub(super) fn block(view: &View<'_>) -> Vec<Line> {
             .and(look, report.state.clone())
             .and(Look::Dim, format!("  {}", clock(view.elapsed)))
             .plain(copying(view)),
-        columns(Look::Bold, "", "BioGraph (MongoDB)", "Renaissance (Postgres)"),
+        columns(Look::Bold, "", "BioGraph", "Renaissance"),
         columns(Look::Plain, "people", &known(people.legacy), &known(people.renaissance)),
         columns(Look::Plain, "written by the app", &count(tally.legacy), &count(tally.renaissance)),
         columns(
@@ -198,7 +198,7 @@ fn copying(view: &View<'_>) -> String {
 fn change(crossing: &Crossing, example: &str) -> Line {
     let (time, fields) = (crossing.at.get(11..19).unwrap_or_default(), what(crossing));
     let line = Line::default().and(Look::Dim, format!("  {time}  ")).plain(format!("{}  ", arrow(crossing)));
-    let line = line.and(Look::Bold, format!("{:<22}", who(crossing))).plain(format!(" {fields}"));
+    let line = line.and(Look::Bold, format!("{:<16}", who(crossing))).plain(format!(" {fields}"));
     if crossing.legacy_id == example { line.and(Look::Good, "  ← your change") } else { line }
 }
 

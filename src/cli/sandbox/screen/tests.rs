@@ -49,12 +49,12 @@ fn the_block_tells_lag_counts_and_the_last_changes() {
     let block = text(&block(&view(&report)), 100);
     for expected in [
         "streaming  1:15\n",
-        "  people                                   2,003                       ?\n",
-        "  written by the app                          31                      27\n",
+        "  people                         2,003             ?\n",
+        "  written by the app                31            27\n",
         "  BioGraph → Renaissance  caught up\n",
         "  Renaissance → BioGraph  not known yet\n",
-        "  12:00:01  BioGraph ← Renaissance  M•••• S••••            name, updated  ← your change\n",
-        "  12:00:01  BioGraph → Renaissance  M•••• S••••            name, updated\n",
+        "  12:00:01  BioGraph ← Renaissance  M•••• S••••      name, updated  ← your change\n",
+        "  12:00:01  BioGraph → Renaissance  M•••• S••••      name, updated\n",
     ] {
         assert!(block.contains(expected), "{expected:?} is missing from\n{block}");
     }
