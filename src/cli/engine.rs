@@ -1,6 +1,9 @@
 //! The composition root of the daemon: lease, adapters and engine put together.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -10,7 +13,7 @@ use crate::{
     error::{Disposition, Error, Result},
     model::{catalog::Catalog, fact::DaemonState, mapping::Entity},
     mongo::Legacy,
-    postgres::{Pool, capture::PostgresSource, catalog, connect, lease::Lease, setup, store::Postgres},
+    postgres::{Pool, capture::PostgresSource, catalog, connect, lease::Lease, preflight, setup, store::Postgres},
     retry::{Backoff, Failures, Policy, retry},
     sync::{
         bridge::{Bridge, Settings},
@@ -26,8 +29,10 @@ const SESSIONS: usize = 2;
 /// How often the slower gauges are read: parked keys, slot, oplog.
 const GAUGES: Duration = Duration::from_secs(5);
 
-/// People are counted every so many turns: counting reads every link.
-const COUNTING: u32 = 12;
+/// Counting people reads every link: where that takes longer than this, it is done less often.
+const CHEAP: Duration = Duration::from_millis(50);
+/// Turns left out after a long count.
+const SKIPPED: u32 = 23;
 
 /// What the engine is made from.
 pub(super) struct Engine<'a> {
@@ -110,7 +115,7 @@ impl Engine<'_> {
             Bridge::new((legacy.clone(), store.clone()), (legacy.clone(), source), entities, status, self.settings);
         tokio::select! {
             outcome = bridge.run(stop.clone()) => outcome,
-            ended = gauges => ended,
+            never = gauges => never,
         }
     }
 
@@ -121,6 +126,11 @@ impl Engine<'_> {
             error
         };
         retry("preparing renaissance", starting, stop, || async {
+            let url = self.databases.renaissance_url.expose();
+            let findings = preflight::check(pool, url, self.entities).await;
+            // A finding made while the server went away says nothing about the server.
+            connect::ping(pool).await.map_err(report)?;
+            refuse_blocking(findings)?;
             setup::init(pool, self.entities, false).await.map_err(report)
         })
         .await?;
@@ -130,8 +140,9 @@ impl Engine<'_> {
         let uri = self.databases.legacy_uri.expose();
         let legacy = retry("resolving legacy", starting, stop, || Legacy::connect(uri, Arc::clone(&entities))).await?;
         retry("preparing legacy", starting, stop, || async {
-            legacy.oplog_window().await.map_err(report)?;
-            refuse_blocking(legacy.check().await)?;
+            let findings = legacy.check().await;
+            legacy.ping().await.map_err(report)?;
+            refuse_blocking(findings)?;
             legacy.init().await.map_err(report)
         })
         .await?;
@@ -154,13 +165,18 @@ impl Engine<'_> {
     /// Reads the slower gauges now and then; a failure only leaves them as they are.
     async fn gauges(&self, pool: &Pool, legacy: &Legacy, store: &Postgres) -> Result<()> {
         let mut turn = tokio::time::interval(GAUGES);
-        for count in 0_u32.. {
+        let mut turns_to_skip = 0;
+        loop {
             turn.tick().await;
-            if count % COUNTING == 0 {
+            if turns_to_skip == 0 {
+                let started = Instant::now();
                 match store.people().await {
                     Ok(people) => people.iter().for_each(|(state, count)| self.status.people(*state, *count)),
                     Err(error) => warn!(%error, "cannot count people"),
                 }
+                turns_to_skip = if started.elapsed() > CHEAP { SKIPPED } else { 0 };
+            } else {
+                turns_to_skip -= 1;
             }
             match store.parked_counts().await {
                 Ok(counts) => self.status.parked(&counts),
@@ -172,7 +188,6 @@ impl Engine<'_> {
             }
             self.status.oplog_window(legacy.oplog_window().await.ok());
         }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mongodb::{
     Client, ClientSession, Collection, Database,
-    bson::{RawDocumentBuf, Timestamp},
+    bson::{RawDocumentBuf, Timestamp, doc},
     error::ErrorKind,
     options::{
         Acknowledgment, ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
@@ -65,6 +65,12 @@ impl Legacy {
             known: KnownSessions::default(),
             seen: Arc::default(),
         })
+    }
+
+    /// Whether the server answers.
+    pub async fn ping(&self) -> Result<()> {
+        let doing = Doing { what: "asking the server", on: self.database.name(), right: "connect" };
+        self.database.run_command(doc! { "ping": 1 }).await.map(drop).map_err(|error| translate(&error, doing))
     }
 
     /// The database's name.

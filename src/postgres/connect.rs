@@ -51,6 +51,12 @@ pub fn pool(url: &str) -> Result<PgPool> {
     Ok(options.connect_lazy_with(connect_options(url)?))
 }
 
+/// Whether the server answers.
+pub async fn ping(pool: &PgPool) -> Result<()> {
+    pool.acquire().await?.ping().await?;
+    Ok(())
+}
+
 /// How to open one SQL session.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions> {
     Target::parse(url)?.sql()
