@@ -198,6 +198,10 @@ impl Target {
     fn sql(&self) -> Result<PgConnectOptions> {
         let mut options = PgConnectOptions::from_str(&self.bare_url()).map_err(|_| malformed("the host or port"))?;
         options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
+        if let Some(database) = &self.database {
+            // a URL parser takes a name of dots for a relative path
+            options = options.database(database);
+        }
         if let Some(password) = &self.password {
             options = options.password(password);
         }

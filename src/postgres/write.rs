@@ -38,6 +38,19 @@ pub(super) async fn update(
     for table in 0..entity.renaissance.tables.len() {
         set_columns(connection, entity, part, table).await?;
     }
+    name_rows(connection, statements, part).await
+}
+
+/// Writes the legacy id into rows that were just recognised as somebody from there.
+async fn name_rows(connection: &mut PgConnection, statements: &Statements, part: &Part<'_>) -> Result<()> {
+    let named = part.living().filter(|(_, plan, _)| plan.back_reference && updated(plan).is_some());
+    let (ids, legacy): (Vec<i64>, Vec<String>) =
+        named.filter_map(|(_, plan, id)| Some((id?, plan.legacy?.to_string()))).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(AssertSqlSafe(statements.back_reference.clone()));
+    query.bind(ids).bind(legacy).execute(connection).await.map_err(Error::from)?;
     Ok(())
 }
 

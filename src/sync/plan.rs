@@ -26,6 +26,8 @@ pub struct Record {
     pub renaissance: Option<Image>,
     /// Whether the state holds its link.
     pub linked: bool,
+    /// Whether its row is there and its legacy id column is empty.
+    pub unnamed: bool,
     /// What both sides last agreed on; `None` until it existed on both.
     pub base: Option<Base>,
     /// Whether the state has parked keys for it.
@@ -78,6 +80,10 @@ pub fn deletes_document(entity: &Entity, record: &Record) -> bool {
 pub fn plan(entity: &Entity, record: &Record) -> Option<Planned> {
     let mut draft = Draft::new(entity, record);
     if let Some(problem) = &record.blocked {
+        // An id that was only allocated for a document that is not made names nothing.
+        if !record.linked && record.legacy.is_none() {
+            draft.planned.plan.legacy = None;
+        }
         draft.planned.plan.parked.push(ParkedRow { field: None, problem: problem.clone() });
         return Some(draft.planned);
     }
@@ -146,6 +152,7 @@ impl<'a> Draft<'a> {
             rows: None,
             base: None,
             unlink: false,
+            back_reference: false,
             intent: None,
             owner: record.owner,
             epoch: record.epoch,
@@ -204,7 +211,9 @@ impl<'a> Draft<'a> {
             }
         }
         let [document, rows] = std::mem::take(&mut self.patches);
-        if !rows.is_empty() {
+        // A row found by a natural key is told who it is.
+        self.planned.plan.back_reference = self.record.unnamed;
+        if !rows.is_empty() || self.record.unnamed {
             self.planned.plan.rows = Some(RenaissanceChange::Update(renaissance.version.clone(), rows));
         }
         if !document.is_empty() {

@@ -217,6 +217,8 @@ pub struct RecordPlan {
     pub base: Option<Base>,
     /// Whether the link ends here (deleted on both sides).
     pub unlink: bool,
+    /// Whether an updated row also gets the legacy id into its legacy id column.
+    pub back_reference: bool,
     /// What will be written to MongoDB and the base once that has landed.
     pub intent: Option<(IntentKind, Base)>,
     /// The owner and epoch the decision was made under.

@@ -302,6 +302,7 @@ const fn hollow() -> RecordPlan {
         rows: None,
         base: None,
         unlink: false,
+        back_reference: false,
         intent: None,
         owner: Side::Legacy,
         epoch: 0,

@@ -71,6 +71,7 @@ impl Bed {
             .env("BRIDGE_RENAISSANCE_URL", &self.renaissance_url)
             .env("BRIDGE_MAPPINGS", concat!(env!("CARGO_MANIFEST_DIR"), "/mappings"))
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("BRIDGE_PARKED_RETRY", "1s")
             .env("RUST_LOG", "biograph_bridge=debug")
             .stdin(Stdio::null());
         command

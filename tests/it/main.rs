@@ -20,6 +20,8 @@ mod mongo_lives;
 #[cfg(test)]
 mod mongo_support;
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
 mod postgres_capture;
 #[cfg(test)]
 mod postgres_catalog;
@@ -39,3 +41,5 @@ mod sandbox;
 mod servers;
 #[cfg(test)]
 mod sync_basics;
+#[cfg(test)]
+mod sync_merge;

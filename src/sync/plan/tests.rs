@@ -35,6 +35,7 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
         legacy,
         renaissance,
         linked: base.is_some(),
+        unnamed: false,
         base,
         parked: false,
         owner: Side::Legacy,

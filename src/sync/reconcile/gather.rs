@@ -86,9 +86,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let mut row_images = row_images.into_iter().zip(row_legacy_ids);
         let (mut works, mut lost) = (Vec::with_capacity(taken.len()), Vec::new());
         for link in resolved {
-            let (document, row) = (images.next().flatten(), row_images.next().and_then(|(image, _)| image));
+            let (document, (row, name)) = (images.next().flatten(), row_images.next().unwrap_or_default());
             match hinted.of([SideId::Legacy(link.link.legacy), SideId::Renaissance(link.link.renaissance)]) {
-                Ok(keys) => works.push(Work::new(linked(link, document, row), keys)),
+                Ok(keys) => works.push(Work::new(linked(link, document, row, name.as_deref()), keys)),
                 Err(others) => lost.extend(others),
             }
         }
@@ -145,10 +145,16 @@ fn extended<I: Copy + Eq + std::hash::Hash>(linked: impl Iterator<Item = I>, hin
     all
 }
 
-fn linked(resolved: Resolved, legacy: Option<Image>, renaissance: Option<Image>) -> Record {
+fn linked(
+    resolved: Resolved,
+    legacy: Option<Image>,
+    renaissance: Option<Image>,
+    legacy_id_column: Option<&str>,
+) -> Record {
     Record {
         legacy_id: resolved.link.legacy,
         renaissance_id: Some(resolved.link.renaissance),
+        unnamed: renaissance.is_some() && legacy_id_column.is_none_or(str::is_empty),
         legacy,
         renaissance,
         linked: true,

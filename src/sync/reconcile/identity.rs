@@ -29,6 +29,8 @@ struct Pair {
     row: Option<(RenaissanceId, Option<Image>)>,
     keys: Vec<Key>,
     blocked: Option<Problem>,
+    /// Whether the row's legacy id column is empty.
+    unnamed: bool,
 }
 
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
@@ -53,22 +55,24 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 
         let mut pairs = Vec::with_capacity(documents.len() + rows.len());
         for (document, identity) in documents.into_iter().zip(row_of) {
-            let mut pair =
-                Pair { document: Some((document.id, document.image)), row: None, keys: document.keys, blocked: None };
+            let known = Some((document.id, document.image));
+            let mut pair = Pair { document: known, row: None, keys: document.keys, blocked: None, unnamed: false };
             match identity {
                 Identity::New => {}
                 Identity::Unclear(problem) => pair.blocked = Some(problem),
                 Identity::Same(id, rank) => {
                     pair.row = Some((id, row_images.remove(&id).flatten()));
                     let claim = claims.get(&id).and_then(Option::as_deref).filter(|claim| !claim.is_empty());
+                    pair.unnamed = claim.is_none();
                     pair.check(entity, rank, claim);
                 }
             }
             pairs.push(pair);
         }
         for (row, identity) in rows.into_iter().zip(document_of) {
-            let claim = row.legacy_id;
-            let mut pair = Pair { document: None, row: Some((row.id, row.image)), keys: row.keys, blocked: None };
+            let claim = row.legacy_id.filter(|claim| !claim.is_empty());
+            let (known, unnamed) = (Some((row.id, row.image)), claim.is_none());
+            let mut pair = Pair { document: None, row: known, keys: row.keys, blocked: None, unnamed };
             match identity {
                 Identity::New => {
                     // The row names a document that is not there: the record comes back under the id it names.
@@ -77,7 +81,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
                 Identity::Unclear(problem) => pair.blocked = Some(problem),
                 Identity::Same(id, rank) => {
                     pair.document = Some((id, document_images.remove(&id).flatten()));
-                    pair.check(entity, rank, claim.as_deref().filter(|claim| !claim.is_empty()));
+                    pair.check(entity, rank, claim.as_deref());
                 }
             }
             pairs.push(pair);
@@ -143,6 +147,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             legacy: document.and_then(|(_, image)| image),
             renaissance: row.and_then(|(_, image)| image),
             linked: false,
+            unnamed: pair.unnamed,
             base: None,
             parked: true,
             owner: Side::Legacy,
@@ -211,6 +216,7 @@ impl Pair {
         }
         if self.row.as_ref().is_none_or(|(_, image)| image.is_none()) {
             self.row = other.row.or(self.row.take());
+            self.unnamed = other.unnamed;
         }
     }
 }
