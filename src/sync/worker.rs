@@ -13,12 +13,12 @@ use super::{
     queue::HintQueue,
     reconcile::{BatchReport, Crossing, Reconciler},
     status::{self, Status},
-    tracker::{Lane, Taken},
+    tracker::Taken,
 };
 use crate::{
     error::{Disposition, Result},
     model::{
-        fact::{Lag, Reconciled, RetryClass},
+        fact::{Reconciled, RetryClass},
         key::{EntityIndex, Key},
         mapping::Entity,
         side::{Direction, Side},
@@ -116,14 +116,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                 self.queue.put_back(keys, delay);
             }
         }
-        let settled = Side::ALL.map(|side| report.settled.iter().any(|key| key.id.side() == side));
         self.queue.done(report.settled);
-        for (side, settled) in Side::ALL.into_iter().zip(settled) {
-            // A stream that is never idle is still caught up whenever all that came is durable.
-            if settled && self.queue.backlog(Lane::Stream(side)).0 == 0 {
-                self.status.lag(side.outbound(), Lag::CaughtUp);
-            }
-        }
         let (keys, bytes) = self.queue.size();
         self.status.queue(keys, bytes);
     }
