@@ -1,0 +1,173 @@
+//! Both servers with people in the legacy one, and the real binary as a process of its own.
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use biograph_bridge::{
+    model::side::Side,
+    sandbox::{MongodOptions, PostgresOptions, PostgresServer, ReplicaSet, load_people},
+};
+use mongodb::{Client, Database, bson::doc};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{Result, process, report::Row};
+
+/// The same people every time.
+const SEED: u64 = 7;
+/// What is set apart from defaults, the same for all parts of a run.
+pub(crate) const SETTINGS: &str = "Postgres: fsync on, wal_level logical, max_wal_size 4GB; MongoDB: one-member replica set, journalled, cache 1 GB, oplog 2 GB";
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The database names.
+const RENAISSANCE: &str = "renaissance";
+const LEGACY: &str = "BioGraphDemo";
+
+pub(crate) struct Bed {
+    pub(crate) postgres: PostgresServer,
+    pub(crate) mongo: ReplicaSet,
+    pub(crate) pool: PgPool,
+    pub(crate) client: Client,
+    pub(crate) legacy: Database,
+    urls: (String, String),
+    port: u16,
+}
+
+impl Bed {
+    /// Starts the servers and loads the people.
+    pub(crate) async fn start(people: u32) -> Result<Self> {
+        crate::progress("starting the servers");
+        let settings = vec![("max_wal_size".to_owned(), "4GB".to_owned())];
+        let postgres = PostgresOptions { fsync: true, settings, ..PostgresOptions::default() };
+        let mongo = MongodOptions { cache_gb: 1.0, oplog_mb: 2000, ..MongodOptions::default() };
+        let (postgres, mongo) = tokio::try_join!(PostgresServer::start(postgres), ReplicaSet::start(1, mongo))?;
+        let urls = (mongo.uri(LEGACY), postgres.create_renaissance(RENAISSANCE).await?);
+        let client = Client::with_uri_str(&urls.0).await?;
+        let legacy = client.database(LEGACY);
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        crate::progress(&format!("loading {people} people"));
+        load_people(&legacy, SEED, people).await?;
+        let pool = PgPool::connect_lazy(&urls.1)?;
+        Ok(Self { postgres, mongo, pool, client, legacy, urls, port })
+    }
+
+    pub(crate) async fn versions(&self) -> Result<Value> {
+        let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&self.pool).await?;
+        let build = self.legacy.run_command(doc! { "buildInfo": 1 }).await?;
+        Ok(json!({ "postgres": postgres, "mongodb": build.get_str("version")? }))
+    }
+
+    /// Starts the bridge.
+    pub(crate) fn spawn(&self) -> Result<Daemon> {
+        let child = Command::new(env!("CARGO_BIN_EXE_biograph-bridge"))
+            .arg("run")
+            .env_clear()
+            .env("BRIDGE_LEGACY_URI", &self.urls.0)
+            .env("BRIDGE_RENAISSANCE_URL", &self.urls.1)
+            .env("BRIDGE_MAPPINGS", concat!(env!("CARGO_MANIFEST_DIR"), "/mappings"))
+            .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Daemon { child, status: format!("http://127.0.0.1:{}/api/status", self.port) })
+    }
+
+    /// The state of all clocks now.
+    pub(crate) fn measure(&self, daemon: Option<&Daemon>) -> Result<Start> {
+        Ok(Start { at: Instant::now(), cpu: self.cpu(daemon)? })
+    }
+
+    /// CPU time of the bridge, of MongoDB and of Postgres.
+    fn cpu(&self, daemon: Option<&Daemon>) -> Result<[u64; 3]> {
+        let mongod = self.mongo.members()[0].pid().ok_or("mongod has ended")?;
+        let postgres = self.postgres.pid().ok_or("Postgres has ended")?;
+        let bridge = daemon.map_or(Ok(0), |daemon| process::cpu(daemon.child.id()))?;
+        Ok([bridge, process::cpu(mongod)?, process::cpu_of_family(postgres)?])
+    }
+}
+
+/// When a measurement began.
+pub(crate) struct Start {
+    at: Instant,
+    cpu: [u64; 3],
+}
+
+impl Start {
+    /// What it took.
+    pub(crate) fn until_now(self, people: u64, bed: &Bed, daemon: Option<&Daemon>) -> Result<Row> {
+        let took = self.at.elapsed();
+        self.ended(took, people, bed, daemon)
+    }
+
+    /// What it took, if the clock was stopped now and then.
+    pub(crate) fn ended(self, took: Duration, people: u64, bed: &Bed, daemon: Option<&Daemon>) -> Result<Row> {
+        let now = bed.cpu(daemon)?;
+        let peak_bytes = daemon.map_or(Ok(0), |daemon| process::peak_memory(daemon.child.id()))?;
+        let cpu_micros = std::array::from_fn(|n| now[n].saturating_sub(self.cpu[n]));
+        Ok(Row { people, seconds: took.as_secs_f64(), cpu_micros, peak_bytes })
+    }
+}
+
+/// The running bridge; killed when dropped, unless stopped before.
+pub(crate) struct Daemon {
+    child: Child,
+    status: String,
+}
+
+impl Daemon {
+    /// Waits until the status is as wanted.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+        let started = Instant::now();
+        let mut last = Value::Null;
+        while started.elapsed() < PATIENCE {
+            if let Ok(answer) = reqwest::get(&self.status).await {
+                last = answer.json().await?;
+                if wanted(&last) {
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(format!("the bridge did not get there in {PATIENCE:?}: {last:#}").into())
+    }
+
+    /// Waits until changes of a side flow.
+    pub(crate) async fn until_streaming(&self, side: Side) -> Result<()> {
+        self.until(|status| status["sides"][side.as_str()]["feed"] == "streaming").await
+    }
+
+    /// Waits until both directions have nothing left to do.
+    pub(crate) async fn until_quiet(&self) -> Result<()> {
+        self.until(|status| {
+            let caught_up = |(_, way): (&String, &Value)| way["lag_seconds"].as_f64() == Some(0.0);
+            status["queue"]["keys"] == 0
+                && status["directions"].as_object().is_some_and(|ways| ways.iter().all(caught_up))
+        })
+        .await
+    }
+
+    /// SIGTERM, and wait for the drain: positions are saved, the next start begins after them.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err("the bridge does not stop".into())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // already gone is fine
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,141 @@
+//! `cargo bench`: how fast the bridge is, beside the raw cost of the same reads and writes, in one run on real servers.
+//!
+//! Everything it reports was measured on this machine a moment ago; only the ratios mean anything elsewhere.
+
+mod bed;
+mod changes;
+mod first_copy;
+mod latency;
+mod process;
+mod raw;
+mod report;
+
+use std::io::Write;
+
+use biograph_bridge::model::side::Direction;
+use clap::Parser;
+use serde_json::json;
+
+use bed::Bed;
+use changes::{ChangeSet, Person};
+use report::{Report, Row};
+
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// Records per batch, of the bridge (its default) and of the raw runs alike.
+const BATCH: usize = 1000;
+
+/// Measures the bridge against the raw cost of the same reads and writes
+#[derive(Parser)]
+struct Options {
+    /// People in sync, and changes in a backlog
+    #[arg(long, default_value_t = 50_000)]
+    people: u32,
+    /// A tenth of everything: 5000 people
+    #[arg(long, env = "BENCH_SHORT")]
+    short: bool,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+    /// How often each backlog is measured; the median is reported
+    #[arg(long, default_value_t = 3)]
+    repeat: usize,
+    /// Single changes per direction for the latency
+    #[arg(long, default_value_t = 300)]
+    samples: usize,
+    /// Appended by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let mut options = Options::parse();
+    if options.short {
+        options.people = 5000;
+        options.samples = options.samples.min(100);
+    }
+    options.repeat = options.repeat.max(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(measure(&options))?;
+    let mut out = std::io::stdout().lock();
+    if options.json {
+        writeln!(out, "{:#}", report.to_json())?
+    } else {
+        write!(out, "{report}")?
+    }
+    Ok(())
+}
+
+async fn measure(options: &Options) -> Result<Report> {
+    let bed = Bed::start(options.people).await?;
+    let mut report = Report::new(json!({
+        "people": options.people, "repeat": options.repeat, "batch": BATCH, "servers": bed.versions().await?,
+        "settings": bed::SETTINGS,
+    }));
+    progress("first copy");
+    let copied = first_copy::bridge(&bed).await?;
+    let mut people = changes::load(&bed.pool).await?;
+    if people.len() != options.people as usize {
+        return Err(format!("only {} of {} people were copied", people.len(), options.people).into());
+    }
+
+    let mut bridge = [Vec::new(), Vec::new()];
+    for round in 0..options.repeat {
+        for (direction, rows) in Direction::ALL.into_iter().zip(&mut bridge) {
+            progress(&format!("backlog {direction}, {} of {}", round + 1, options.repeat));
+            rows.push(catch_up(&bed, direction, &mut people, 1.0).await?);
+        }
+    }
+    progress("latency of single changes");
+    report.latency = latency::measure(&bed, &people, options.samples).await?;
+    progress("memory");
+    report.memory = memory(&bed, &mut people, &bridge).await?;
+
+    progress("raw: the same without the bridge");
+    let raw = raw::Copies::make(&bed).await?;
+    report.row("first copy", vec![copied], vec![first_copy::raw(&bed).await?]);
+    for (direction, rows) in Direction::ALL.into_iter().zip(bridge) {
+        let mut bare = Vec::new();
+        for _ in 0..options.repeat {
+            let changes = ChangeSet::next(&mut people, 1.0);
+            bare.push(raw.run(&bed, direction, &changes).await?);
+        }
+        report.row(&format!("backlog {direction}"), rows, bare);
+    }
+    Ok(report)
+}
+
+/// Changes `share` of the people (beyond 1: all of them several times) while the bridge is down, then measures from the
+/// start of streaming until the last change is durable at the other side.
+async fn catch_up(bed: &Bed, direction: Direction, people: &mut [Person], share: f64) -> Result<Row> {
+    let changes = ChangeSet::next(people, share);
+    changes.apply_at(bed, direction.source()).await?;
+    let daemon = bed.spawn()?;
+    daemon.until_streaming(direction.source()).await?;
+    let start = bed.measure(Some(&daemon))?;
+    let people = changes.people() as u64;
+    daemon.until(|status| status["directions"][direction.to_string()]["applied"].as_u64() >= Some(people)).await?;
+    let row = start.until_now(people, bed, Some(&daemon))?;
+    daemon.stop().await?;
+    changes.expect_at(bed, direction.target()).await?;
+    Ok(row)
+}
+
+/// Peak memory against the length of the backlog: a tenth, all people, four changes per person.
+async fn memory(bed: &Bed, people: &mut [Person], measured: &[Vec<Row>; 2]) -> Result<Vec<(Direction, usize, u64)>> {
+    let mut peaks = Vec::new();
+    for (direction, rows) in Direction::ALL.into_iter().zip(measured) {
+        let small = catch_up(bed, direction, people, 0.1).await?;
+        peaks.push((direction, people.len() / 10, small.peak_bytes));
+        let peak = rows.iter().map(|row| row.peak_bytes).max().unwrap_or(0);
+        peaks.push((direction, people.len(), peak));
+        let large = catch_up(bed, direction, people, 4.0).await?;
+        peaks.push((direction, people.len() * 4, large.peak_bytes));
+    }
+    Ok(peaks)
+}
+
+fn progress(what: &str) {
+    // nobody may be reading stderr
+    drop(writeln!(std::io::stderr(), "… {what}"));
+}

@@ -1,0 +1,146 @@
+//! What was measured, as a table and as JSON.
+
+use std::{fmt, time::Duration};
+
+use biograph_bridge::model::side::Direction;
+use serde_json::{Value, json};
+
+/// One measured run.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) people: u64,
+    pub(crate) seconds: f64,
+    /// Of the bridge, of MongoDB, of Postgres.
+    pub(crate) cpu_micros: [u64; 3],
+    pub(crate) peak_bytes: u64,
+}
+
+/// A run of the bridge beside the same work without it: medians.
+struct Pair {
+    what: String,
+    bridge: Row,
+    raw: Row,
+}
+
+/// Times of single changes.
+pub(crate) struct Latency {
+    what: &'static str,
+    sorted: Vec<Duration>,
+}
+
+/// All of it.
+pub(crate) struct Report {
+    context: Value,
+    pairs: Vec<Pair>,
+    pub(crate) latency: Vec<Latency>,
+    /// Direction, changes, peak bytes.
+    pub(crate) memory: Vec<(Direction, usize, u64)>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+impl Row {
+    fn per_second(&self) -> f64 {
+        self.people as f64 / self.seconds
+    }
+
+    /// CPU microseconds per person: the bridge, both servers together.
+    fn cpu(&self) -> [f64; 2] {
+        let [bridge, mongo, postgres] = self.cpu_micros;
+        [bridge, mongo + postgres].map(|micros| micros as f64 / self.people as f64)
+    }
+
+    fn to_json(&self) -> Value {
+        let [bridge, mongo, postgres] = self.cpu_micros.map(|micros| micros as f64 / self.people as f64);
+        json!({
+            "people": self.people, "seconds": self.seconds, "people_per_second": self.per_second(),
+            "cpu_micros_per_person": { "bridge": bridge, "mongodb": mongo, "postgres": postgres }, "peak_bytes": self.peak_bytes,
+        })
+    }
+}
+
+impl Latency {
+    pub(crate) fn new(what: &'static str, mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self { what, sorted: times }
+    }
+
+    fn millis(&self, percent: usize) -> f64 {
+        let at = (self.sorted.len() * percent / 100).min(self.sorted.len().saturating_sub(1));
+        self.sorted.get(at).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+    }
+}
+
+impl Report {
+    pub(crate) const fn new(context: Value) -> Self {
+        Self { context, pairs: Vec::new(), latency: Vec::new(), memory: Vec::new() }
+    }
+
+    /// Adds a comparison of the medians.
+    pub(crate) fn row(&mut self, what: &str, bridge: Vec<Row>, raw: Vec<Row>) {
+        if let (Some(bridge), Some(raw)) = (median(bridge), median(raw)) {
+            self.pairs.push(Pair { what: what.to_owned(), bridge, raw });
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let pair = |pair: &Pair| {
+            json!({
+                "what": pair.what, "bridge": pair.bridge.to_json(), "raw": pair.raw.to_json(),
+                "ratio": pair.bridge.per_second() / pair.raw.per_second(),
+            })
+        };
+        let latency = |one: &Latency| json!({ "what": one.what, "samples": one.sorted.len(), "p50_ms": one.millis(50), "p99_ms": one.millis(99) });
+        let memory = |(direction, changes, bytes): &(Direction, usize, u64)| json!({ "direction": direction.to_string(), "changes": changes, "peak_bytes": bytes });
+        json!({
+            "context": self.context,
+            "throughput": self.pairs.iter().map(pair).collect::<Vec<_>>(),
+            "latency": self.latency.iter().map(latency).collect::<Vec<_>>(),
+            "memory": self.memory.iter().map(memory).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn median(mut rows: Vec<Row>) -> Option<Row> {
+    rows.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    let middle = rows.len() / 2;
+    (!rows.is_empty()).then(|| rows.swap_remove(middle))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |key: &str| self.context[key].to_string().replace('"', "");
+        writeln!(
+            f,
+            "{} people, batches of {}, median of {}; {}",
+            text("people"),
+            text("batch"),
+            text("repeat"),
+            text("servers")
+        )?;
+        writeln!(f, "{}\n", text("settings"))?;
+        writeln!(
+            f,
+            "| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers |"
+        )?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
+        for Pair { what, bridge, raw } in &self.pairs {
+            let (fast, bare) = (bridge.per_second(), raw.per_second());
+            let ([own, servers], [_, bare_servers]) = (bridge.cpu(), raw.cpu());
+            writeln!(
+                f,
+                "| {what} | {fast:.0} | {bare:.0} | {:.2} | {own:.0} | {servers:.0} | {bare_servers:.0} |",
+                fast / bare
+            )?;
+        }
+        writeln!(f, "\n| latency of one change, ms | p50 | p99 |\n|---|---:|---:|")?;
+        for one in &self.latency {
+            writeln!(f, "| {} | {:.2} | {:.2} |", one.what, one.millis(50), one.millis(99))?;
+        }
+        writeln!(f, "\n| peak memory of the bridge, MiB | changes waiting | MiB |\n|---|---:|---:|")?;
+        for (direction, changes, bytes) in &self.memory {
+            writeln!(f, "| {direction} | {changes} | {:.1} |", *bytes as f64 / (1024.0 * 1024.0))?;
+        }
+        Ok(())
+    }
+}
