@@ -112,8 +112,12 @@ where
         let (intake, work, save) = (stop.child_token(), CancellationToken::new(), CancellationToken::new());
         let (strays, mut stray) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&bridge).follow_legacy(Arc::clone(&queue), strays.clone(), legacy, intake.clone()));
-        tasks.spawn(Arc::clone(&bridge).follow_renaissance(Arc::clone(&queue), strays, renaissance, intake.clone()));
+        let legacy_stream = (Side::Legacy, (|bridge: &Self| &bridge.sources.0) as fn(&Self) -> &SL);
+        let renaissance_stream = (Side::Renaissance, (|bridge: &Self| &bridge.sources.1) as fn(&Self) -> &SR);
+        let (follower, to, stop_following) = (Arc::clone(&bridge), Arc::clone(&queue), intake.clone());
+        tasks.spawn(follower.follow(legacy_stream, to, strays.clone(), legacy, stop_following));
+        let (follower, to, stop_following) = (Arc::clone(&bridge), Arc::clone(&queue), intake.clone());
+        tasks.spawn(follower.follow(renaissance_stream, to, strays, renaissance, stop_following));
         tasks.spawn(Arc::clone(&bridge).sweep_all(Arc::clone(&queue), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
         let mut tail = JoinSet::new();
@@ -140,26 +144,16 @@ where
         ended.and(drained)
     }
 
-    async fn follow_legacy(
+    async fn follow<S: Source>(
         self: Arc<Self>,
+        (side, source): (Side, fn(&Self) -> &S),
         queue: Arc<InProcess>,
         unaddressable: mpsc::Sender<Unaddressable>,
         from: Position,
         stop: CancellationToken,
     ) -> Result<()> {
-        let (source, status) = (&self.sources.0, &*self.status);
-        Follower { side: Side::Legacy, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
-    }
-
-    async fn follow_renaissance(
-        self: Arc<Self>,
-        queue: Arc<InProcess>,
-        unaddressable: mpsc::Sender<Unaddressable>,
-        from: Position,
-        stop: CancellationToken,
-    ) -> Result<()> {
-        let (source, status) = (&self.sources.1, &*self.status);
-        Follower { side: Side::Renaissance, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
+        let (source, status) = (source(&self), &*self.status);
+        Follower { side, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
     }
 
     /// Sweeps every entity, renaissance first: rows that an earlier script copied are linked by the id they carry before

@@ -133,20 +133,21 @@ impl Pump {
         self.client.update_applied_lsn(Lsn::from_u64(*self.confirmed.borrow_and_update()));
     }
 
-    /// Once a second: nothing if the stream was busy, else how far it is.
+    /// Once a second: how far it is, unless the stream is busy and behind: then it speaks for itself.
     fn tick(&mut self) -> Result<Option<Captured>> {
         let silence = self.heard.elapsed();
         // the server asks for a sign of life at half of this
         if silence > WAL_SENDER_TIMEOUT {
             return Err(Error::retry(format!("Postgres has sent nothing for {} s", silence.as_secs())));
         }
-        if std::mem::take(&mut self.busy) {
-            return Ok(None);
-        }
+        let busy = std::mem::take(&mut self.busy);
         let position = Position::Lsn(self.reader.position());
         let tip = *self.tip.borrow();
         let caught_up = tip.is_some_and(|(end, at)| at.elapsed() < TIP_AGE && end <= self.reader.position());
         let idle = caught_up && !self.reader.in_transaction();
+        if busy && !idle {
+            return Ok(None);
+        }
         // far behind and yet silent: a position repeats the last one, so that the caller's loop keeps turning
         Ok(Some(if idle { Captured::Idle(position) } else { Captured::Position(position) }))
     }
