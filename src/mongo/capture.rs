@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long the server waits for a change before it answers with an empty batch and a newer position.
-const MAX_AWAIT: Duration = Duration::from_millis(500);
+const MAX_AWAIT: Duration = Duration::from_millis(100);
 /// A stream without any answer for this long hangs. Long, because a scan through a busy oplog answers late and starts
 /// from the same place if it is cut off.
 const SILENCE: Duration = Duration::from_secs(120);
