@@ -1,18 +1,31 @@
 //! Making a batch of decisions durable: rows, links, bases, journal, parked keys and intents in one transaction that
 //! opens with the bridge's logical message.
 
+use std::ops::Range;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{journal, sql::OWN_NAME, store::Postgres, write};
+use super::{
+    journal,
+    sql::{OWN_NAME, quote_ident},
+    statements::Collision,
+    store::Postgres,
+    write,
+};
 use crate::{
     error::{Disposition, Error, Result},
     model::{
         key::{EntityIndex, RenaissanceId},
         problem::{Problem, Reason},
     },
-    sync::ports::{Outcome, RecordPlan},
+    sync::ports::{Outcome, RecordPlan, RenaissanceChange},
 };
+
+/// How long a write waits for a lock that an application holds, as Postgres writes it.
+const LOCK_WAIT: &str = "200ms";
+/// After so many waits in one batch it is no single record's lock (a migration at work?): all is tried again later.
+const MOST_WAITS: u32 = 24;
 
 /// The plans of one transaction: which are still in the race, and the ids of the rows they made.
 pub(super) struct Part<'a> {
@@ -42,41 +55,78 @@ impl Postgres {
         plans: &[RecordPlan],
     ) -> Result<Vec<Outcome>> {
         let mut outcomes = vec![Outcome::LostRace; plans.len()];
-        let mut parts: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut parts: Vec<(Range<usize>, Collision)> = Vec::new();
         if !plans.is_empty() {
-            parts.push(0..plans.len());
+            parts.push((0..plans.len(), Collision::LeaveOut));
         }
-        while let Some(range) = parts.pop() {
-            match self.commit_part(index, intent, plans[range.clone()].iter().collect()).await {
+        let mut waits = 0;
+        while let Some((range, collision)) = parts.pop() {
+            let result = self.commit_part(index, intent, plans[range.clone()].iter().collect(), collision).await;
+            let error = match result {
                 Ok(written) => {
-                    for (outcome, written) in outcomes[range].iter_mut().zip(written) {
-                        *outcome = if written { Outcome::Written } else { Outcome::LostRace };
+                    for (n, written) in range.zip(written) {
+                        if written {
+                            outcomes[n] = Outcome::Written;
+                        } else if plans[n].insists && matches!(plans[n].rows, Some(RenaissanceChange::Insert(_))) {
+                            parts.push((n..n + 1, Collision::Refuse));
+                        }
                     }
+                    continue;
                 }
-                Err(error) if error.disposition() != Disposition::Park => return Err(error),
-                Err(error) if range.len() == 1 => outcomes[range.start] = self.refusal(index, &error)?,
-                Err(_) => {
-                    let middle = range.start + range.len() / 2;
-                    parts.push(range.start..middle);
-                    parts.push(middle..range.end);
-                }
+                Err(error) => error,
+            };
+            // Whoever holds a lock that one record needs must not hold up the others; its race is lost.
+            let locked = is_locked(&error) && waits < MOST_WAITS;
+            waits += u32::from(locked);
+            if !locked && error.disposition() != Disposition::Park {
+                return Err(error);
+            }
+            if range.len() > 1 {
+                let middle = range.start + range.len() / 2;
+                parts.extend([(range.start..middle, collision), (middle..range.end, collision)]);
+            } else if !locked {
+                outcomes[range.start] = self.refusal(index, &error)?;
             }
         }
         Ok(outcomes)
     }
 
-    async fn commit_part(&self, index: EntityIndex, intent: Uuid, plans: Vec<&RecordPlan>) -> Result<Vec<bool>> {
+    async fn commit_part(
+        &self,
+        index: EntityIndex,
+        intent: Uuid,
+        plans: Vec<&RecordPlan>,
+        collision: Collision,
+    ) -> Result<Vec<bool>> {
         let (entity, statements) = self.entity(index)?;
         let mut part = Part::new(plans);
         let mut transaction = self.pool.begin().await.map_err(Error::from)?;
-        mark_as_ours(&mut transaction).await?;
+        self.mark_as_ours(&mut transaction).await?;
         write::update(&mut transaction, entity, statements, &mut part).await?;
-        write::insert(&mut transaction, entity, statements, &mut part).await?;
+        write::insert(&mut transaction, entity, statements, &mut part, collision).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;
         let shape = self.shapes().current(index)?;
         journal::record(&mut transaction, &entity.name, shape, intent, &part).await?;
         transaction.commit().await.map_err(Error::from)?;
         Ok(part.alive)
+    }
+
+    /// Opens a bridge transaction: the capture drops transactions that start with its message. Where the application has
+    /// triggers on the mapped tables there is no message: what they change during our write has to be heard.
+    pub(super) async fn mark_as_ours(&self, connection: &mut PgConnection) -> Result<()> {
+        let tables: Vec<String> = self.all().flat_map(|(entity, _)| entity.table_names().map(quote_ident)).collect();
+        sqlx::query(
+            "SELECT set_config('lock_timeout', $3, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
+             WHERE tgrelid = ANY($2::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
+             THEN pg_logical_emit_message(true, $1, '') END",
+        )
+        .bind(OWN_NAME)
+        .bind(tables)
+        .bind(LOCK_WAIT)
+        .execute(connection)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
     }
 
     /// Names the field and the reason behind a refusal of a single record.
@@ -102,12 +152,6 @@ impl Postgres {
     }
 }
 
-/// Opens a bridge transaction: the capture drops transactions that start so.
-pub(super) async fn mark_as_ours(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query("SELECT pg_logical_emit_message(true, $1, '')")
-        .bind(OWN_NAME)
-        .execute(connection)
-        .await
-        .map_err(Error::from)?;
-    Ok(())
+fn is_locked(error: &Error) -> bool {
+    error.fault().is_some_and(|fault| fault.code == "55P03")
 }

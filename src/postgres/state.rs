@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{commit, store::Postgres};
+use super::store::Postgres;
 use crate::{
     error::{Error, Result},
     model::{
@@ -17,7 +17,7 @@ impl Postgres {
     pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<()> {
         let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
         let mut transaction = self.pool.begin().await.map_err(Error::from)?;
-        commit::mark_as_ours(&mut transaction).await?;
+        self.mark_as_ours(&mut transaction).await?;
         let created: Vec<(String, String, Option<i64>)> = sqlx::query_as(
             "SELECT entity, legacy_id, renaissance_id FROM biograph_bridge.intent \
              WHERE id = $1 AND kind = 'insert' AND legacy_id = ANY($2)",

@@ -114,11 +114,12 @@ fn page(entity: &Entity) -> String {
     format!("SELECT {key} FROM {table} WHERE {key} > $1 ORDER BY {key} LIMIT $2")
 }
 
+/// The strongest row lock: an update of a unique column would wait for somebody else's `FOR KEY SHARE`.
 fn lock(entity: &Entity, table: usize) -> String {
     let (name, address) = (quote_ident(&entity.renaissance.tables[table].name), address(entity, table));
     format!(
         "SELECT t.{address} FROM {name} t JOIN unnest($1::bigint[], $2::bigint[]) AS v(id, version) \
-         ON t.{address} = v.id WHERE t.xmin::text::bigint = v.version ORDER BY 1 FOR NO KEY UPDATE OF t SKIP LOCKED"
+         ON t.{address} = v.id WHERE t.xmin::text::bigint = v.version ORDER BY 1 FOR UPDATE OF t SKIP LOCKED"
     )
 }
 
@@ -208,8 +209,17 @@ pub(super) fn fills<'a>(
     mapped.chain(constants).collect()
 }
 
-/// Inserts rows; those that collide with a unique constraint are left out of the answer instead of failing the batch.
-pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnInfo)]) -> Sql {
+/// What an INSERT does about a row whose unique value somebody else holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Collision {
+    /// It is left out of the answer instead of failing the batch.
+    LeaveOut,
+    /// It fails with the constraint's name.
+    Refuse,
+}
+
+/// Inserts rows.
+pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnInfo)], collision: Collision) -> Sql {
     let shape = &entity.renaissance;
     let (first, first_type, returning) = match &shape.tables[table].parent {
         Some(parent) => (quote_ident(parent), "bigint", quote_ident(parent)),
@@ -240,8 +250,12 @@ pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnI
         };
         select.push(codec::cast(&value, info.limits.kind, &info.sql_type));
     }
+    let on_conflict = match collision {
+        Collision::LeaveOut => " ON CONFLICT DO NOTHING",
+        Collision::Refuse => "",
+    };
     AssertSqlSafe(format!(
-        "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS v({}) ON CONFLICT DO NOTHING RETURNING {returning}",
+        "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS v({}){on_conflict} RETURNING {returning}",
         quote_ident(&shape.tables[table].name),
         columns.join(", "),
         select.join(", "),

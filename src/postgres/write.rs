@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{
     codec,
     commit::Part,
-    statements::{self, Fill, Statements},
+    statements::{self, Collision, Fill, Statements},
 };
 use crate::{
     error::{Error, Result},
@@ -153,13 +153,14 @@ async fn set_columns(connection: &mut PgConnection, entity: &Entity, part: &Part
     Ok(())
 }
 
-/// Inserts new records; one that collides with an existing unique value is dropped from the batch: its next turn finds
-/// the other row by natural key.
+/// Inserts new records; one that collides with an existing unique value is dropped from the batch (its next turn finds
+/// the other row by natural key) or refused.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     entity: &Entity,
     statements: &Statements,
     part: &mut Part<'_>,
+    collision: Collision,
 ) -> Result<()> {
     let mut fresh = Vec::new();
     for (n, plan, _) in part.living() {
@@ -173,7 +174,7 @@ pub(super) async fn insert(
     let fills = statements::fills(statements, entity, 0);
     let legacy: Vec<&str> = fresh.iter().map(|(_, legacy, _)| legacy.as_str()).collect();
     let patches: Vec<&Patch> = fresh.iter().map(|(.., patch)| *patch).collect();
-    let mut query = sqlx::query_as(statements::insert(entity, 0, &fills)).bind(legacy);
+    let mut query = sqlx::query_as(statements::insert(entity, 0, &fills, collision)).bind(legacy);
     for column in parameters(&fills, &patches) {
         query = match column {
             Parameter::PerRow(texts) => query.bind(texts),
@@ -209,7 +210,7 @@ async fn insert_children(
     let fills = statements::fills(statements, entity, table);
     let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let patches: Vec<&Patch> = rows.iter().map(|(_, patch)| *patch).collect();
-    let mut query = sqlx::query_scalar(statements::insert(entity, table, &fills)).bind(ids);
+    let mut query = sqlx::query_scalar(statements::insert(entity, table, &fills, Collision::LeaveOut)).bind(ids);
     for column in parameters(&fills, &patches) {
         query = match column {
             Parameter::PerRow(texts) => query.bind(texts),

@@ -153,6 +153,7 @@ impl<'a> Draft<'a> {
             base: None,
             unlink: false,
             back_reference: false,
+            insists: false,
             intent: None,
             owner: record.owner,
             epoch: record.epoch,

@@ -217,6 +217,9 @@ pub struct RecordPlan {
     pub base: Option<Base>,
     /// Whether the link ends here (deleted on both sides).
     pub unlink: bool,
+    /// Whether a row that collides with a unique value is refused by its constraint's name. Else it has lost a race, as the
+    /// other row may be the same person, who is looked for next time.
+    pub insists: bool,
     /// Whether an updated row also gets the legacy id into its legacy id column.
     pub back_reference: bool,
     /// What will be written to MongoDB and the base once that has landed.

@@ -79,12 +79,14 @@ pub struct BatchReport {
 pub(super) struct Work {
     pub(super) record: Record,
     pub(super) keys: Vec<Key>,
+    /// The race was lost before to a row that is nobody it could be.
+    pub(super) insists: bool,
     planned: Option<Planned>,
 }
 
 impl Work {
     pub(super) const fn new(record: Record, keys: Vec<Key>) -> Self {
-        Self { record, keys, planned: None }
+        Self { record, keys, insists: false, planned: None }
     }
 }
 
@@ -149,6 +151,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             match plan::plan(entity, &work.record) {
                 None => settle(entity, work, None, report),
                 Some(mut planned) => {
+                    planned.plan.insists = work.insists;
                     plans.push(std::mem::replace(&mut planned.plan, hollow()));
                     work.planned = Some(planned);
                     writing.push(work);
@@ -254,7 +257,7 @@ fn exclude(mut work: Work, field: Option<usize>, problem: Problem) -> Work {
 }
 
 fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut BatchReport) {
-    let Work { record, keys, planned } = work;
+    let Work { record, keys, planned, insists: _ } = work;
     let mut effect = Effect { writes: [false, false], parks: false };
     if let Some(plan) = plan {
         effect.parks = !plan.parked.is_empty();
@@ -303,6 +306,7 @@ const fn hollow() -> RecordPlan {
         base: None,
         unlink: false,
         back_reference: false,
+        insists: false,
         intent: None,
         owner: Side::Legacy,
         epoch: 0,

@@ -40,6 +40,10 @@ mod sandbox;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod sync_bad_input;
+#[cfg(test)]
 mod sync_basics;
+#[cfg(test)]
+mod sync_freshness;
 #[cfg(test)]
 mod sync_merge;

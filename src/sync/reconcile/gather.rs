@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// A record that came back this often wants to know what is in its way.
+const INSISTING: u32 = 2;
+
 /// What reading a batch yields.
 pub(super) struct Gathered {
     pub(super) works: Vec<Work>,
@@ -108,6 +111,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             .collect();
         if !loose_documents.is_empty() || !loose_rows.is_empty() {
             works.extend(self.identify(index, loose_documents, loose_rows).await?);
+        }
+        let lost_before: HashSet<Key> = taken.iter().filter(|t| t.attempts >= INSISTING).map(|t| t.key).collect();
+        for work in &mut works {
+            work.insists = work.keys.iter().any(|key| lost_before.contains(key));
         }
         Ok(Gathered { works, lost, not_visible: hinted.hidden.into_iter().collect() })
     }
