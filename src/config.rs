@@ -51,7 +51,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             batch_size: 1000,
-            queue_bytes: 64 << 20,
+            queue_bytes: 16 << 20,
             drain_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_secs(1),
             parked_retry: Duration::from_secs(60),

@@ -52,7 +52,7 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     batch_size: Option<String>,
-    /// Memory for keys waiting to be reconciled; captures wait when it is full [default: 64MiB]
+    /// Memory for keys waiting to be reconciled; captures wait when it is full [default: 16MiB]
     #[arg(
         long,
         global = true,

@@ -256,6 +256,15 @@ impl Daemon {
     }
 }
 
+impl Drop for Bed {
+    fn drop(&mut self) {
+        // The log of a failed test stays for reading.
+        if !std::thread::panicking() {
+            drop(std::fs::remove_file(&self.log));
+        }
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Already gone is fine.
