@@ -24,8 +24,8 @@ pub(crate) struct Bed {
     pub(crate) pool: PgPool,
     pub(crate) legacy: Database,
     pub(crate) log: PathBuf,
-    renaissance_url: String,
-    legacy_uri: String,
+    pub(crate) renaissance_url: String,
+    pub(crate) legacy_uri: String,
     port: u16,
 }
 
@@ -78,9 +78,20 @@ impl Bed {
     }
 
     pub(crate) fn spawn(&self) -> Daemon {
+        self.spawn_on(self.port)
+    }
+
+    /// A daemon that listens elsewhere.
+    pub(crate) fn spawn_on(&self, port: u16) -> Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let child = self.command(&["run"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Daemon { child, port: self.port }
+        let mut command = self.command(&["run"]);
+        command.env("BRIDGE_LISTEN", format!("127.0.0.1:{port}"));
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Daemon { child, port }
+    }
+
+    pub(crate) fn another_port(&self) -> u16 {
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
     }
 
     /// Starts the daemon and waits until it streams.

@@ -22,6 +22,8 @@ mod mongo_support;
 #[cfg(test)]
 mod observed;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod postgres_capture;
 #[cfg(test)]
 mod postgres_catalog;
@@ -43,6 +45,8 @@ mod servers;
 mod sync_bad_input;
 #[cfg(test)]
 mod sync_basics;
+#[cfg(test)]
+mod sync_crash;
 #[cfg(test)]
 mod sync_freshness;
 #[cfg(test)]
