@@ -89,6 +89,12 @@ impl Bed {
     }
 }
 
+/// The same starting point for every measurement: no dead rows, fresh statistics.
+pub(crate) async fn vacuum(pool: &PgPool) -> Result<()> {
+    sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
+    Ok(())
+}
+
 /// When a measurement began.
 pub(crate) struct Start {
     at: Instant,

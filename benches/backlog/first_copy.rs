@@ -25,7 +25,6 @@ pub(crate) async fn bridge(bed: &Bed) -> Result<Row> {
     let row = start.until_now(u64::try_from(people)?, bed, Some(&daemon))?;
     daemon.until_quiet().await?;
     daemon.stop().await?;
-    sqlx::raw_sql("VACUUM ANALYZE users, user_profiles").execute(&bed.pool).await?;
     Ok(row)
 }
 

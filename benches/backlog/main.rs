@@ -109,6 +109,7 @@ async fn measure(options: &Options) -> Result<Report> {
 /// start of streaming until the last change is durable at the other side.
 async fn catch_up(bed: &Bed, direction: Direction, people: &mut [Person], share: f64) -> Result<Row> {
     let changes = ChangeSet::next(people, share);
+    bed::vacuum(&bed.pool).await?;
     changes.apply_at(bed, direction.source()).await?;
     let daemon = bed.spawn()?;
     daemon.until_streaming(direction.source()).await?;

@@ -17,7 +17,7 @@ use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
 
 use crate::{
     BATCH, Result,
-    bed::Bed,
+    bed::{self, Bed},
     changes::{Change, ChangeSet},
     report::Row,
 };
@@ -67,7 +67,6 @@ impl Copies {
         bed.pool.close().await;
         bed.postgres.execute("postgres", "CREATE DATABASE raw TEMPLATE renaissance").await?;
         let pool = PgPoolOptions::new().max_connections(1).connect(&bed.postgres.url("raw")).await?;
-        sqlx::raw_sql("VACUUM ANALYZE users, user_profiles").execute(&pool).await?;
         let copy = doc! { "$out": { "db": "raw", "coll": USERS } };
         bed.legacy.collection::<Document>(USERS).aggregate([copy]).await?;
         let mut options = ClientOptions::parse(bed.mongo.uri("raw")).await?;
@@ -79,6 +78,7 @@ impl Copies {
 
     /// Makes the changes at the source, then measures reading them, reading the targets and writing those.
     pub(crate) async fn run(&self, bed: &Bed, direction: Direction, changes: &ChangeSet) -> Result<Row> {
+        bed::vacuum(&self.pool).await?;
         match direction {
             Direction::LegacyToRenaissance => changes.apply_to_documents(&self.legacy).await?,
             Direction::RenaissanceToLegacy => changes.apply_to_rows(&self.pool).await?,

@@ -18,6 +18,14 @@ impl Digest {
         Self(hasher.finish().max(1))
     }
 
+    /// Digests several values as the list of them.
+    pub fn of_all<'a>(values: impl ExactSizeIterator<Item = &'a Value>) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
+        tagged(7, &(values.len() as u64).to_le_bytes(), &mut hasher);
+        values.for_each(|value| feed(value, &mut hasher));
+        Self(hasher.finish().max(1))
+    }
+
     /// The stored form; `None` for zero, which stands for "no base".
     pub const fn from_bits(bits: u64) -> Option<Self> {
         if bits == 0 { None } else { Some(Self(bits)) }

@@ -35,14 +35,42 @@ pub(super) fn projection(paths: &[Path]) -> Document {
 
 /// The record as the document holds it.
 pub(super) fn image(document: &RawDocument, paths: &[Path]) -> Image {
-    let slots: Vec<Slot> = paths.iter().map(|path| slot(document, path)).collect();
+    let slots = in_one_pass(document, paths);
+    let slots = slots.unwrap_or_else(|| paths.iter().map(|path| slot(document, &path.0)).collect());
     let version = version(&slots);
     Image { slots, version }
 }
 
+/// Looking every path up by itself walks the document once per path. `None` if an element is malformed: then each path
+/// has to find its own way around it.
+fn in_one_pass(document: &RawDocument, paths: &[Path]) -> Option<Vec<Slot>> {
+    let mut slots = vec![None; paths.len()];
+    let mut left: Vec<(usize, &[String])> = paths.iter().map(|path| path.0.as_slice()).enumerate().collect();
+    for entry in document {
+        let (name, raw) = entry.ok()?;
+        left.retain(|(slot, path)| match path {
+            [last] if last == name.as_str() => {
+                slots[*slot] = Some(value(raw, DEEPEST));
+                false
+            }
+            [first, rest @ ..] if first == name.as_str() => {
+                if let RawBsonRef::Document(inner) = raw {
+                    slots[*slot] = self::slot(inner, rest);
+                }
+                false
+            }
+            _ => true,
+        });
+        if left.is_empty() {
+            break;
+        }
+    }
+    Some(slots)
+}
+
 /// What is at a path; `None` if it or an object on the way is missing.
-pub(super) fn slot(document: &RawDocument, path: &Path) -> Slot {
-    let (last, parents) = path.0.split_last()?;
+fn slot(document: &RawDocument, path: &[String]) -> Slot {
+    let (last, parents) = path.split_last()?;
     let mut at = document;
     for name in parents {
         match at.get(name) {
@@ -68,8 +96,8 @@ pub(super) const fn object_id(id: LegacyId) -> ObjectId {
 }
 
 fn version(slots: &[Slot]) -> Version {
-    let list = slots.iter().map(|slot| slot.clone().unwrap_or(Value::Opaque("missing"))).collect();
-    Version(vec![Digest::of(&Value::List(list)).to_bits()])
+    let values = slots.iter().map(|slot| slot.as_ref().unwrap_or(&Value::Opaque("missing")));
+    Version(vec![Digest::of_all(values).to_bits()])
 }
 
 fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
@@ -184,20 +212,20 @@ pub(super) mod tests {
     #[test]
     fn a_missing_path_is_not_a_null() {
         let document = raw(&doc! { "name": null, "email_notification": { "all": true }, "push_notification": "yes" });
-        assert_eq!(slot(&document, &path("name")), Some(Value::Null));
-        assert_eq!(slot(&document, &path("email")), None);
-        assert_eq!(slot(&document, &path("email_notification.all")), Some(Value::Bool(true)));
-        assert_eq!(slot(&document, &path("email_notification.some")), None);
-        assert_eq!(slot(&document, &path("push_notification.all")), None);
+        assert_eq!(slot(&document, &path("name").0), Some(Value::Null));
+        assert_eq!(slot(&document, &path("email").0), None);
+        assert_eq!(slot(&document, &path("email_notification.all").0), Some(Value::Bool(true)));
+        assert_eq!(slot(&document, &path("email_notification.some").0), None);
+        assert_eq!(slot(&document, &path("push_notification.all").0), None);
         assert_ne!(version(&[Some(Value::Null)]), version(&[None]));
     }
 
     #[test]
     fn an_integral_double_stays_a_double_and_both_integer_widths_are_one() {
         let document = raw(&doc! { "a": 1_i32, "b": 1_i64, "c": 1.0 });
-        assert_eq!(slot(&document, &path("a")), Some(Value::Int(1)));
-        assert_eq!(slot(&document, &path("b")), Some(Value::Int(1)));
-        assert_eq!(slot(&document, &path("c")), Some(Value::Float(1.0)));
+        assert_eq!(slot(&document, &path("a").0), Some(Value::Int(1)));
+        assert_eq!(slot(&document, &path("b").0), Some(Value::Int(1)));
+        assert_eq!(slot(&document, &path("c").0), Some(Value::Float(1.0)));
     }
 
     #[test]
@@ -206,8 +234,8 @@ pub(super) mod tests {
         let at = bytes.windows(3).position(|window| window == b"xx\0").unwrap();
         bytes[at] = 0xFF;
         let document = RawDocumentBuf::from_bytes(bytes).unwrap();
-        assert_eq!(slot(&document, &path("bad")), Some(Value::Opaque("malformed BSON")));
-        assert_eq!(slot(&document, &path("good")), Some(Value::Int(7)));
+        assert_eq!(slot(&document, &path("bad").0), Some(Value::Opaque("malformed BSON")));
+        assert_eq!(slot(&document, &path("good").0), Some(Value::Int(7)));
     }
 
     #[test]
@@ -217,14 +245,28 @@ pub(super) mod tests {
             nested = Value::Object(BTreeMap::from([("a".to_owned(), nested)]));
         }
         let document = raw(&doc! { "x": to_bson(&nested).unwrap() });
-        assert!(slot(&document, &path("x")).is_some());
+        assert!(slot(&document, &path("x").0).is_some());
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_what_is_read(value in storable()) {
             let document = raw(&doc! { "x": to_bson(&value).unwrap() });
-            prop_assert_eq!(slot(&document, &path("x")), Some(value));
+            prop_assert_eq!(slot(&document, &path("x").0), Some(value));
+        }
+
+        #[test]
+        fn one_pass_finds_what_looking_each_path_up_finds(a in storable(), b in storable(), c in storable()) {
+            let paths = [path("_id"), path("a"), path("a.x"), path("a.x.y"), path("b"), path("b.y"), path("none")];
+            let inner = doc! { "x": { "y": to_bson(&b).unwrap() }, "y": 1 };
+            for document in [
+                doc! { "_id": 1, "b": to_bson(&c).unwrap(), "a": inner.clone() },
+                doc! { "a": to_bson(&a).unwrap(), "z": 0, "b": inner },
+            ] {
+                let document = raw(&document);
+                let each: Vec<Slot> = paths.iter().map(|path| slot(&document, &path.0)).collect();
+                prop_assert_eq!(in_one_pass(&document, &paths), Some(each));
+            }
         }
 
         #[test]

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, Transaction};
 use uuid::Uuid;
 
 use super::{
     journal,
-    sql::{OWN_NAME, quote_ident},
+    sql::{OWN_NAME, quote_ident, quote_literal},
     statements::Collision,
     store::Postgres,
     write,
@@ -47,6 +47,23 @@ impl<'a> Part<'a> {
 }
 
 impl Postgres {
+    /// Opens a bridge transaction in one round trip: the capture drops transactions that start with its message. Where the
+    /// application has triggers on the mapped tables there is no message: what they change during our write has to be
+    /// heard.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
+        let tables = self.all().flat_map(|(entity, _)| entity.table_names());
+        let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
+        let sql = format!(
+            "BEGIN; SELECT set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
+             WHERE tgrelid = ANY(ARRAY[{}]::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
+             THEN pg_logical_emit_message(true, {}, '') END",
+            quote_literal(LOCK_WAIT),
+            tables.join(", "),
+            quote_literal(OWN_NAME)
+        );
+        self.pool.begin_with(AssertSqlSafe(sql)).await.map_err(Error::from)
+    }
+
     /// Commits all plans, bisecting around those the database refuses.
     pub(super) async fn commit_plans(
         &self,
@@ -100,8 +117,7 @@ impl Postgres {
     ) -> Result<Vec<bool>> {
         let (entity, statements) = self.entity(index)?;
         let mut part = Part::new(plans);
-        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
-        self.mark_as_ours(&mut transaction).await?;
+        let mut transaction = self.begin().await?;
         write::update(&mut transaction, entity, statements, &mut part).await?;
         write::insert(&mut transaction, entity, statements, &mut part, collision).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;
@@ -109,24 +125,6 @@ impl Postgres {
         journal::record(&mut transaction, &entity.name, shape, intent, &part).await?;
         transaction.commit().await.map_err(Error::from)?;
         Ok(part.alive)
-    }
-
-    /// Opens a bridge transaction: the capture drops transactions that start with its message. Where the application has
-    /// triggers on the mapped tables there is no message: what they change during our write has to be heard.
-    pub(super) async fn mark_as_ours(&self, connection: &mut PgConnection) -> Result<()> {
-        let tables: Vec<String> = self.all().flat_map(|(entity, _)| entity.table_names().map(quote_ident)).collect();
-        sqlx::query(
-            "SELECT set_config('lock_timeout', $3, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
-             WHERE tgrelid = ANY($2::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
-             THEN pg_logical_emit_message(true, $1, '') END",
-        )
-        .bind(OWN_NAME)
-        .bind(tables)
-        .bind(LOCK_WAIT)
-        .execute(connection)
-        .await
-        .map_err(Error::from)?;
-        Ok(())
     }
 
     /// Names the field and the reason behind a refusal of a single record.

@@ -215,8 +215,18 @@ impl Target {
             options = options.ssl_client_key(path);
         }
         // sqlx pins TimeZone, DateStyle and client_encoding in the startup packet, which comes after these
-        let limits = [("lock_timeout", LOCK_LIMIT), ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT)];
-        Ok(options.options(limits).application_name(APPLICATION_NAME).ssl_mode(match self.tls.mode {
+        let settings = [
+            ("lock_timeout", LOCK_LIMIT),
+            ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT),
+            // A plan made for the thousand keys of one batch scans and hashes whole tables, and so does one made while a
+            // table is empty. Looking every key up in an index costs a batch the same whatever the size of the tables.
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
+        ];
+        Ok(options.options(settings).application_name(APPLICATION_NAME).ssl_mode(match self.tls.mode {
             SslMode::Disable => PgSslMode::Disable,
             SslMode::Prefer => PgSslMode::Prefer,
             SslMode::Require => PgSslMode::Require,

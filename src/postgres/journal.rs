@@ -24,8 +24,23 @@ pub(super) async fn record(
     intents(connection, entity, shape, intent, part).await
 }
 
+/// Links to write: legacy ids, renaissance ids, bases.
+type Links = (Vec<String>, Vec<i64>, Vec<Option<Vec<u8>>>);
+
+/// Links that exist are updated in place; an upsert would ask both unique indexes again for each.
+const UPDATE_LINKS: &str = "UPDATE biograph_bridge.link l SET renaissance_id = v.renaissance, \
+    base = coalesce(v.base, l.base), shape = CASE WHEN v.base IS NULL THEN l.shape ELSE $2 END \
+    FROM unnest($3::text[], $4::bigint[], $5::bytea[]) AS v(legacy, renaissance, base) \
+    WHERE l.entity = $1 AND l.legacy_id = v.legacy";
+const INSERT_LINKS: &str = "INSERT INTO biograph_bridge.link AS l (entity, legacy_id, renaissance_id, shape, base) \
+    SELECT $1, v.legacy, v.renaissance, $2, v.base \
+    FROM unnest($3::text[], $4::bigint[], $5::bytea[]) AS v(legacy, renaissance, base) \
+    ON CONFLICT (entity, legacy_id) DO UPDATE SET renaissance_id = excluded.renaissance_id, \
+    base = coalesce(excluded.base, l.base), \
+    shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END";
+
 async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &Part<'_>) -> Result<()> {
-    let (mut legacy, mut renaissance, mut bases, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut known, mut fresh, mut ended) = (Links::default(), Links::default(), Vec::new());
     for (_, plan, id) in part.living() {
         let Some(legacy_id) = plan.legacy else { continue };
         if plan.unlink {
@@ -33,28 +48,22 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         } else if let Some(id) = id
             && (plan.base.is_some() || matches!(plan.intent, Some((IntentKind::Insert, _))))
         {
+            let (legacy, renaissance, bases) = if plan.linked { &mut known } else { &mut fresh };
             legacy.push(legacy_id.to_string());
             renaissance.push(id);
             bases.push(plan.base.as_ref().map(Base::to_bytes));
         }
     }
-    if !legacy.is_empty() {
-        sqlx::query(
-            "INSERT INTO biograph_bridge.link AS l (entity, legacy_id, renaissance_id, shape, base) \
-             SELECT $1, v.legacy, v.renaissance, $2, v.base \
-             FROM unnest($3::text[], $4::bigint[], $5::bytea[]) AS v(legacy, renaissance, base) \
-             ON CONFLICT (entity, legacy_id) DO UPDATE SET renaissance_id = excluded.renaissance_id, \
-             base = coalesce(excluded.base, l.base), \
-             shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END",
-        )
-        .bind(entity)
-        .bind(shape)
-        .bind(legacy)
-        .bind(renaissance)
-        .bind(bases)
-        .execute(&mut *connection)
-        .await
-        .map_err(Error::from)?;
+    for (sql, (legacy, renaissance, bases)) in [(UPDATE_LINKS, known), (INSERT_LINKS, fresh)] {
+        if legacy.is_empty() {
+            continue;
+        }
+        let count = legacy.len() as u64;
+        let query = sqlx::query(sql).bind(entity).bind(shape).bind(legacy).bind(renaissance).bind(bases);
+        let written = query.execute(&mut *connection).await.map_err(Error::from)?.rows_affected();
+        if written != count {
+            return Err(Error::retry("links changed while they were being written"));
+        }
     }
     if !ended.is_empty() {
         sqlx::query("DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2)")
@@ -103,7 +112,7 @@ async fn parked(connection: &mut PgConnection, entity: &str, part: &Part<'_>) ->
     let (mut legacy, mut renaissance) = (Vec::new(), Vec::new());
     let (mut row_legacy, mut row_renaissance, mut fields) = (Vec::new(), Vec::new(), Vec::new());
     let (mut reasons, mut details) = (Vec::new(), Vec::new());
-    for (_, plan, id) in part.living() {
+    for (_, plan, id) in part.living().filter(|(_, plan, _)| plan.was_parked || !plan.parked.is_empty()) {
         let legacy_id = plan.legacy.map(|legacy| legacy.to_string());
         for row in &plan.parked {
             row_legacy.push(legacy_id.clone());
@@ -114,6 +123,9 @@ async fn parked(connection: &mut PgConnection, entity: &str, part: &Part<'_>) ->
         }
         legacy.extend(legacy_id);
         renaissance.extend(id);
+    }
+    if legacy.is_empty() && renaissance.is_empty() {
+        return Ok(());
     }
     sqlx::query(
         "DELETE FROM biograph_bridge.parked p WHERE p.entity = $1 \

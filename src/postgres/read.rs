@@ -1,6 +1,6 @@
 //! Reading records, links and natural keys: a constant number of statements per batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{AssertSqlSafe, Row};
 
@@ -60,7 +60,7 @@ impl Postgres {
             "SELECT l.legacy_id, l.renaissance_id, l.shape, l.base, c.state, c.epoch, \
                     EXISTS (SELECT FROM biograph_bridge.parked p WHERE p.entity = $1 AND p.legacy_id = l.legacy_id) \
              FROM (SELECT * FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
-                   UNION SELECT * FROM biograph_bridge.link WHERE entity = $1 AND renaissance_id = ANY($3)) l \
+                   UNION ALL SELECT * FROM biograph_bridge.link WHERE entity = $1 AND renaissance_id = ANY($3)) l \
              LEFT JOIN biograph_bridge.cutover c ON c.legacy_id = l.legacy_id",
         )
         .bind(&entity.name)
@@ -69,7 +69,10 @@ impl Postgres {
         .fetch_all(&self.pool)
         .await
         .map_err(Error::from)?;
-        rows.into_iter().map(|row| self.resolved(entity, row)).collect()
+        // a link named from both sides comes twice; sorting that out in SQL would compare whole rows
+        let mut known = HashSet::new();
+        let rows = rows.into_iter().filter(|row| renaissance.is_empty() || legacy.is_empty() || known.insert(row.1));
+        rows.map(|row| self.resolved(entity, row)).collect()
     }
 
     fn resolved(&self, entity: &Entity, row: LinkRow) -> Result<Resolved> {

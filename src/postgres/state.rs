@@ -16,17 +16,13 @@ use crate::{
 impl Postgres {
     pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<()> {
         let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
-        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
-        self.mark_as_ours(&mut transaction).await?;
-        let created: Vec<(String, String, Option<i64>)> = sqlx::query_as(
-            "SELECT entity, legacy_id, renaissance_id FROM biograph_bridge.intent \
-             WHERE id = $1 AND kind = 'insert' AND legacy_id = ANY($2)",
-        )
-        .bind(intent)
-        .bind(&landed)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(Error::from)?;
+        let mut transaction = self.begin().await?;
+        let created: Vec<(String, String, Option<i64>)> = sqlx::query_as(SETTLE)
+            .bind(intent)
+            .bind(&landed)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
         for (entity, statements) in self.all() {
             let rows = created.iter().filter(|(name, ..)| *name == entity.name);
             let (ids, legacy): (Vec<i64>, Vec<&str>) =
@@ -40,14 +36,6 @@ impl Postgres {
                     .map_err(Error::from)?;
             }
         }
-        for sql in SETTLE {
-            sqlx::query(*sql).bind(intent).bind(&landed).execute(&mut *transaction).await.map_err(Error::from)?;
-        }
-        sqlx::query("DELETE FROM biograph_bridge.intent WHERE id = $1")
-            .bind(intent)
-            .execute(&mut *transaction)
-            .await
-            .map_err(Error::from)?;
         transaction.commit().await.map_err(Error::from)
     }
 
@@ -158,17 +146,19 @@ impl Postgres {
     }
 }
 
-/// Parameters of each: the intent, the legacy ids that landed. What did not land leaves no trace.
-const SETTLE: &[&str] = &[
-    "UPDATE biograph_bridge.link l SET base = i.base, shape = i.shape FROM biograph_bridge.intent i \
-     WHERE i.id = $1 AND i.kind <> 'delete' AND i.legacy_id = ANY($2) AND l.entity = i.entity AND l.legacy_id = i.legacy_id",
-    "DELETE FROM biograph_bridge.link l USING biograph_bridge.intent i \
-     WHERE i.id = $1 AND i.kind = 'delete' AND i.legacy_id = ANY($2) AND l.entity = i.entity AND l.legacy_id = i.legacy_id",
-    "DELETE FROM biograph_bridge.conflict WHERE intent = $1 AND legacy_id <> ALL($2)",
-    "UPDATE biograph_bridge.conflict SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)",
-    "DELETE FROM biograph_bridge.tombstone WHERE intent = $1 AND legacy_id <> ALL($2)",
-    "UPDATE biograph_bridge.tombstone SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)",
-];
+/// Closes an intent in one statement; its parts touch different rows. Parameters: the intent, the legacy ids that
+/// landed. Returns the records that were created. What did not land leaves no trace.
+const SETTLE: &str = "WITH closed AS (DELETE FROM biograph_bridge.intent WHERE id = $1 RETURNING *), \
+    landed AS (SELECT * FROM closed WHERE (legacy_id IN (SELECT unnest($2::text[]))) IS TRUE), \
+    agreed AS (UPDATE biograph_bridge.link l SET base = i.base, shape = i.shape FROM landed i \
+      WHERE i.kind <> 'delete' AND l.entity = i.entity AND l.legacy_id = i.legacy_id), \
+    ended AS (DELETE FROM biograph_bridge.link l USING landed i \
+      WHERE i.kind = 'delete' AND l.entity = i.entity AND l.legacy_id = i.legacy_id), \
+    dropped_conflicts AS (DELETE FROM biograph_bridge.conflict WHERE intent = $1 AND legacy_id <> ALL($2)), \
+    final_conflicts AS (UPDATE biograph_bridge.conflict SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)), \
+    dropped_tombstones AS (DELETE FROM biograph_bridge.tombstone WHERE intent = $1 AND legacy_id <> ALL($2)), \
+    final_tombstones AS (UPDATE biograph_bridge.tombstone SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)) \
+    SELECT entity, legacy_id, renaissance_id FROM landed WHERE kind = 'insert'";
 
 fn parse_lsn(text: &str) -> Result<Position> {
     let parts = text.split_once('/');

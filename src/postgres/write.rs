@@ -31,7 +31,7 @@ pub(super) async fn update(
     statements: &Statements,
     part: &mut Part<'_>,
 ) -> Result<()> {
-    lock(connection, statements, part).await?;
+    lock(connection, entity, statements, part).await?;
     for table in 0..entity.renaissance.tables.len() {
         fill_missing_children(connection, entity, statements, part, table).await?;
     }
@@ -73,12 +73,30 @@ fn slot_of(patch: &Patch, slot: usize) -> Option<&Slot> {
     patch.iter().find(|(at, _)| *at == slot).map(|(_, content)| content)
 }
 
-/// Takes row locks in id order and drops plans whose rows changed, vanished or are held by somebody else: waiting for an
-/// application's lock would hold up everybody in the batch.
-async fn lock(connection: &mut PgConnection, statements: &Statements, part: &mut Part<'_>) -> Result<()> {
+/// Whether a plan writes to a table. Making a missing child row also counts as touching the root: it must stay.
+fn touches(entity: &Entity, plan: &RecordPlan, table: usize) -> bool {
+    match &plan.rows {
+        None | Some(RenaissanceChange::Insert(_)) => false,
+        Some(RenaissanceChange::Delete(_)) => true,
+        Some(RenaissanceChange::Update(version, patch)) => patch.iter().any(|(slot, _)| {
+            let written = entity.renaissance.columns[*slot].table;
+            written == table || (table == 0 && version.0.get(written) == Some(&0))
+        }),
+    }
+}
+
+/// Takes locks of the rows to be written, in id order, and drops plans whose rows changed, vanished or are held by
+/// somebody else: waiting for an application's lock would hold up everybody in the batch. Rows that are only read need
+/// no lock: every field is decided by its own columns, and a later change of others brings a hint of its own.
+async fn lock(
+    connection: &mut PgConnection,
+    entity: &Entity,
+    statements: &Statements,
+    part: &mut Part<'_>,
+) -> Result<()> {
     for (table, sql) in statements.lock.iter().enumerate() {
         let (mut ids, mut versions, mut who) = (Vec::new(), Vec::new(), Vec::new());
-        for (n, plan, id) in part.living() {
+        for (n, plan, id) in part.living().filter(|(_, plan, _)| touches(entity, plan, table)) {
             let Some((version, id)) = expected(plan).zip(id) else { continue };
             let xmin = version.0.get(table).copied().unwrap_or(0);
             if xmin != 0 {

@@ -149,6 +149,8 @@ impl<'a> Draft<'a> {
         let plan = RecordPlan {
             legacy: Some(record.legacy_id),
             renaissance: record.renaissance_id,
+            linked: record.linked,
+            was_parked: record.parked,
             rows: None,
             base: None,
             unlink: false,

@@ -211,6 +211,10 @@ pub struct RecordPlan {
     pub legacy: Option<LegacyId>,
     /// Its renaissance id; `None` while it is being inserted there or does not exist there.
     pub renaissance: Option<RenaissanceId>,
+    /// Whether the state holds its link.
+    pub linked: bool,
+    /// Whether the state may hold parked rows of it.
+    pub was_parked: bool,
     /// What to write to its rows.
     pub rows: Option<RenaissanceChange>,
     /// The base to store at once; `None` leaves the stored one.

@@ -3,7 +3,10 @@
 mod gather;
 mod identity;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use uuid::Uuid;
 
@@ -30,6 +33,8 @@ pub struct Reconciler<L, R> {
     entities: std::sync::Arc<Vec<Entity>>,
     /// An intent may be open: a batch failed after its plans were committed.
     unsettled: AtomicBool,
+    /// Settled intents whose ledger documents have served.
+    served: Mutex<Vec<Uuid>>,
 }
 
 /// One record's change on its way, for people watching.
@@ -93,7 +98,7 @@ impl Work {
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// A reconciler that first settles what a former run left open.
     pub const fn new(legacy: L, renaissance: R, entities: std::sync::Arc<Vec<Entity>>) -> Self {
-        Self { legacy, renaissance, entities, unsettled: AtomicBool::new(true) }
+        Self { legacy, renaissance, entities, unsettled: AtomicBool::new(true), served: Mutex::new(Vec::new()) }
     }
 
     /// The legacy store.
@@ -125,7 +130,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// was already written is found equal next time.
     pub async fn reconcile(&self, index: EntityIndex, taken: &[Taken]) -> Result<BatchReport> {
         self.recover().await?;
-        let gathered = self.gather(index, taken).await?;
+        let (gathered, ()) = tokio::join!(self.gather(index, taken), self.forget_served());
+        let gathered = gathered?;
         let mut report =
             BatchReport { not_visible: gathered.not_visible, lost: gathered.lost, ..BatchReport::default() };
         let mut pending = gathered.works;
@@ -134,6 +140,15 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             pending = self.round(index, pending, &mut report).await?;
         }
         Ok(report)
+    }
+
+    /// Removes ledger documents of closed intents while something else is waited for. What fails here, or is left at the
+    /// end, costs nothing: they expire.
+    async fn forget_served(&self) {
+        let served = std::mem::take(&mut *self.served.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = self.legacy.forget(&served).await {
+            tracing::debug!(%error, "settled ledger documents stay until they expire");
+        }
     }
 
     fn entity(&self, index: EntityIndex) -> Result<&Entity> {
@@ -207,10 +222,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         self.renaissance.settle(intent, &landed).await?;
         self.unsettled.store(false, Ordering::Release);
         if !documents.is_empty() {
-            // The intent is closed: the ledger document has served. Failing to remove it costs nothing, it expires.
-            if let Err(error) = self.legacy.forget(&[intent]).await {
-                tracing::debug!(%error, "a settled ledger document stays until it expires");
-            }
+            self.served.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
         }
         for ((work, plan), outcome) in writers.into_iter().zip(outcomes) {
             match outcome {
@@ -302,6 +314,8 @@ const fn hollow() -> RecordPlan {
     RecordPlan {
         legacy: None,
         renaissance: None,
+        linked: false,
+        was_parked: false,
         rows: None,
         base: None,
         unlink: false,

@@ -17,7 +17,7 @@ create table link (
     base bytea,
     primary key (entity, legacy_id),
     unique (entity, renaissance_id)
-);
+) with (fillfactor = 80); -- every change of a person updates the base in place: room for it on the same page spares the indexes
 
 create table checkpoint (
     side text primary key,
