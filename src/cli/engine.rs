@@ -127,8 +127,9 @@ impl Engine<'_> {
         };
         retry("preparing renaissance", starting, stop, || async {
             let url = self.databases.renaissance_url.expose();
+            // A finding made while the server came or went says nothing about the server.
+            connect::ping(pool).await.map_err(report)?;
             let findings = preflight::check(pool, url, self.entities).await;
-            // A finding made while the server went away says nothing about the server.
             connect::ping(pool).await.map_err(report)?;
             refuse_blocking(findings)?;
             setup::init(pool, self.entities, false).await.map_err(report)
@@ -140,6 +141,7 @@ impl Engine<'_> {
         let uri = self.databases.legacy_uri.expose();
         let legacy = retry("resolving legacy", starting, stop, || Legacy::connect(uri, Arc::clone(&entities))).await?;
         retry("preparing legacy", starting, stop, || async {
+            legacy.ping().await.map_err(report)?;
             let findings = legacy.check().await;
             legacy.ping().await.map_err(report)?;
             refuse_blocking(findings)?;
@@ -207,13 +209,16 @@ fn bound(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Entity>> {
         .with_hint("run `biograph-bridge check`"))
 }
 
-/// Turns the first finding that blocks into an error that says how to fix it.
+/// Turns what blocks into one error that says how to fix it.
 fn refuse_blocking(findings: Vec<Finding>) -> Result<()> {
-    match findings.into_iter().find(|finding| finding.blocks) {
-        None => Ok(()),
-        Some(finding) => {
-            let fix = finding.fix.unwrap_or_else(|| "run `biograph-bridge check`".to_owned());
-            Err(Error::halt(format!("{}: {}", finding.subject, finding.detail)).with_hint(fix))
-        }
+    let (mut problems, mut fixes) = (Vec::new(), Vec::new());
+    for finding in findings.into_iter().filter(|finding| finding.blocks) {
+        problems.push(format!("{}: {}", finding.subject, finding.detail));
+        fixes.push(finding.fix.unwrap_or_else(|| "run `biograph-bridge check`".to_owned()));
     }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    fixes.dedup();
+    Err(Error::halt(problems.join("\n  ")).with_hint(fixes.join("\n  fix: ")))
 }

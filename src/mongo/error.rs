@@ -177,11 +177,10 @@ fn without_answer(error: &DriverError, doing: Doing<'_>) -> Error {
     match &*error.kind {
         ErrorKind::Authentication { .. } => login_refused(),
         ErrorKind::Io(io) => Error::retry(format!("{context}: the connection to MongoDB failed ({})", io.kind())),
-        ErrorKind::ServerSelection { message, .. } => {
-            let why = if message.contains("Authentication") { "the login failed" } else { "no primary answers" };
-            Error::retry(format!("{context}: {why}"))
-                .with_hint("is MongoDB running and reachable at the hosts in legacy_uri?")
-        }
+        // what the driver says of a server that it reached and that refused it
+        ErrorKind::ServerSelection { message, .. } if message.contains("Authentication") => login_refused(),
+        ErrorKind::ServerSelection { .. } => Error::retry(format!("{context}: no primary answers"))
+            .with_hint("is MongoDB running and reachable at the hosts in legacy_uri?"),
         ErrorKind::InvalidTlsConfig { .. } => {
             Error::halt(format!("{context}: the TLS settings in legacy_uri cannot be used"))
         }

@@ -51,3 +51,7 @@ mod sync_crash;
 mod sync_freshness;
 #[cfg(test)]
 mod sync_merge;
+#[cfg(test)]
+mod sync_outages;
+#[cfg(test)]
+mod sync_silence;

@@ -1,0 +1,124 @@
+//! One application write is one write on the other side, then nothing; a quiet system still moves its positions.
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use sqlx::Row;
+
+use crate::bed::Bed;
+
+/// How long silence is listened to.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// What was done to the rows of the mapped tables since the last look (inserts, updates, deletes): what a slot of our own
+/// has seen of the bridge's publication.
+async fn row_writes(bed: &Bed) -> (usize, usize, usize) {
+    let kinds: Vec<String> = sqlx::query_scalar(
+        "SELECT chr(get_byte(data, 0)) FROM pg_logical_slot_get_binary_changes('seen', NULL, NULL, \
+         'proto_version', '1', 'publication_names', 'biograph_bridge')",
+    )
+    .fetch_all(&bed.pool)
+    .await
+    .unwrap();
+    let count = |kind: &str| kinds.iter().filter(|known| *known == kind).count();
+    (count("I"), count("U"), count("D"))
+}
+
+/// The operations on people that a change stream of our own has seen.
+struct Seen(mongodb::change_stream::ChangeStream<mongodb::change_stream::event::ChangeStreamEvent<Document>>);
+
+impl Seen {
+    async fn from_now(bed: &Bed) -> Self {
+        Self(bed.users().watch().max_await_time(Duration::from_millis(200)).await.unwrap())
+    }
+
+    /// What has happened since the last look, until nothing more comes.
+    async fn operations(&mut self) -> Vec<String> {
+        let (mut seen, mut empty) = (Vec::new(), 0);
+        // the batch of the opening is empty and says nothing yet
+        while empty < 3 {
+            match self.0.next_if_any().await.unwrap() {
+                Some(event) => seen.push(format!("{:?}", event.operation_type).to_lowercase()),
+                None => empty += 1,
+            }
+        }
+        seen
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_write_is_one_write_on_the_other_side_and_then_nothing() {
+    let (bed, daemon) = Bed::running().await;
+    let mut documents = Seen::from_now(&bed).await;
+    bed.sql("SELECT pg_create_logical_replication_slot('seen', 'pgoutput')").await;
+
+    // an insert each way: a registration costs a second write of the row, which tells it the id of its document
+    let id = bed.insert_person("Ada", doc! {}).await;
+    bed.until_row(id, |_| true).await;
+    bed.register("grace", "Grace").await;
+    let grace = bed.until_document(doc! { "username": "grace" }, |_| true).await.get_object_id("_id").unwrap();
+    let grace_row: i64 = bed.until_row(grace, |_| true).await.get("id");
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(documents.operations().await, ["insert", "insert"], "Ada by the application, Grace by the bridge");
+    // two people with a profile each; the one update is the reference to Grace's document
+    assert_eq!(row_writes(&bed).await, (4, 1, 0));
+
+    // an update each way
+    bed.set(id, "name", "Ada King").await;
+    bed.until_name(id, "Ada King").await;
+    bed.sql(&format!("UPDATE users SET first_name = 'Hopper' WHERE id = {grace_row}")).await;
+    bed.until_document(doc! { "_id": grace, "name": "Hopper" }, |_| true).await;
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(documents.operations().await, ["update", "update"], "Ada by the application, Grace by the bridge");
+    assert_eq!(row_writes(&bed).await, (0, 2, 0), "Ada by the bridge, Grace by the application");
+
+    // a delete each way
+    bed.users().delete_one(doc! { "_id": id }).await.unwrap();
+    bed.sql(&format!(
+        "DELETE FROM user_profiles WHERE user_id = {grace_row}; DELETE FROM users WHERE id = {grace_row}"
+    ))
+    .await;
+    bed.until_count("SELECT count(*) FROM users", 0).await;
+    bed.until("the document goes", async || bed.document(grace).await.is_none()).await;
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(documents.operations().await, ["delete", "delete"]);
+    assert_eq!(row_writes(&bed).await, (0, 0, 4));
+
+    // the bridge recognised every write of its own: three documents; rows of two tables, a reference, a row, two rows
+    assert_eq!(daemon.metric_of("echoes_total", &["legacy"]).await, Some(3.0));
+    assert_eq!(daemon.metric_of("echoes_total", &["renaissance"]).await, Some(6.0));
+    assert_eq!(daemon.metric_of("hints_total", &["legacy"]).await, Some(3.0));
+}
+
+/// Where both sides would resume: the slot's position, the saved token.
+async fn positions(bed: &Bed) -> (i64, String) {
+    let slot =
+        "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name = 'biograph_bridge'";
+    let token = "SELECT position FROM biograph_bridge.checkpoint WHERE side = 'legacy'";
+    let lsn = bed.count(slot).await;
+    (lsn, sqlx::query_scalar(token).fetch_one(&bed.pool).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_minute_advances_both_positions() {
+    let (bed, daemon) = Bed::running().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = positions(&bed).await;
+    // neighbours write, nobody writes what is mapped
+    bed.sql("CREATE TABLE other (n int)").await;
+    for n in 0..12 {
+        bed.sql(&format!("INSERT INTO other VALUES ({n})")).await;
+        bed.legacy.collection::<Document>("other").insert_one(doc! { "n": n }).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let after = positions(&bed).await;
+    assert!(after.0 > before.0, "the slot holds no log back: {before:?} {after:?}");
+    assert!(after.1 > before.1, "the token does not age: {before:?} {after:?}");
+    let status = daemon.status().await.unwrap();
+    for direction in status["directions"].as_object().unwrap().values() {
+        assert_eq!(direction["lag_seconds"], 0.0, "{status}");
+    }
+    // what the bridge writes for itself is little: an idle minute is no load
+    let status = "SELECT sum(n_tup_upd)::bigint FROM pg_stat_user_tables WHERE relname = 'checkpoint'";
+    assert!(bed.count(status).await <= 40);
+}
