@@ -10,6 +10,8 @@ mod cli_databases;
 #[cfg(test)]
 mod cli_harness;
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod mongo_capture;
