@@ -21,8 +21,8 @@ pub enum Lane {
 }
 
 const LANES: usize = 4;
-/// What one dirty key costs, roughly: the map entries, the lane entry and the queue slot.
-const KEY_BYTES: usize = 256;
+/// What one dirty key costs, roughly: the map entry with its spare room, the lane entry and the queue slot.
+const KEY_BYTES: usize = 512;
 /// Older positions are merged beyond this many: a coarser checkpoint, not a lost one.
 const POSITIONS: usize = 4096;
 
