@@ -27,6 +27,8 @@ use crate::{
 
 /// How long the server waits for a change before it answers with an empty batch and a newer position.
 const MAX_AWAIT: Duration = Duration::from_millis(100);
+/// Events per answer: without a limit an answer grows to 16 MB, and memory with it.
+const EVENTS: u32 = 1000;
 /// A stream without any answer for this long hangs. Long, because a scan through a busy oplog answers late and starts
 /// from the same place if it is cut off.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -80,6 +82,7 @@ impl Source for Legacy {
             // unlike resume_after it also passes an invalidate event
             .start_after(resume)
             .max_await_time(MAX_AWAIT)
+            .batch_size(EVENTS)
             .await;
         let stream = opened.map_err(|error| match class_of(&error) {
             // with nothing but our own options and a token in the command, what the server cannot parse is the token
