@@ -54,6 +54,7 @@ impl Engine<'_> {
                 outcome = self.lead(&pool, stop) => outcome,
                 lost = lease.lost() => Err(lost),
             };
+            self.status.let_go();
             lease.release().await;
             match outcome {
                 Err(error) if error.disposition() == Disposition::Retry && !stop.is_cancelled() => {

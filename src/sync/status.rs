@@ -231,6 +231,12 @@ impl Status {
         self.live().loops.remove(name);
     }
 
+    /// The engine was dropped as it stood: no loop turns and no side is connected until it starts again.
+    pub fn let_go(&self) {
+        self.live().loops.clear();
+        Side::ALL.into_iter().for_each(|side| self.feed(side, Feed::Down));
+    }
+
     /// Loops that have not turned for [`STUCK`] at `now`.
     pub fn stuck(&self, now: Instant) -> Vec<&'static str> {
         let late = |turned: &Instant| now.saturating_duration_since(*turned) > STUCK;

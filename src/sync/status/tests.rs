@@ -144,3 +144,13 @@ fn the_document_survives_json_and_ignores_what_it_does_not_know() {
     status.recovered("legacy capture");
     assert!(status.snapshot().errors.is_empty());
 }
+
+#[test]
+fn an_engine_that_was_dropped_is_neither_ready_nor_stuck() {
+    let status = status();
+    Side::ALL.into_iter().for_each(|side| status.feed(side, Feed::Streaming));
+    status.turned("a loop");
+    status.let_go();
+    assert_eq!(status.not_ready(), ["legacy is not connected", "renaissance is not connected"]);
+    assert!(status.stuck(Instant::now() + Duration::from_secs(60)).is_empty());
+}
