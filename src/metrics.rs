@@ -275,7 +275,7 @@ fn winners(policy: Policy) -> &'static [&'static str] {
         Policy::Legacy => &["legacy"],
         Policy::Renaissance => &["renaissance"],
         Policy::Park => &[NO_WINNER],
-        Policy::Max | Policy::Min => &[], // these combine both sides: never a conflict
+        Policy::Max | Policy::Min | Policy::Union => &[], // these combine both sides: never a conflict
     }
 }
 

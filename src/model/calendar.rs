@@ -15,6 +15,13 @@ pub fn to_iso(micros: i64) -> String {
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction}Z")
 }
 
+/// Shows days since 1970 as `2024-01-02`.
+pub fn date_to_iso(days: i32) -> String {
+    let (year, month, day) = civil(i64::from(days));
+    let year = if (0..=9999).contains(&year) { format!("{year:04}") } else { format!("{year:+07}") };
+    format!("{year}-{month:02}-{day:02}")
+}
+
 /// Reads ISO 8601 text: a date, or a date and a time separated by `T` or a space, with an offset or in UTC.
 pub fn from_iso(text: &str) -> Option<i64> {
     let text = text.trim();

@@ -62,6 +62,20 @@ pub enum ColumnKind {
     Int(u8),
     /// `timestamp with time zone`.
     Timestamp,
+    /// `real` (32), `double precision` (64).
+    Float(u8),
+    /// `numeric`: without rounding.
+    Numeric,
+    /// `date`.
+    Date,
+    /// `jsonb` or `json`.
+    Json,
+    /// `bytea`.
+    Bytes,
+    /// `uuid`.
+    Uuid,
+    /// No column but the rows of a join table: a set of renaissance ids.
+    Ids,
     /// Another type, which the shipped transforms do not write.
     Other,
 }

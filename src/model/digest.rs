@@ -1,6 +1,6 @@
 //! 64-bit digests of canonical values: what a base keeps instead of people's data.
 
-use std::hash::Hasher;
+use std::{collections::BTreeMap, hash::Hasher};
 
 use siphasher::sip::SipHasher13;
 
@@ -58,6 +58,17 @@ fn feed(value: &Value, hasher: &mut SipHasher13) {
             }
         }
         Value::Opaque(name) => tagged(9, name.as_bytes(), hasher),
+        Value::Decimal(number) => tagged(10, number.to_string().as_bytes(), hasher),
+        Value::Date(days) => tagged(11, &days.to_le_bytes(), hasher),
+        Value::Uuid(bytes) => tagged(12, bytes, hasher),
+        Value::Binary(subtype, bytes) => {
+            hasher.write_u8(*subtype);
+            tagged(13, bytes, hasher);
+        }
+        Value::Dangling(held) => {
+            hasher.write_u8(14);
+            feed(held, hasher);
+        }
     }
 }
 
@@ -68,38 +79,74 @@ fn tagged(tag: u8, bytes: &[u8], hasher: &mut SipHasher13) {
 }
 
 /// What both sides last agreed on, one digest per field of the entity in mapping order; `None` where they never agreed.
+/// Fields that are merged member by member also keep a digest per member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base(Vec<Option<Digest>>);
+pub struct Base {
+    fields: Vec<Option<Digest>>,
+    /// Field → the digests of its members, in order.
+    members: BTreeMap<usize, Vec<u64>>,
+}
 
 impl Base {
     /// A base in which nothing was ever agreed on.
     pub fn empty(fields: usize) -> Self {
-        Self(vec![None; fields])
+        Self { fields: vec![None; fields], members: BTreeMap::new() }
     }
 
     /// The digest agreed on for a field.
     pub fn get(&self, field: usize) -> Option<Digest> {
-        self.0.get(field).copied().flatten()
+        self.fields.get(field).copied().flatten()
     }
 
     /// Records what was agreed on for a field.
     pub fn set(&mut self, field: usize, digest: Option<Digest>) {
-        if let Some(entry) = self.0.get_mut(field) {
+        if let Some(entry) = self.fields.get_mut(field) {
             *entry = digest;
         }
     }
 
-    /// Eight little-endian bytes per field, zero for "never agreed".
+    /// The members of the set agreed on for a field, if they were kept.
+    pub fn members(&self, field: usize) -> Option<&[u64]> {
+        self.members.get(&field).map(Vec::as_slice)
+    }
+
+    /// Keeps the members of a set that was agreed on; a value that is no list keeps none.
+    pub fn keep_members(&mut self, field: usize, value: &Value) {
+        match value {
+            Value::List(items) if field < self.fields.len() => {
+                let mut members: Vec<u64> = items.iter().map(|item| Digest::of(item).to_bits()).collect();
+                members.sort_unstable();
+                members.dedup();
+                self.members.insert(field, members);
+            }
+            _ => _ = self.members.remove(&field),
+        }
+    }
+
+    /// Eight little-endian bytes per field, zero for "never agreed"; then, per field that keeps members, its number, how many
+    /// there are and their digests, eight bytes each.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|entry| entry.map_or(0, Digest::to_bits).to_le_bytes()).collect()
+        let fields = self.fields.iter().map(|entry| entry.map_or(0, Digest::to_bits));
+        let members = self.members.iter().flat_map(|(field, members)| {
+            [*field as u64, members.len() as u64].into_iter().chain(members.iter().copied())
+        });
+        fields.chain(members).flat_map(u64::to_le_bytes).collect()
     }
 
     /// Reads what [`Base::to_bytes`] wrote, placing each stored field where `places` says (`None`: no longer mapped).
     pub fn from_bytes(bytes: &[u8], places: &[Option<usize>], fields: usize) -> Self {
         let mut base = Self::empty(fields);
-        for (chunk, place) in bytes.chunks_exact(8).zip(places) {
-            if let (Ok(bits), Some(place)) = (<[u8; 8]>::try_from(chunk), place) {
-                base.set(*place, Digest::from_bits(u64::from_le_bytes(bits)));
+        let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        for (bits, place) in words.by_ref().take(places.len()).zip(places) {
+            if let Some(place) = place {
+                base.set(*place, Digest::from_bits(bits));
+            }
+        }
+        while let Some((field, count)) = words.next().zip(words.next()) {
+            let members = words.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
+            let place = usize::try_from(field).ok().and_then(|field| places.get(field).copied().flatten());
+            if let Some(place) = place {
+                base.members.insert(place, members);
             }
         }
         base
@@ -127,8 +174,12 @@ mod tests {
     fn a_base_survives_storage_and_a_change_of_the_field_list() {
         let mut base = Base::empty(2);
         base.set(1, Some(Digest::of(&Value::Int(7))));
+        base.keep_members(1, &Value::List(vec![Value::Int(3), Value::Int(1), Value::Int(3)]));
         let moved = Base::from_bytes(&base.to_bytes(), &[None, Some(0)], 3);
         assert_eq!(moved.get(0), Some(Digest::of(&Value::Int(7))));
         assert_eq!(moved.get(1), None);
+        assert_eq!(moved.members(0).map(<[u64]>::len), Some(2));
+        assert_eq!(moved.members(1), None);
+        assert_eq!(Base::from_bytes(&base.to_bytes(), &[Some(0), Some(1)], 2), base);
     }
 }

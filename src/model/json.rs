@@ -12,8 +12,13 @@ pub fn to_json(value: &Value) -> Json {
         Value::Int(number) => json!(number),
         Value::Float(number) if number.is_finite() => json!(number),
         Value::Float(number) => json!(number.to_string()),
+        Value::Decimal(number) => json!(number.to_string()),
         Value::Text(text) => Json::String(visible(text)),
         Value::Timestamp(micros) => json!(calendar::to_iso(*micros)),
+        Value::Date(days) => json!(calendar::date_to_iso(*days)),
+        Value::Uuid(bytes) => json!(uuid_text(bytes)),
+        Value::Binary(subtype, bytes) => json!({ "subtype": subtype, "hex": hex(bytes) }),
+        Value::Dangling(held) => to_json(held),
         Value::Id(bytes) => json!(LegacyId::new(*bytes).to_string()),
         Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
         Value::Object(entries) => {
@@ -21,6 +26,21 @@ pub fn to_json(value: &Value) -> Json {
         }
         Value::Opaque(name) => json!({ "opaque": name }),
     }
+}
+
+/// Bytes as hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The canonical text of a UUID.
+pub fn uuid_text(bytes: &[u8; 16]) -> String {
+    let all = hex(bytes);
+    [&all[..8], &all[8..12], &all[12..16], &all[16..20], &all[20..]].join("-")
 }
 
 /// Text with U+0000 shown as ␀, because `jsonb` refuses it.

@@ -1,8 +1,23 @@
 //! The merge: what to do about a record, given what both sides hold and what they last agreed on. Pure.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashSet};
 
 use super::{digest::Digest, policy::Policy, problem::Problem, reading::Reading, side::Side, value::Value};
+
+/// What both sides last agreed on for one field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Agreed<'a> {
+    /// The digest of the value; `None` if they never agreed.
+    pub value: Option<Digest>,
+    /// The digests of its members, if they are kept.
+    pub members: Option<&'a [u64]>,
+}
+
+impl From<Option<Digest>> for Agreed<'_> {
+    fn from(value: Option<Digest>) -> Self {
+        Self { value, members: None }
+    }
+}
 
 /// What to do about one field.
 #[derive(Clone, PartialEq)]
@@ -19,6 +34,8 @@ pub enum Verdict {
         /// What it gets.
         value: Value,
     },
+    /// Both sides get a value that combines what both hold.
+    Combined(Value),
     /// Both sides moved away from base to different values and one of them wins. Always journalled.
     Conflict {
         /// The side whose value stays; the other one gets it.
@@ -36,13 +53,20 @@ pub enum Verdict {
 ///
 /// Equal values agree; if only one side moved away from base its value is copied; if both did, the policy decides.
 /// Without a base both sides count as moved. A side that has no place for the field has no opinion.
-pub fn merge(policy: Policy, owner: Side, base: Option<Digest>, legacy: &Reading, renaissance: &Reading) -> Verdict {
+pub fn merge<'a>(
+    policy: Policy,
+    owner: Side,
+    base: impl Into<Agreed<'a>>,
+    legacy: &Reading,
+    renaissance: &Reading,
+) -> Verdict {
+    let base = base.into();
     match (legacy, renaissance) {
         (Reading::Invalid(problem), _) => Verdict::Unreadable(Side::Legacy, problem.clone()),
         (_, Reading::Invalid(problem)) => Verdict::Unreadable(Side::Renaissance, problem.clone()),
         (Reading::Absent, Reading::Absent) => Verdict::Keep,
-        (Reading::Value(value), Reading::Absent) => fill(Side::Renaissance, base, value),
-        (Reading::Absent, Reading::Value(value)) => fill(Side::Legacy, base, value),
+        (Reading::Value(value), Reading::Absent) => fill(Side::Renaissance, base.value, value),
+        (Reading::Absent, Reading::Value(value)) => fill(Side::Legacy, base.value, value),
         (Reading::Value(legacy), Reading::Value(renaissance)) => both(policy, owner, base, legacy, renaissance),
     }
 }
@@ -52,21 +76,24 @@ fn fill(to: Side, base: Option<Digest>, value: &Value) -> Verdict {
     if base == Some(Digest::of(value)) { Verdict::Keep } else { Verdict::Copy { to, value: value.clone() } }
 }
 
-fn both(policy: Policy, owner: Side, base: Option<Digest>, legacy: &Value, renaissance: &Value) -> Verdict {
+fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissance: &Value) -> Verdict {
     let (left, right) = (Digest::of(legacy), Digest::of(renaissance));
     if left == right {
         return Verdict::Agreed(left);
     }
-    if base == Some(left) {
+    if base.value == Some(left) {
         return Verdict::Copy { to: Side::Legacy, value: renaissance.clone() };
     }
-    if base == Some(right) {
+    if base.value == Some(right) {
         return Verdict::Copy { to: Side::Renaissance, value: legacy.clone() };
     }
     let value_of = |side| match side {
         Side::Legacy => legacy.clone(),
         Side::Renaissance => renaissance.clone(),
     };
+    if policy == Policy::Union {
+        return union(base.members.unwrap_or_default(), legacy, renaissance);
+    }
     if let Some(winner) = policy.winner(owner) {
         return Verdict::Conflict { winner, value: value_of(winner) };
     }
@@ -79,7 +106,30 @@ fn both(policy: Policy, owner: Side, base: Option<Digest>, legacy: &Value, renai
     match policy {
         Policy::Max => Verdict::Copy { to: greater.other(), value: value_of(greater) },
         Policy::Min => Verdict::Copy { to: greater, value: value_of(greater.other()) },
-        Policy::Park | Policy::Owner | Policy::Legacy | Policy::Renaissance => Verdict::Undecided,
+        Policy::Union | Policy::Park | Policy::Owner | Policy::Legacy | Policy::Renaissance => Verdict::Undecided,
+    }
+}
+
+/// Three-way merge of two sets: in is what both hold and what one side holds that was not agreed on (it was added there);
+/// out is what one side lacks that was (it was removed there). Members keep the order of the legacy side.
+fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
+    let (Value::List(left), Value::List(right)) = (legacy, renaissance) else { return Verdict::Undecided };
+    let digests = |items: &[Value]| items.iter().map(|item| Digest::of(item).to_bits()).collect::<HashSet<u64>>();
+    let (in_left, in_right): (HashSet<u64>, HashSet<u64>) = (digests(left), digests(right));
+    let mut seen = HashSet::new();
+    let mut merged: Vec<Value> = Vec::new();
+    for (item, other) in left.iter().map(|item| (item, &in_right)).chain(right.iter().map(|item| (item, &in_left))) {
+        let digest = Digest::of(item).to_bits();
+        let stays = other.contains(&digest) || agreed.binary_search(&digest).is_err();
+        if stays && seen.insert(digest) {
+            merged.push(item.clone());
+        }
+    }
+    let same = |side: &HashSet<u64>| *side == seen;
+    match (same(&in_left), same(&in_right)) {
+        (true, _) => Verdict::Copy { to: Side::Renaissance, value: legacy.clone() },
+        (false, true) => Verdict::Copy { to: Side::Legacy, value: renaissance.clone() },
+        (false, false) => Verdict::Combined(Value::List(merged)),
     }
 }
 

@@ -2,12 +2,14 @@
 
 pub mod calendar;
 pub mod catalog;
+pub mod decimal;
 pub mod digest;
 pub mod fact;
 pub mod hint;
 pub mod image;
 pub mod json;
 pub mod key;
+pub mod links;
 pub mod mapping;
 pub mod mask;
 pub mod merge;

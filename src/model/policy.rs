@@ -16,6 +16,9 @@ pub enum Policy {
     Max,
     /// The smaller value; combines both sides, so it is never a conflict.
     Min,
+    /// Both, for sets: what either side added since they last agreed is in, what either side removed is out. Never a
+    /// conflict.
+    Union,
     /// Neither: the field is parked until a person decides.
     Park,
 }
@@ -29,16 +32,19 @@ impl Policy {
             Self::Renaissance => "renaissance",
             Self::Max => "max",
             Self::Min => "min",
+            Self::Union => "union",
             Self::Park => "park",
         }
     }
 
     /// The policy of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Owner, Self::Legacy, Self::Renaissance, Self::Max, Self::Min, Self::Park]
-            .into_iter()
-            .find(|policy| policy.as_str() == name)
+        Self::ALL.into_iter().find(|policy| policy.as_str() == name)
     }
+
+    /// Every policy.
+    pub const ALL: [Self; 7] =
+        [Self::Owner, Self::Legacy, Self::Renaissance, Self::Max, Self::Min, Self::Union, Self::Park];
 
     /// The side that wins outright under this policy, if it is decided by side.
     pub const fn winner(self, owner: Side) -> Option<Side> {
@@ -46,7 +52,7 @@ impl Policy {
             Self::Owner => Some(owner),
             Self::Legacy => Some(Side::Legacy),
             Self::Renaissance => Some(Side::Renaissance),
-            Self::Max | Self::Min | Self::Park => None,
+            Self::Max | Self::Min | Self::Union | Self::Park => None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Raw BSON to values at the mapped paths, and values back to BSON. Never fails on what a document holds.
 
-use mongodb::bson::{Bson, DateTime, Document, RawArray, RawBsonRef, RawDocument, oid::ObjectId};
+use mongodb::bson::{
+    Binary, Bson, DateTime, Document, RawArray, RawBsonRef, RawDocument, oid::ObjectId, spec::BinarySubtype,
+};
 
 use crate::{
     error::{Error, Result},
@@ -120,13 +122,23 @@ fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
         RawBsonRef::RegularExpression(_) => Value::Opaque("regex"),
         RawBsonRef::JavaScriptCode(_) | RawBsonRef::JavaScriptCodeWithScope(_) => Value::Opaque("javascript"),
         RawBsonRef::Timestamp(_) => Value::Opaque("internal timestamp"),
-        RawBsonRef::Binary(_) => Value::Opaque("binData"),
+        RawBsonRef::Binary(binary) => bytes(binary.subtype.into(), binary.bytes),
         RawBsonRef::Symbol(_) => Value::Opaque("symbol"),
-        RawBsonRef::Decimal128(_) => Value::Opaque("decimal"),
+        RawBsonRef::Decimal128(number) => {
+            number.to_string().parse().map_or(Value::Opaque("decimal beyond range"), Value::Decimal)
+        }
         RawBsonRef::Undefined => Value::Opaque("undefined"),
         RawBsonRef::MaxKey => Value::Opaque("maxKey"),
         RawBsonRef::MinKey => Value::Opaque("minKey"),
         RawBsonRef::DbPointer(_) => Value::Opaque("dbPointer"),
+    }
+}
+
+/// The UUID of subtype 4; other subtypes stay bytes: the byte order of a legacy UUID (3) depends on who wrote it.
+fn bytes(subtype: u8, bytes: &[u8]) -> Value {
+    match (subtype, <[u8; 16]>::try_from(bytes)) {
+        (4, Ok(uuid)) => Value::Uuid(uuid),
+        _ => Value::Binary(subtype, bytes.to_vec()),
     }
 }
 
@@ -152,6 +164,15 @@ pub(super) fn to_bson(value: &Value) -> std::result::Result<Bson, Problem> {
         Value::Float(number) => Bson::Double(*number),
         Value::Text(text) => Bson::String(text.clone()),
         Value::Timestamp(micros) => Bson::DateTime(DateTime::from_millis(micros.div_euclid(1000))),
+        Value::Decimal(number) => {
+            Bson::Decimal128(number.to_string().parse().map_err(|_| {
+                Problem::new(Reason::OutOfRange, "a decimal number has more digits than Decimal128 holds")
+            })?)
+        }
+        Value::Date(days) => Bson::DateTime(DateTime::from_millis(i64::from(*days) * 86_400_000)),
+        Value::Uuid(bytes) => Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes: bytes.to_vec() }),
+        Value::Binary(subtype, bytes) => Bson::Binary(Binary { subtype: (*subtype).into(), bytes: bytes.clone() }),
+        Value::Dangling(held) => to_bson(held)?,
         Value::Id(bytes) => Bson::ObjectId(ObjectId::from_bytes(*bytes)),
         Value::List(items) => Bson::Array(items.iter().map(to_bson).collect::<std::result::Result<_, _>>()?),
         Value::Object(entries) => {

@@ -169,7 +169,7 @@ fn ttl_index() -> LedgerPlan {
 
 /// One index for each natural key.
 fn key_indexes(entity: &Entity) -> Vec<LedgerPlan> {
-    let slots = entity.natural_keys.iter().filter_map(|field| entity.fields.get(*field));
+    let slots = entity.natural_keys.iter().flatten().filter_map(|field| entity.fields.get(*field));
     let keys = slots.map(|field| {
         let paths = field.slots(Side::Legacy).iter().filter_map(|slot| entity.legacy.paths.get(*slot));
         (field.name.clone(), paths.map(|path| path.0.join(".")).collect::<Vec<_>>())

@@ -90,6 +90,13 @@ fn kind(sql_type: &str, modifier: i32) -> ColumnKind {
         "integer" => ColumnKind::Int(32),
         "bigint" => ColumnKind::Int(64),
         "timestamp with time zone" => ColumnKind::Timestamp,
+        "real" => ColumnKind::Float(32),
+        "double precision" => ColumnKind::Float(64),
+        "numeric" => ColumnKind::Numeric,
+        "date" => ColumnKind::Date,
+        "json" | "jsonb" => ColumnKind::Json,
+        "bytea" => ColumnKind::Bytes,
+        "uuid" => ColumnKind::Uuid,
         _ => ColumnKind::Other,
     }
 }

@@ -22,9 +22,15 @@ pub(super) fn decode(row: &PgRow, index: usize, kind: ColumnKind) -> Result<Slot
     }
     let bytes = raw.as_bytes().map_err(|_| malformed())?;
     let value = match kind {
-        ColumnKind::Text(_) | ColumnKind::Other => {
-            Value::Text(std::str::from_utf8(bytes).map_err(|_| malformed())?.to_owned())
-        }
+        ColumnKind::Text(_)
+        | ColumnKind::Float(_)
+        | ColumnKind::Numeric
+        | ColumnKind::Date
+        | ColumnKind::Json
+        | ColumnKind::Bytes
+        | ColumnKind::Uuid
+        | ColumnKind::Ids
+        | ColumnKind::Other => Value::Text(std::str::from_utf8(bytes).map_err(|_| malformed())?.to_owned()),
         ColumnKind::Bool => Value::Bool(bytes.first() == Some(&1)),
         ColumnKind::Int(_) => Value::Int(match *bytes {
             [a, b] => i16::from_be_bytes([a, b]).into(),
@@ -47,8 +53,15 @@ fn timestamp(since_2000: i64) -> Value {
 /// How a column is selected so that [`decode`] can read it.
 pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
     match kind {
-        ColumnKind::Other => format!("{quoted}::text"),
         ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp => quoted.to_owned(),
+        ColumnKind::Float(_)
+        | ColumnKind::Numeric
+        | ColumnKind::Date
+        | ColumnKind::Json
+        | ColumnKind::Bytes
+        | ColumnKind::Uuid
+        | ColumnKind::Ids
+        | ColumnKind::Other => format!("{quoted}::text"),
     }
 }
 
@@ -56,6 +69,11 @@ pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
 pub(super) fn encode(slot: Option<&Slot>) -> Option<String> {
     match slot?.as_ref()? {
         Value::Null | Value::Opaque(_) => None,
+        Value::Decimal(number) => Some(number.to_string()),
+        Value::Date(days) => Some(crate::model::calendar::date_to_iso(*days)),
+        Value::Uuid(bytes) => Some(crate::model::json::uuid_text(bytes)),
+        Value::Binary(_, bytes) => Some(format!("\\x{}", crate::model::json::hex(bytes))),
+        Value::Dangling(held) => encode(Some(&Some((**held).clone()))),
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Int(number) | Value::Timestamp(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
@@ -72,8 +90,6 @@ pub(super) fn cast(parameter: &str, kind: ColumnKind, sql_type: &str) -> String 
         ColumnKind::Timestamp => format!(
             "(to_timestamp({parameter}::bigint / 1000000) + ({parameter}::bigint % 1000000) * interval '1 microsecond')"
         ),
-        ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Other => {
-            format!("{parameter}::{sql_type}")
-        }
+        _ => format!("{parameter}::{sql_type}"),
     }
 }

@@ -81,7 +81,13 @@ impl Postgres {
         let base = base.map(|bytes| self.shapes().base(shape, &bytes, entity.fields.len())).transpose()?;
         // A person who is on the way to either side still belongs to where they came from, until the flip.
         let owner = if state.as_deref() == Some("renaissance") { Side::Renaissance } else { Side::Legacy };
-        Ok(Resolved { link: Link { legacy, renaissance, base }, owner, epoch: epoch.unwrap_or(0), parked })
+        Ok(Resolved {
+            link: Link { legacy, renaissance, base },
+            owner,
+            epoch: epoch.unwrap_or(0),
+            parked,
+            person: None,
+        })
     }
 
     pub(super) async fn rows_by_legacy_id(

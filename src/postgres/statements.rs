@@ -188,6 +188,8 @@ pub(super) enum Fill<'a> {
     PerRow,
     /// The transaction's time.
     Now,
+    /// A random UUID of the database.
+    Uuid,
 }
 
 /// What an INSERT into a table fills, in order, after the address column ($1: legacy ids for the root, record ids for a
@@ -203,6 +205,7 @@ pub(super) fn fills<'a>(
             InsertValue::Constant(_) => Fill::Constant(value),
             InsertValue::UnusablePassword => Fill::PerRow,
             InsertValue::Now => Fill::Now,
+            InsertValue::Uuid => Fill::Uuid,
         };
         (fill, info)
     });
@@ -242,6 +245,10 @@ pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnI
             Fill::Constant(_) => {
                 parameter += 1;
                 format!("${parameter}::text")
+            }
+            Fill::Uuid => {
+                select.push(format!("gen_random_uuid()::{}", info.sql_type));
+                continue;
             }
             Fill::Now => {
                 select.push("now()".to_owned());

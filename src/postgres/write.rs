@@ -253,7 +253,9 @@ fn parameters(fills: &[(Fill<'_>, &crate::model::catalog::ColumnInfo)], patches:
         Fill::Constant(InsertValue::Constant(value)) => {
             Some(Parameter::Scalar(codec::encode(Some(&Some(value.clone())))))
         }
-        Fill::Constant(InsertValue::UnusablePassword | InsertValue::Now) | Fill::Now => None,
+        Fill::Constant(InsertValue::UnusablePassword | InsertValue::Now | InsertValue::Uuid)
+        | Fill::Now
+        | Fill::Uuid => None,
     };
     fills.iter().filter_map(|(fill, _)| parameter(fill)).collect()
 }

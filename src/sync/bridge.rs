@@ -312,7 +312,7 @@ where
 
     async fn park_stray(&self, entity: EntityIndex, kind: &'static str, stop: &CancellationToken) -> Result<()> {
         let detail = format!("a document's _id is of type {kind}; only ObjectIds can be linked");
-        let row = ParkedRow { field: None, problem: Problem::new(Reason::UnsupportedId, detail) };
+        let row = ParkedRow { field: None, problem: Problem::new(Reason::UnsupportedId, detail), waits: Vec::new() };
         let store = self.reconciler.renaissance();
         retry("parking a record", Policy::CONNECTION, stop, || store.park(entity, &row, kind)).await
     }

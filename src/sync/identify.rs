@@ -46,10 +46,13 @@ pub fn choose<I: Copy + Eq>(entity: &Entity, mut matches: Vec<Match<I>>) -> Iden
 /// Refuses a match by a weaker key when a stronger one is known on both sides and differs: two people, one username.
 pub fn contradiction(entity: &Entity, rank: usize, legacy: &Image, renaissance: &Image) -> Option<Problem> {
     let stronger = entity.natural_keys.iter().take(rank.saturating_sub(1));
-    for (place, field) in stronger.enumerate() {
-        let field = &entity.fields[*field];
-        let (left, right) = (field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance));
-        if known(&left) && known(&right) && left != right {
+    for (place, fields) in stronger.enumerate() {
+        let readings = fields.iter().map(|field| &entity.fields[*field]);
+        let readings: Vec<_> = readings
+            .map(|field| (field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)))
+            .collect();
+        let all_known = readings.iter().all(|(left, right)| known(left) && known(right));
+        if all_known && readings.iter().any(|(left, right)| left != right) {
             let (weak, strong) = (key_name(entity, rank), key_name(entity, place + 1));
             let detail = format!("a record on the other side has the same {weak} but another {strong}");
             return Some(Problem::new(Reason::UniqueTaken, detail));
@@ -69,7 +72,11 @@ fn unclear<I>(detail: String) -> Identity<I> {
     Identity::Unclear(Problem::new(Reason::UniqueTaken, detail))
 }
 
-fn key_name(entity: &Entity, rank: usize) -> &str {
-    let field = rank.checked_sub(1).and_then(|key| entity.natural_keys.get(key)).and_then(|f| entity.fields.get(*f));
-    field.map_or("id of the old system", |field| field.name.as_str())
+fn key_name(entity: &Entity, rank: usize) -> String {
+    let fields = rank.checked_sub(1).and_then(|key| entity.natural_keys.get(key));
+    let names = |fields: &Vec<usize>| {
+        let names = fields.iter().filter_map(|field| entity.fields.get(*field)).map(|field| field.name.as_str());
+        names.collect::<Vec<_>>().join(" and ")
+    };
+    fields.map_or_else(|| "id of the old system".to_owned(), names)
 }

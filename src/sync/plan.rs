@@ -6,7 +6,8 @@ use crate::{
         image::{Image, Patch, Version},
         key::{LegacyId, RenaissanceId},
         mapping::{Entity, Field},
-        merge::{Existence, Verdict, existence, merge},
+        merge::{Agreed, Existence, Verdict, existence, merge},
+        policy::Policy,
         problem::{Problem, Reason},
         reading::Reading,
         side::Side,
@@ -84,7 +85,7 @@ pub fn plan(entity: &Entity, record: &Record) -> Option<Planned> {
         if !record.linked && record.legacy.is_none() {
             draft.planned.plan.legacy = None;
         }
-        draft.planned.plan.parked.push(ParkedRow { field: None, problem: problem.clone() });
+        draft.planned.plan.parked.push(ParkedRow { field: None, problem: problem.clone(), waits: Vec::new() });
         return Some(draft.planned);
     }
     match fate(entity, record) {
@@ -157,6 +158,7 @@ impl<'a> Draft<'a> {
             back_reference: false,
             insists: false,
             intent: None,
+            person: None,
             owner: record.owner,
             epoch: record.epoch,
             conflicts: Vec::new(),
@@ -179,7 +181,7 @@ impl<'a> Draft<'a> {
     }
 
     fn park(&mut self, field: &Field, problem: Problem) {
-        self.planned.plan.parked.push(ParkedRow { field: Some(field.name.clone()), problem });
+        self.planned.plan.parked.push(ParkedRow { field: Some(field.name.clone()), problem, waits: Vec::new() });
     }
 
     fn merge_fields(&mut self) {
@@ -192,14 +194,18 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let readings = [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)];
-            match merge(field.policy, self.record.owner, self.base.get(n), &readings[0], &readings[1]) {
+            let agreed = Agreed { value: self.base.get(n), members: self.base.members(n) };
+            match merge(field.policy, self.record.owner, agreed, &readings[0], &readings[1]) {
                 Verdict::Agreed(digest) => {
-                    self.base.set(n, Some(digest));
-                    self.base_now.set(n, Some(digest));
+                    agree(&mut self.base, n, field, digest, readings[0].value());
+                    agree(&mut self.base_now, n, field, digest, readings[0].value());
                 }
                 Verdict::Keep => {}
                 Verdict::Copy { to, value } => {
                     self.copy(n, field, to, &value);
+                }
+                Verdict::Combined(value) => {
+                    _ = self.copy(n, field, Side::Renaissance, &value) && self.copy(n, field, Side::Legacy, &value);
                 }
                 Verdict::Conflict { winner, value } => {
                     if self.copy(n, field, winner.other(), &value) {
@@ -232,9 +238,9 @@ impl<'a> Draft<'a> {
     fn copy(&mut self, n: usize, field: &Field, to: Side, value: &crate::model::value::Value) -> bool {
         match field.put(to, value, self.image(to)) {
             Ok(patch) => {
-                self.base.set(n, Some(Digest::of(value)));
+                agree(&mut self.base, n, field, Digest::of(value), Some(value));
                 if to == Side::Renaissance || patch.is_empty() {
-                    self.base_now.set(n, Some(Digest::of(value)));
+                    agree(&mut self.base_now, n, field, Digest::of(value), Some(value));
                 }
                 if !patch.is_empty() {
                     self.planned.fields.push((to, n));
@@ -291,13 +297,13 @@ impl<'a> Draft<'a> {
                     self.patches[at(to)].extend(patch);
                     self.planned.fields.push((to, n));
                     match digest {
-                        Some(digest) => self.base.set(n, Some(digest)),
+                        Some(digest) => agree(&mut self.base, n, field, digest, field.get(to.other(), source).value()),
                         None => unset.push(n),
                     }
                 }
                 Ok(None) => unset.push(n),
                 Err(problem) => {
-                    self.planned.plan.parked = vec![ParkedRow { field: None, problem }];
+                    self.planned.plan.parked = vec![ParkedRow { field: None, problem, waits: Vec::new() }];
                     self.planned.plan.conflicts.clear();
                     self.planned.fields.clear();
                     return;
@@ -373,6 +379,14 @@ impl<'a> Draft<'a> {
         let writes = plan.rows.is_some() || plan.base.is_some() || plan.unlink || plan.intent.is_some();
         let notes = !plan.conflicts.is_empty() || !plan.parked.is_empty() || self.record.parked || !self.record.linked;
         (writes || notes).then_some(self.planned)
+    }
+}
+
+/// Records a value as agreed on; for sets that are merged member by member, its members too.
+fn agree(base: &mut Base, n: usize, field: &Field, digest: Digest, value: Option<&crate::model::value::Value>) {
+    base.set(n, Some(digest));
+    if let (Policy::Union, Some(value)) = (field.policy, value) {
+        base.keep_members(n, value);
     }
 }
 

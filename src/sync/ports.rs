@@ -8,7 +8,7 @@ use crate::{
         digest::Base,
         hint::{Captured, Freshness, Position},
         image::{Image, Patch, Version},
-        key::{EntityIndex, Key, LegacyId, RenaissanceId},
+        key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         problem::Problem,
         side::Side,
         snapshot::Snapshot,
@@ -147,6 +147,8 @@ pub struct Resolved {
     pub epoch: i64,
     /// Whether anything of the record is parked.
     pub parked: bool,
+    /// The legacy id of the person who owns the record; `None` for a person.
+    pub person: Option<LegacyId>,
 }
 
 /// What reading the renaissance side returns.
@@ -183,6 +185,8 @@ pub struct ParkedRow {
     pub field: Option<String>,
     /// Why.
     pub problem: Problem,
+    /// The records it waits for: it is tried again as soon as one of them is linked.
+    pub waits: Vec<(EntityIndex, SideId)>,
 }
 
 /// What to do to the rows of one record.
@@ -228,6 +232,8 @@ pub struct RecordPlan {
     pub back_reference: bool,
     /// What will be written to MongoDB and the base once that has landed.
     pub intent: Option<(IntentKind, Base)>,
+    /// The legacy id of the person who owns the record, to be kept with its link; `None` for a person.
+    pub person: Option<LegacyId>,
     /// The owner and epoch the decision was made under.
     pub owner: Side,
     /// See `owner`.

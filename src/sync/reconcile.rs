@@ -322,6 +322,7 @@ const fn hollow() -> RecordPlan {
         back_reference: false,
         insists: false,
         intent: None,
+        person: None,
         owner: Side::Legacy,
         epoch: 0,
         conflicts: Vec::new(),

@@ -67,7 +67,7 @@ impl Entity {
         let mut messages = Vec::new();
         match info.column(&table.key).map(|column| column.limits.kind) {
             Some(ColumnKind::Int(_)) => {}
-            Some(ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Timestamp | ColumnKind::Other) => {
+            Some(_) => {
                 messages.push(format!("key {name}.{} must be an integer", table.key));
             }
             None => messages.push(absent(name, &table.key, info)),
@@ -175,6 +175,7 @@ fn insert_problem(table: &str, column: &str, value: &InsertValue, info: &TableIn
         InsertValue::UnusablePassword => {
             super::limits::check(&Value::Text("!".repeat(41)), Some(found.limits), column).err()
         }
+        InsertValue::Uuid => super::limits::check(&Value::Uuid([0; 16]), Some(found.limits), column).err(),
         InsertValue::Now => super::limits::check(&Value::Timestamp(0), Some(found.limits), column).err(),
     };
     problem.map(|problem| format!("insert value of {table}: {}", problem.detail))

@@ -1,6 +1,6 @@
 //! `mappings check` without a database: problems, examples that do not hold, and warnings, over all files at once.
 
-use super::{CaseFailure, Entity, MappingError, parse, transform::Transform};
+use super::{CaseFailure, Entity, MappingError, connect, parse, transform::Transform};
 use crate::model::side::Side;
 
 /// What checking a set of mapping files found.
@@ -37,6 +37,9 @@ pub fn check(files: &[(String, String)]) -> CheckReport {
             Ok(entity) => report.add(entity),
             Err(errors) => report.errors.extend(errors),
         }
+    }
+    if report.errors.is_empty() {
+        report.errors.extend(connect(&mut report.entities));
     }
     if files.is_empty() {
         report.warnings.push("there are no mapping files".to_owned());
@@ -92,7 +95,9 @@ impl Entity {
                 | Transform::Table(_)
                 | Transform::Flags(_)
                 | Transform::Phone(_)
-                | Transform::Name(_) => false,
+                | Transform::Name(_)
+                | Transform::Reference(_)
+                | Transform::References(_) => false,
             });
             if placeholder {
                 warnings.push(format!(

@@ -3,16 +3,18 @@
 mod bind;
 mod case;
 pub mod check;
+mod connect;
 mod error;
 mod lens;
 mod limits;
 mod parse;
 pub mod transform;
 
-use super::{catalog::ColumnInfo, policy::Policy, side::Side, value::Value};
+use super::{catalog::ColumnInfo, key::EntityIndex, policy::Policy, side::Side, value::Value};
 
 pub use self::{
     case::{Case, CaseFailure},
+    connect::{connect, dependency_order},
     error::MappingError,
     lens::HalfLens,
     parse::parse,
@@ -30,8 +32,15 @@ pub struct Entity {
     pub renaissance: RenaissanceShape,
     /// Its fields, in the order of the file.
     pub fields: Vec<Field>,
-    /// Fields by which an unlinked record is found on the other side, strongest first.
-    pub natural_keys: Vec<usize>,
+    /// Keys by which an unlinked record is found on the other side, strongest first; each is one or more fields that all have
+    /// to match.
+    pub natural_keys: Vec<Vec<usize>>,
+    /// The reference field whose target's person owns a record; `None`: each record is a person itself.
+    pub owner: Option<usize>,
+    /// Conditions a record has to meet to be synced at all.
+    pub filters: Vec<Filter>,
+    /// What a deletion on one side does.
+    pub deletes: DeleteRule,
     /// The field that names a record to people; shown masked only.
     pub label: Option<usize>,
     /// Examples that `mappings check` runs.
@@ -56,8 +65,12 @@ pub struct Origin {
 pub struct LegacyShape {
     /// The collection.
     pub collection: String,
-    /// Every path any field uses; `_id` is always the first.
+    /// Every path any field or filter uses; `_id` is always the first.
     pub paths: Vec<Path>,
+    /// Slots that no field writes, with what a new document gets there.
+    pub insert: Vec<(usize, InsertValue)>,
+    /// Slots that no field writes, computed when a document is created.
+    pub computed: Vec<Computed>,
 }
 
 /// A path into a document: field names from the outside in.
@@ -73,6 +86,8 @@ pub struct RenaissanceShape {
     pub columns: Vec<Column>,
     /// The column of the root table that holds the legacy `_id` as hex text.
     pub legacy_id_column: String,
+    /// Columns that no field writes, computed when rows are created.
+    pub computed: Vec<Computed>,
     /// Constraints that name their columns; empty until the mapping is bound.
     pub constraints: Vec<Constraint>,
 }
@@ -99,6 +114,42 @@ pub struct Table {
     pub parent: Option<String>,
     /// Columns that no field writes, with what an INSERT puts there.
     pub insert: Vec<(String, InsertValue)>,
+    /// For a join table: a record has any number of its rows, and all of it is one slot, the set of what `members` names.
+    pub members: Option<Members>,
+}
+
+/// A join table's other half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// The column with the id of the record referred to.
+    pub column: String,
+    /// Whether the table may be missing: then its field is off.
+    pub optional: bool,
+}
+
+/// Which records belong. One that does not is left alone: neither written nor deleted.
+#[derive(Clone, PartialEq)]
+pub struct Filter {
+    /// Whose records it looks at.
+    pub side: Side,
+    /// The slot it looks at.
+    pub slot: usize,
+    /// Contents that belong; a missing or null slot counts as [`Value::Null`].
+    pub any_of: Vec<Value>,
+    /// Whether it is the other contents that belong.
+    pub negated: bool,
+}
+
+/// What the deletion of a record on one side does to the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeleteRule {
+    /// It is deleted there too.
+    #[default]
+    Mirror,
+    /// It stays there, and the two are no longer linked.
+    Keep,
+    /// It is made again from there.
+    Restore,
 }
 
 /// What an INSERT by the bridge puts into a column that no field maps.
@@ -108,8 +159,28 @@ pub enum InsertValue {
     Constant(Value),
     /// Django's unusable password: `!` and 40 random letters and digits.
     UnusablePassword,
-    /// The database's clock at the insert.
+    /// The clock at the insert.
     Now,
+    /// A random UUID.
+    Uuid,
+}
+
+/// A slot that no field writes and that a new record gets computed from its other fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Computed {
+    /// Where it goes.
+    pub slot: usize,
+    /// What it is made of, in order.
+    pub parts: Vec<TemplatePart>,
+}
+
+/// A piece of a [`Computed`] text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// This text.
+    Text(String),
+    /// The value of this field; nothing for null.
+    Field(usize),
 }
 
 /// A column some field uses.
@@ -134,11 +205,65 @@ pub struct Field {
     pub legacy: HalfLens,
     /// Its renaissance side.
     pub renaissance: HalfLens,
+    /// Which way it crosses.
+    pub flow: Flow,
+    /// Whether it crosses only when a record is created.
+    pub once: bool,
+    /// Fields with the same number are decided together.
+    pub group: Option<u16>,
+    /// What happens to a content that cannot be converted.
+    pub on_invalid: OnInvalid,
+    /// For references: to what.
+    pub refers: Option<Refers>,
+    /// Its normal form, as declared: it is lossy and says so.
+    pub normal_form: Option<String>,
     /// The line that declares it.
     pub line: usize,
 }
 
+/// Which way a field crosses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// Both ways.
+    #[default]
+    Both,
+    /// Only to this side, which follows the other.
+    To(Side),
+}
+
+/// What happens to a content that cannot be converted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum OnInvalid {
+    /// The field is parked.
+    #[default]
+    Park,
+    /// It counts as this value.
+    Value(Value),
+    /// Text is cut to this many characters on its way to canonical.
+    Truncate(u32),
+}
+
+/// What a field refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refers {
+    /// The name of the entity.
+    pub to: String,
+    /// The entity, once all mappings are known ([`connect`]).
+    pub entity: EntityIndex,
+    /// Whether it holds many.
+    pub many: bool,
+    /// Whether Renaissance holds renaissance ids, translated through the links.
+    pub linked: bool,
+}
+
 impl Entity {
+    /// The slots of a side that hold references which go through the links, with the entity they refer to.
+    pub fn linked_slots(&self, side: Side) -> impl Iterator<Item = (EntityIndex, usize)> {
+        let linked = self.fields.iter().filter_map(|field| Some((field, field.refers.as_ref()?)));
+        let linked = linked.filter(|(_, refers)| refers.linked);
+        linked.flat_map(move |(field, refers)| field.slots(side).iter().map(|slot| (refers.entity, *slot)))
+    }
+
     /// The names of its tables, the root first.
     pub fn table_names(&self) -> impl Iterator<Item = &str> {
         self.renaissance.tables.iter().map(|table| table.name.as_str())

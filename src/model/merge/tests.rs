@@ -59,6 +59,11 @@ impl World {
                 self.base = Some(Digest::of(&value));
                 *self.place(to) = value;
             }
+            Verdict::Combined(value) => {
+                self.base = Some(Digest::of(&value));
+                self.legacy = value.clone();
+                self.renaissance = value;
+            }
             Verdict::Conflict { winner, value } => {
                 let lost = std::mem::replace(self.place(winner.other()), value.clone());
                 self.conflicts.push((winner, lost));
@@ -214,4 +219,51 @@ fn a_record_is_created_deleted_or_restored() {
     assert_eq!(existence(true, false, true, true, Renaissance), DeleteChanged(Legacy));
     assert_eq!(existence(true, false, true, true, Legacy), Restore(Renaissance));
     assert_eq!(existence(false, false, true, false, Legacy), Gone);
+}
+
+/// A set over small members, sorted and without repetition, as a set field reads.
+fn set() -> impl Strategy<Value = std::collections::BTreeSet<i64>> {
+    proptest::collection::btree_set(0_i64..8, 0..6)
+}
+
+fn list(members: &std::collections::BTreeSet<i64>) -> Value {
+    Value::List(members.iter().copied().map(Value::Int).collect())
+}
+
+proptest! {
+    /// The textbook three-way merge of sets, written as set algebra.
+    #[test]
+    fn a_union_keeps_every_addition_and_every_removal(base in set(), left in set(), right in set()) {
+        let mut agreed = crate::model::digest::Base::empty(1);
+        agreed.set(0, Some(Digest::of(&list(&base))));
+        agreed.keep_members(0, &list(&base));
+        let expected: std::collections::BTreeSet<i64> = (0..8)
+            .filter(|n| if base.contains(n) { left.contains(n) && right.contains(n) } else { left.contains(n) || right.contains(n) })
+            .collect();
+        let known = Agreed { value: agreed.get(0), members: agreed.members(0) };
+        let read = |members| Reading::Value(list(members));
+        let verdict = merge(Policy::Union, Side::Legacy, known, &read(&left), &read(&right));
+        let found = match verdict {
+            Verdict::Agreed(_) => list(&left),
+            Verdict::Copy { value, .. } | Verdict::Combined(value) => value,
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        };
+        let Value::List(mut found) = found else { return Err(TestCaseError::fail("no list")) };
+        found.sort_by_key(|item| if let Value::Int(n) = item { *n } else { 0 });
+        prop_assert_eq!(Value::List(found), list(&expected));
+    }
+
+    #[test]
+    fn sets_that_never_agreed_lose_nothing(left in set(), right in set()) {
+        let read = |members| Reading::Value(list(members));
+        let verdict = merge(Policy::Union, Side::Legacy, None, &read(&left), &read(&right));
+        let all = left.union(&right).count();
+        match verdict {
+            Verdict::Agreed(_) => prop_assert_eq!(left, right),
+            Verdict::Copy { value: Value::List(found), .. } | Verdict::Combined(Value::List(found)) => {
+                prop_assert_eq!(found.len(), all);
+            }
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Result,
     model::{
-        image::Image,
+        image::{Image, Patch},
         key::{EntityIndex, Key, LegacyId, RenaissanceId},
         mapping::Entity,
         problem::{Problem, Reason},
@@ -226,9 +226,14 @@ fn probes<'a>(entity: &Entity, from: Side, images: impl Iterator<Item = Option<&
         Reading::Value(value) => entity.fields[field].forms(from.other(), &value),
         Reading::Absent | Reading::Invalid(_) => Vec::new(),
     };
+    // a key of several fields has every combination of their forms
+    let combined = |image: &Image, fields: &Vec<usize>| {
+        fields.iter().map(|field| forms(image, *field)).fold(vec![Patch::new()], |all, next| {
+            all.iter().flat_map(|one| next.iter().map(move |form| [one.as_slice(), form].concat())).collect()
+        })
+    };
     let probe = |image: Option<&Image>| Probe {
-        keys: image
-            .map_or_else(Vec::new, |image| entity.natural_keys.iter().map(|field| forms(image, *field)).collect()),
+        keys: image.map_or_else(Vec::new, |image| entity.natural_keys.iter().map(|key| combined(image, key)).collect()),
     };
     images.map(probe).collect()
 }

@@ -14,6 +14,7 @@ use crate::model::{
         media::Media,
         name::WholeName,
         phone::Phone,
+        reference::{Reference, References},
         table::ValueTable,
         text::TextForm,
         timestamp::TimestampForm,
@@ -34,9 +35,11 @@ enum Kind {
     Flags,
     Phone,
     Name,
+    Reference,
+    References,
 }
 
-const KINDS: [(&str, Kind); 9] = [
+const KINDS: [(&str, Kind); 11] = [
     ("text", Kind::Text),
     ("bool", Kind::Bool),
     ("int", Kind::Int),
@@ -46,6 +49,8 @@ const KINDS: [(&str, Kind); 9] = [
     ("flags", Kind::Flags),
     ("phone", Kind::Phone),
     ("name", Kind::Name),
+    ("reference", Kind::Reference),
+    ("references", Kind::References),
 ];
 
 /// Reads a side's transform and claims its slots; `None` if something about it was wrong and reported.
@@ -64,6 +69,8 @@ pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform,
         Kind::Flags => return flags(half, slots),
         Kind::Phone => return phone(half, slots),
         Kind::Name => return name(half, slots),
+        Kind::Reference => Transform::Reference(reference(half)),
+        Kind::References => return references(half, slots),
     };
     let claims = half.scalar_slots(slots);
     (!claims.is_empty()).then_some((transform, claims))
@@ -164,6 +171,22 @@ fn condition(side: Side, keys: &Keys<'_>, slots: &mut Slots) -> Option<(Conditio
         return None;
     }
     Some((Condition { on: on?, off }, claim?))
+}
+
+fn reference(half: &Half<'_, '_>) -> Reference {
+    // asked for here so that a reference without a target is one error, not two
+    if half.side == Side::Legacy && half.option("to").is_none() {
+        half.own().report(None, "`to` is missing", Some("add `to = \"user\"`, the entity it refers to".to_owned()));
+    }
+    let hex = half.choice("stored", &[("hex", true), ("id", false)], false);
+    Reference { hex, linked: half.side == Side::Renaissance && !hex }
+}
+
+fn references(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
+    let each = reference(half);
+    let set = half.choice("order", &[("none", true), ("kept", false)], !half.renaissance_is("stored", "hex"));
+    let claims = if each.linked { half.join_slot(slots).into_iter().collect() } else { half.scalar_slots(slots) };
+    (!claims.is_empty()).then_some((Transform::References(References { each, set }), claims))
 }
 
 fn phone(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {

@@ -68,6 +68,24 @@ impl<'k, 's> Half<'k, 's> {
         items.into_iter().filter_map(|item| slots.claim(self.side, own, one, item)).collect()
     }
 
+    /// Whether the renaissance table of the field says so, whichever side this is: what decides for both.
+    pub(super) fn renaissance_is(&self, key: &str, word: &str) -> bool {
+        let table = self.field.get("renaissance").and_then(|item| item.get_ref().as_table());
+        table.and_then(|table| table.get(key)).and_then(|item| item.get_ref().as_str()) == Some(word)
+    }
+
+    /// Claims the rows of a join table as one slot: `{ table, parent, column }`.
+    pub(super) fn join_slot(&self, slots: &mut Slots) -> Option<Claim> {
+        let hint = "write `renaissance = { table = \"…\", parent = \"…\", column = \"…\" }`, or `stored = \"hex\"` for a jsonb list";
+        let Some(own) = self.own.as_ref() else {
+            self.field.report(self.plain, "many references need a join table", Some(hint.to_owned()));
+            return None;
+        };
+        let [table, parent, column] = ["table", "parent", "column"].map(|key| own.need_text(key, "\"…\""));
+        let optional = own.get("optional").is_some_and(|item| item.get_ref().as_bool() == Some(true));
+        slots.join(own, table?, parent?, column?, optional)
+    }
+
     /// Claims the slot that a key of the side's table names.
     pub(super) fn named_slot(&self, slots: &mut Slots, key: &'static str) -> Option<Claim> {
         let own = self.own.as_ref();

@@ -120,10 +120,13 @@ impl<'s> Keys<'s> {
         text.map(str::to_owned)
     }
 
-    /// A list of texts with their places; empty if the key is not there.
-    pub(super) fn texts(&self, key: &'static str) -> Vec<(String, Item<'s>)> {
-        let items = self.items(key);
-        items.into_iter().filter_map(|item| Some((self.text_of(key, item)?, item))).collect()
+    /// The texts of an array whose elements are texts or arrays of texts; a text alone is a list of one.
+    pub(super) fn text_lists(&self, key: &'static str) -> Vec<Vec<(String, Item<'s>)>> {
+        let list = |item: Item<'s>| match item.get_ref() {
+            DeValue::Array(items) => items.iter().filter_map(|item| Some((self.text_of(key, item)?, item))).collect(),
+            _ => self.text_of(key, item).map(|text| (text, item)).into_iter().collect(),
+        };
+        self.items(key).into_iter().map(list).collect()
     }
 
     /// The elements of an array; empty if the key is not there.

@@ -13,9 +13,10 @@ use self::{
     slots::Slots,
 };
 use super::{
-    Case, Entity, Field, InsertValue, LegacyShape, MappingError, Origin, RenaissanceShape, Table, error::did_you_mean,
+    Case, Entity, Field, Flow, InsertValue, LegacyShape, MappingError, OnInvalid, Origin, Refers, RenaissanceShape,
+    Table, error::did_you_mean,
 };
-use crate::model::{policy::Policy, side::Side, value::Value};
+use crate::model::{key::EntityIndex, policy::Policy, side::Side, value::Value};
 
 /// Reads a mapping file; `file` names it in messages.
 pub fn parse(file: &str, text: &str) -> Result<Entity, Vec<MappingError>> {
@@ -49,12 +50,20 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let (tables, legacy_id_column, table_lines) = shape.unwrap_or_default();
     let mut slots = Slots::new(tables);
     let fields: Vec<Option<Field>> = root.tables("field").iter().map(|keys| field(keys, policy, &mut slots)).collect();
-    let (natural_keys, label) = (root.texts("natural_keys"), root.text("label"));
+    let (natural_keys, label) = (root.text_lists("natural_keys"), root.text("label"));
+    let owner = root.text("owner");
     let cases = root.tables("case").iter().filter_map(case).collect();
     root.finish();
     let all_fields: Vec<Field> = fields.into_iter().collect::<Option<_>>()?;
-    let natural_keys =
-        natural_keys.iter().filter_map(|(key, item)| named(root, &all_fields, key, Some(item))).collect();
+    let key = |names: &Vec<(String, Item<'_>)>| {
+        names.iter().filter_map(|(name, item)| named(root, &all_fields, name, Some(item))).collect()
+    };
+    let natural_keys = natural_keys.iter().map(key).collect();
+    let owner = owner.and_then(|owner| named(root, &all_fields, &owner, root.get("owner")));
+    if owner.is_some_and(|owner| !all_fields[owner].refers.as_ref().is_some_and(|refers| refers.linked && !refers.many))
+    {
+        root.report(root.get("owner"), "`owner` must name a field that is a reference", None);
+    }
     let label = label.and_then(|label| named(root, &all_fields, &label, root.get("label")));
     if all_fields.is_empty() {
         root.report(None, "there is no [[field]]", None);
@@ -63,10 +72,19 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let (tables, paths, columns) = slots.into_parts();
     Some(Entity {
         name: name?,
-        legacy: LegacyShape { collection: collection?, paths },
-        renaissance: RenaissanceShape { tables, columns, legacy_id_column, constraints: Vec::new() },
+        legacy: LegacyShape { collection: collection?, paths, insert: Vec::new(), computed: Vec::new() },
+        renaissance: RenaissanceShape {
+            tables,
+            columns,
+            legacy_id_column,
+            computed: Vec::new(),
+            constraints: Vec::new(),
+        },
         fields: all_fields,
         natural_keys,
+        owner,
+        filters: Vec::new(),
+        deletes: super::DeleteRule::default(),
         label,
         cases,
         origin: Origin { file: file.to_owned(), legacy_line: legacy?.line(), table_lines },
@@ -97,8 +115,7 @@ fn named(root: &Keys<'_>, fields: &[Field], name: &str, item: Option<Item<'_>>) 
 
 fn policy(keys: &Keys<'_>) -> Option<Policy> {
     let item = keys.get("policy")?;
-    let words = [Policy::Owner, Policy::Legacy, Policy::Renaissance, Policy::Max, Policy::Min, Policy::Park];
-    keys.choice_of("policy", item, &words.map(|policy| (policy.as_str(), policy)))
+    keys.choice_of("policy", item, &Policy::ALL.map(|policy| (policy.as_str(), policy)))
 }
 
 /// The tables, root first; the legacy id column; the line of each table.
@@ -127,7 +144,7 @@ fn table(keys: &Keys<'_>, parent: Option<String>) -> Option<Table> {
     let name = keys.need_text("table", "\"…\"");
     let key = keys.text("key").unwrap_or_else(|| "id".to_owned());
     let insert = keys.table("insert").map(|keys| inserts(&keys)).unwrap_or_default();
-    Some(Table { name: name?, key, parent, insert })
+    Some(Table { name: name?, key, parent, insert, members: None })
 }
 
 fn inserts(keys: &Keys<'_>) -> Vec<(String, InsertValue)> {
@@ -153,9 +170,28 @@ fn field(keys: &Keys<'_>, default: Policy, slots: &mut Slots) -> Option<Field> {
     keys.field.borrow_mut().clone_from(&name);
     let policy = policy(keys).unwrap_or(default);
     let [legacy, renaissance] = Side::ALL.map(|side| Half::open(side, keys).and_then(|half| half.read(slots)));
+    let refers = keys.text("to");
     keys.finish();
-    let field = Field { name: name?, policy, legacy: legacy?, renaissance: renaissance?, line: keys.line() };
-    Some(field)
+    let (legacy, renaissance) = (legacy?, renaissance?);
+    let linked = refers.as_ref().is_some_and(|_| renaissance.transform.is_linked());
+    Some(Field {
+        name: name?,
+        policy,
+        refers: refers.map(|to| Refers {
+            to,
+            entity: EntityIndex(u16::MAX),
+            many: matches!(legacy.transform, super::transform::Transform::References(_)),
+            linked,
+        }),
+        legacy,
+        renaissance,
+        flow: Flow::default(),
+        once: false,
+        group: None,
+        on_invalid: OnInvalid::default(),
+        normal_form: None,
+        line: keys.line(),
+    })
 }
 
 fn case(keys: &Keys<'_>) -> Option<Case> {

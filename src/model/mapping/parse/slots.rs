@@ -2,7 +2,7 @@
 
 use super::keys::{Item, Keys};
 use crate::model::{
-    mapping::{Column, Path, Table, error::did_you_mean},
+    mapping::{Column, Members, Path, Table, error::did_you_mean},
     side::Side,
 };
 
@@ -51,6 +51,27 @@ impl Slots {
                 None
             }
         }
+    }
+
+    /// Adds a join table, all of which is one slot.
+    pub(super) fn join(
+        &mut self,
+        keys: &Keys<'_>,
+        table: String,
+        parent: String,
+        column: String,
+        optional: bool,
+    ) -> Option<Claim> {
+        if self.tables.iter().any(|known| known.name == table) {
+            keys.report(None, format!("table `{table}` is used twice"), None);
+            return None;
+        }
+        let field = keys.field.borrow().clone().unwrap_or_default();
+        let name = format!("{table}.{column}");
+        let members = Some(Members { column: column.clone(), optional });
+        self.tables.push(Table { name: table, key: parent.clone(), parent: Some(parent), insert: Vec::new(), members });
+        self.columns.push((Column { table: self.tables.len() - 1, name: column, info: None }, field));
+        Some((self.columns.len() - 1, name))
     }
 
     fn path(&mut self, path: Path, field: &str) -> Result<Claim, String> {

@@ -78,6 +78,11 @@ impl Compound for Flags {
             | Value::Id(_)
             | Value::List(_)
             | Value::Object(_)
+            | Value::Decimal(_)
+            | Value::Date(_)
+            | Value::Uuid(_)
+            | Value::Binary(..)
+            | Value::Dangling(_)
             | Value::Opaque(_) => false,
         })
     }

@@ -9,13 +9,22 @@ pub mod int;
 pub mod media;
 pub mod name;
 pub mod phone;
+pub mod reference;
 pub mod table;
 pub mod text;
 pub mod timestamp;
 
 use self::{
-    bool::BoolForm, flags::Flags, int::IntForm, media::Media, name::WholeName, phone::Phone, table::ValueTable,
-    text::TextForm, timestamp::TimestampForm,
+    bool::BoolForm,
+    flags::Flags,
+    int::IntForm,
+    media::Media,
+    name::WholeName,
+    phone::Phone,
+    reference::{Reference, References},
+    table::ValueTable,
+    text::TextForm,
+    timestamp::TimestampForm,
 };
 use crate::model::{
     catalog::ColumnKind,
@@ -126,6 +135,10 @@ pub enum Transform {
     Phone(Phone),
     /// See [`name`].
     Name(WholeName),
+    /// See [`reference`].
+    Reference(Reference),
+    /// See [`reference`].
+    References(References),
 }
 
 /// A transform by its shape.
@@ -137,6 +150,15 @@ pub enum Shape<'a> {
 }
 
 impl Transform {
+    /// Whether its slots hold renaissance ids that go through the links.
+    pub const fn is_linked(&self) -> bool {
+        match self {
+            Self::Reference(reference) => reference.linked,
+            Self::References(references) => references.each.linked,
+            _ => false,
+        }
+    }
+
     /// The transform by its shape.
     pub fn shape(&self) -> Shape<'_> {
         match self {
@@ -149,6 +171,8 @@ impl Transform {
             Self::Flags(flags) => Shape::Compound(flags),
             Self::Phone(phone) => Shape::Compound(phone),
             Self::Name(name) => Shape::Compound(name),
+            Self::Reference(reference) => Shape::Scalar(reference),
+            Self::References(references) => Shape::Compound(references),
         }
     }
 }
@@ -165,6 +189,11 @@ pub(crate) fn whole_number(value: &Value) -> Option<i64> {
         | Value::Id(_)
         | Value::List(_)
         | Value::Object(_)
+        | Value::Decimal(_)
+        | Value::Date(_)
+        | Value::Uuid(_)
+        | Value::Binary(..)
+        | Value::Dangling(_)
         | Value::Opaque(_) => None,
     }
 }

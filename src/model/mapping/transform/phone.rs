@@ -159,7 +159,7 @@ impl Compound for Phone {
         match kind {
             ColumnKind::Text(_) => place == 1 || !self.country_as_int,
             ColumnKind::Int(_) => place == 0 && self.country_as_int,
-            ColumnKind::Bool | ColumnKind::Timestamp | ColumnKind::Other => false,
+            _ => false,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Scalar for ValueTable {
         self.pairs.iter().all(|(stored, _)| match stored {
             Value::Text(text) => match kind {
                 ColumnKind::Text(limit) => limit.is_none_or(|limit| text.chars().count() <= limit as usize),
-                ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp | ColumnKind::Other => false,
+                _ => false,
             },
             Value::Int(_) => matches!(kind, ColumnKind::Int(_)),
             Value::Bool(_) => kind == ColumnKind::Bool,
@@ -57,6 +57,11 @@ impl Scalar for ValueTable {
             | Value::Id(_)
             | Value::List(_)
             | Value::Object(_)
+            | Value::Decimal(_)
+            | Value::Date(_)
+            | Value::Uuid(_)
+            | Value::Binary(..)
+            | Value::Dangling(_)
             | Value::Opaque(_) => false,
         })
     }

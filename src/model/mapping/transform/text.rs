@@ -52,6 +52,11 @@ pub(crate) fn as_text(value: &Value) -> Option<String> {
         | Value::Id(_)
         | Value::List(_)
         | Value::Object(_)
+        | Value::Decimal(_)
+        | Value::Date(_)
+        | Value::Uuid(_)
+        | Value::Binary(..)
+        | Value::Dangling(_)
         | Value::Opaque(_) => None,
     }
 }

@@ -37,6 +37,11 @@ impl Scalar for TimestampForm {
             | Value::Id(_)
             | Value::List(_)
             | Value::Object(_)
+            | Value::Decimal(_)
+            | Value::Date(_)
+            | Value::Uuid(_)
+            | Value::Binary(..)
+            | Value::Dangling(_)
             | Value::Opaque(_) => None,
         };
         to_millis(micros.ok_or_else(|| place.wrong("a date"))?, place)

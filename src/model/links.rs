@@ -1,0 +1,134 @@
+//! The links a batch needs for its references: who is who on the other side. Filled by `sync`, pure.
+
+use std::collections::HashMap;
+
+use super::{
+    image::{Image, Patch},
+    key::{EntityIndex, LegacyId, RenaissanceId, SideId},
+    mapping::Entity,
+    side::Side,
+    value::{Slot, Value},
+};
+
+/// What is known about a record that others refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its legacy id.
+    pub legacy: LegacyId,
+    /// Its renaissance id.
+    pub renaissance: RenaissanceId,
+    /// The legacy id of the person it belongs to (itself, for a person).
+    pub person: LegacyId,
+    /// The side that is authoritative for that person.
+    pub owner: Side,
+    /// The epoch of that person's cutover row, 0 if there is none.
+    pub epoch: i64,
+}
+
+/// Linked records by either id.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    by_legacy: HashMap<(EntityIndex, LegacyId), Target>,
+    by_renaissance: HashMap<(EntityIndex, RenaissanceId), LegacyId>,
+}
+
+impl Links {
+    /// Adds a linked record.
+    pub fn add(&mut self, entity: EntityIndex, target: Target) {
+        self.by_renaissance.insert((entity, target.renaissance), target.legacy);
+        self.by_legacy.insert((entity, target.legacy), target);
+    }
+
+    /// The record of that legacy id.
+    pub fn get(&self, entity: EntityIndex, id: LegacyId) -> Option<&Target> {
+        self.by_legacy.get(&(entity, id))
+    }
+
+    /// Whether a record is known under this id.
+    pub fn knows(&self, entity: EntityIndex, id: SideId) -> bool {
+        match id {
+            SideId::Legacy(id) => self.by_legacy.contains_key(&(entity, id)),
+            SideId::Renaissance(id) => self.by_renaissance.contains_key(&(entity, id)),
+        }
+    }
+
+    /// What an image's reference fields refer to through links, as ids of its own side; each once, in no order.
+    pub fn wanted(entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
+        let mut wanted = Vec::new();
+        for (target, slot) in entity.linked_slots(side) {
+            let Some(Some(held)) = image.slots.get(slot) else { continue };
+            let items = if let Value::List(items) = held { items.as_slice() } else { std::slice::from_ref(held) };
+            wanted.extend(items.iter().filter_map(|item| Some((target, side_id(side, item)?))));
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Turns what an image's reference fields hold into what lenses read: the legacy id of a linked record, or
+    /// [`Value::Dangling`] around what is there.
+    pub fn lift(&self, entity: &Entity, side: Side, image: &mut Image) {
+        for (target, slot) in entity.linked_slots(side) {
+            if let Some(Some(held)) = image.slots.get_mut(slot) {
+                match held {
+                    Value::List(items) => items.iter_mut().for_each(|item| self.lift_one(target, side, item)),
+                    held => self.lift_one(target, side, held),
+                }
+            }
+        }
+    }
+
+    fn lift_one(&self, target: EntityIndex, side: Side, held: &mut Value) {
+        let Some(id) = side_id(side, held) else { return };
+        match (id, self.knows(target, id)) {
+            (SideId::Renaissance(id), true) => {
+                if let Some(legacy) = self.by_renaissance.get(&(target, id)) {
+                    *held = Value::Id(legacy.bytes());
+                }
+            }
+            (SideId::Legacy(_), true) => {}
+            (_, false) => *held = Value::Dangling(Box::new(std::mem::replace(held, Value::Null))),
+        }
+    }
+
+    /// Turns what lenses wrote into reference slots of a side into what that side holds. The legacy id of a record that is
+    /// not linked has no form in Renaissance: its slot index is returned.
+    pub fn lower(&self, entity: &Entity, side: Side, patch: &mut Patch) -> Result<(), usize> {
+        for (target, slot) in entity.linked_slots(side) {
+            for (_, content) in patch.iter_mut().filter(|(at, _)| *at == slot) {
+                self.lower_slot(target, side, content).map_err(|()| slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lower_slot(&self, target: EntityIndex, side: Side, content: &mut Slot) -> Result<(), ()> {
+        match content {
+            Some(Value::List(items)) => items.iter_mut().try_for_each(|item| self.lower_one(target, side, item)),
+            Some(held) => self.lower_one(target, side, held),
+            None => Ok(()),
+        }
+    }
+
+    fn lower_one(&self, target: EntityIndex, side: Side, item: &mut Value) -> Result<(), ()> {
+        if let Value::Dangling(held) = item {
+            *item = std::mem::replace(held, Value::Null);
+            return Ok(());
+        }
+        if let (Side::Renaissance, Value::Id(id)) = (side, &*item) {
+            let linked = self.get(target, LegacyId::new(*id)).ok_or(())?;
+            *item = Value::Int(linked.renaissance);
+        }
+        Ok(())
+    }
+}
+
+/// The id a slot's content names: an ObjectId or its hex text in legacy, an integer in Renaissance.
+fn side_id(side: Side, held: &Value) -> Option<SideId> {
+    match (side, held) {
+        (Side::Legacy, Value::Id(id)) => Some(SideId::Legacy(LegacyId::new(*id))),
+        (Side::Legacy, Value::Text(text)) => text.trim().parse().ok().map(SideId::Legacy),
+        (Side::Renaissance, Value::Int(id)) => Some(SideId::Renaissance(*id)),
+        _ => None,
+    }
+}

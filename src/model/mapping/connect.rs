@@ -1,0 +1,46 @@
+//! Mappings among each other: references find the entity they name, and entities their order.
+
+use super::{Entity, MappingError, error::did_you_mean};
+use crate::model::key::EntityIndex;
+
+/// Ties references to the entities they name; entities keep their places. Every reference that names nothing is an error.
+pub fn connect(entities: &mut [Entity]) -> Vec<MappingError> {
+    let names: Vec<String> = entities.iter().map(|entity| entity.name.clone()).collect();
+    let mut errors = Vec::new();
+    for entity in entities.iter_mut() {
+        let file = entity.origin.file.clone();
+        for field in &mut entity.fields {
+            let Some(refers) = &mut field.refers else { continue };
+            match (0..=u16::MAX).zip(&names).find(|(_, name)| **name == refers.to) {
+                Some((index, _)) => refers.entity = EntityIndex(index),
+                None => errors.push(MappingError {
+                    file: file.clone(),
+                    line: field.line,
+                    field: Some(field.name.clone()),
+                    message: format!("`to` names the entity `{}`, which no mapping file declares", refers.to),
+                    hint: did_you_mean(&refers.to, names.iter().map(String::as_str)),
+                }),
+            }
+        }
+    }
+    errors
+}
+
+/// The entities, those that others refer to first. Where references go round in a circle, the order of the files decides.
+pub fn dependency_order(entities: &[Entity]) -> Vec<EntityIndex> {
+    let mut order: Vec<EntityIndex> = Vec::with_capacity(entities.len());
+    let mut left: Vec<EntityIndex> = (0..=u16::MAX).map(EntityIndex).take(entities.len()).collect();
+    while !left.is_empty() {
+        let ready = |index: &EntityIndex| {
+            let fields = entities.get(usize::from(index.0)).map_or(&[][..], |entity| &entity.fields);
+            // a set of references can be filled later, a single one has to be there at once
+            let parents = fields.iter().filter_map(|field| field.refers.as_ref());
+            parents
+                .filter(|refers| refers.linked && !refers.many && refers.entity != *index)
+                .all(|refers| !left.contains(&refers.entity))
+        };
+        let place = left.iter().position(ready).unwrap_or(0);
+        order.push(left.remove(place));
+    }
+    order
+}
