@@ -163,3 +163,71 @@ impl Compound for References {
         kind == if self.each.linked { ColumnKind::Ids } else { ColumnKind::Json }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: [u8; 12] = [1; 12];
+    const B: [u8; 12] = [2; 12];
+
+    fn hex(id: [u8; 12]) -> Value {
+        Value::Text(LegacyId::new(id).to_string())
+    }
+
+    fn dangling(id: [u8; 12]) -> Value {
+        Value::Dangling(Box::new(Value::Id(id)))
+    }
+
+    fn references(set: bool) -> References {
+        References { each: Reference { hex: false, linked: true }, set }
+    }
+
+    fn written(references: &References, held: Vec<Value>, wanted: Vec<Value>) -> Vec<Value> {
+        let held = Value::List(held);
+        let place = Place { name: "friends", held: Some(&held) };
+        match references.write(&Value::List(wanted), &[place], NullForm::Null).unwrap().remove(0) {
+            Write::Set(Value::List(items)) => items,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_id_and_its_hex_digits_are_the_same_reference() {
+        let held = Value::List(vec![hex(B), Value::Id(A), Value::Id(B)]);
+        let place = || [Place { name: "friends", held: Some(&held) }];
+        assert_eq!(references(true).read(&place()), Ok(Value::List(vec![Value::Id(A), Value::Id(B)])));
+        let in_order = Value::List(vec![Value::Id(B), Value::Id(A), Value::Id(B)]);
+        assert_eq!(references(false).read(&place()), Ok(in_order));
+    }
+
+    #[test]
+    fn what_stays_in_a_set_keeps_its_place_and_spelling_and_the_dead_are_not_dropped() {
+        let held = vec![hex(B), dangling([9; 12]), Value::Id(A)];
+        let c = Value::Id([3; 12]);
+        assert_eq!(
+            written(&references(true), held, vec![Value::Id(B), c.clone()]),
+            [hex(B), dangling([9; 12]), c],
+            "A left, the third came, nothing else moved"
+        );
+    }
+
+    #[test]
+    fn a_list_gets_its_new_order_and_keeps_the_dead_at_its_end() {
+        let held = vec![dangling([9; 12]), Value::Id(A), Value::Id(B)];
+        let wanted = vec![Value::Id(B), Value::Id(A)];
+        assert_eq!(written(&references(false), held, wanted), [Value::Id(B), Value::Id(A), dangling([9; 12])]);
+    }
+
+    #[test]
+    fn a_reference_to_nobody_and_a_text_that_is_no_id_are_told_apart() {
+        let read = |held: Value| {
+            let form = Reference { hex: false, linked: true };
+            form.read(&held, &Place { name: "user_id", held: Some(&held) }).map_err(|problem| problem.reason)
+        };
+        assert_eq!(read(dangling(A)), Err(Reason::MissingReference));
+        assert_eq!(read(Value::Text("nobody".to_owned())), Err(Reason::WrongType));
+        assert_eq!(read(Value::Int(5)), Err(Reason::WrongType));
+        assert_eq!(read(hex(A)), Ok(Value::Id(A)));
+    }
+}
