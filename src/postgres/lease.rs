@@ -13,6 +13,19 @@ const PULSE: Duration = Duration::from_secs(1);
 /// How long an answer to that may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Whether a daemon is active: somebody holds the lease.
+pub async fn is_held(pool: &PgPool) -> Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+           AND classid::bigint = $1 >> 32 AND objid::bigint = $1 & 4294967295)",
+    )
+    .bind(LOCK)
+    .fetch_one(pool)
+    .await
+    .map_err(Error::from)
+}
+
 /// The right to be the one daemon that writes. Given up when dropped, or when its connection ends.
 pub struct Lease {
     connection: PgConnection,

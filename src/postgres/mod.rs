@@ -13,6 +13,7 @@ pub mod pgoutput;
 pub mod preflight;
 mod read;
 pub mod report;
+pub mod request;
 pub mod setup;
 pub mod sql;
 mod state;

@@ -34,6 +34,8 @@ mod postgres_fixture;
 #[cfg(test)]
 mod postgres_preflight;
 #[cfg(test)]
+mod postgres_requests;
+#[cfg(test)]
 mod postgres_setup;
 #[cfg(test)]
 mod postgres_tls;
