@@ -7,10 +7,13 @@ use crate::{
     error::Result,
     model::{
         hint::Position,
-        key::{EntityIndex, Key, LegacyId, RenaissanceId},
+        key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
+        links::Target,
         side::Side,
     },
-    sync::ports::{Outcome, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved, SweepState},
+    sync::ports::{
+        Committed, Owner, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved, SweepState,
+    },
 };
 
 impl RenaissanceStore for Postgres {
@@ -27,6 +30,14 @@ impl RenaissanceStore for Postgres {
         self.resolve_links(entity, legacy, renaissance).await
     }
 
+    async fn targets(&self, wanted: &[(EntityIndex, SideId)]) -> Result<Vec<(EntityIndex, Target)>> {
+        self.linked_targets(wanted).await
+    }
+
+    async fn owners(&self, persons: &[LegacyId]) -> Result<Vec<Owner>> {
+        self.owners_of(persons).await
+    }
+
     async fn find_by_legacy_id(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<Vec<(LegacyId, RenaissanceId)>> {
         self.rows_by_legacy_id(entity, ids).await
     }
@@ -35,12 +46,14 @@ impl RenaissanceStore for Postgres {
         self.find_rows(entity, probes).await
     }
 
-    async fn commit(&self, entity: EntityIndex, intent: Uuid, plans: &[RecordPlan]) -> Result<Vec<Outcome>> {
-        self.commit_plans(entity, intent, plans).await
+    async fn commit(&self, entity: EntityIndex, intent: Uuid, plans: &[RecordPlan]) -> Result<Committed> {
+        let outcomes = self.commit_plans(entity, intent, plans).await?;
+        Ok(Committed { outcomes, woken: Vec::new() })
     }
 
-    async fn settle(&self, intent: Uuid, landed: &[LegacyId]) -> Result<()> {
-        self.settle_intent(intent, landed).await
+    async fn settle(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
+        self.settle_intent(intent, landed).await?;
+        Ok(Vec::new())
     }
 
     async fn open_intents(&self) -> Result<Vec<Uuid>> {

@@ -19,6 +19,7 @@ pub mod sql;
 mod state;
 mod statements;
 pub mod store;
+mod targets;
 pub mod watched;
 mod write;
 

@@ -11,7 +11,6 @@ use crate::{
         image::{Image, Version},
         key::{EntityIndex, LegacyId, RenaissanceId},
         mapping::Entity,
-        side::Side,
     },
     sync::ports::{Link, Probe, RenaissanceRead, Resolved},
 };
@@ -79,11 +78,9 @@ impl Postgres {
         let (legacy, renaissance, shape, base, state, epoch, parked) = row;
         let legacy = parse_legacy(&legacy)?;
         let base = base.map(|bytes| self.shapes().base(shape, &bytes, entity.fields.len())).transpose()?;
-        // A person who is on the way to either side still belongs to where they came from, until the flip.
-        let owner = if state.as_deref() == Some("renaissance") { Side::Renaissance } else { Side::Legacy };
         Ok(Resolved {
             link: Link { legacy, renaissance, base },
-            owner,
+            owner: super::targets::owning(state.as_deref()),
             epoch: epoch.unwrap_or(0),
             parked,
             person: None,

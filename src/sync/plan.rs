@@ -69,6 +69,19 @@ impl Planned {
     pub const fn effect(&self) -> Effect {
         Effect { writes: [self.document.is_some(), self.plan.rows.is_some()], parks: !self.plan.parked.is_empty() }
     }
+
+    /// Whether it makes the record on this side.
+    pub const fn creates(&self, side: Side) -> bool {
+        match side {
+            Side::Legacy => matches!(self.document, Some(LegacyChange::Insert(_))),
+            Side::Renaissance => matches!(self.plan.rows, Some(RenaissanceChange::Insert(_))),
+        }
+    }
+
+    /// The sides on which a field is written: legacy, renaissance.
+    pub fn writes_fields(&self) -> [bool; 2] {
+        Side::ALL.map(|side| self.fields.iter().any(|(to, _)| *to == side))
+    }
 }
 
 /// Whether planning the record needs the whole document first, for its tombstone.

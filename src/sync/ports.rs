@@ -9,6 +9,7 @@ use crate::{
         hint::{Captured, Freshness, Position},
         image::{Image, Patch, Version},
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
+        links::Target,
         problem::Problem,
         side::Side,
         snapshot::Snapshot,
@@ -244,6 +245,25 @@ pub struct RecordPlan {
     pub parked: Vec<ParkedRow>,
 }
 
+/// What became of a commit.
+pub struct Committed {
+    /// One per plan.
+    pub outcomes: Vec<Outcome>,
+    /// Parked keys that waited for a record which now exists on both sides, a bounded number of them.
+    pub woken: Vec<Key>,
+}
+
+/// The side that is authoritative for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The person's legacy id.
+    pub person: LegacyId,
+    /// The side.
+    pub side: Side,
+    /// The epoch of the person's cutover row.
+    pub epoch: i64,
+}
+
 /// One chunk position of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepState {
@@ -269,6 +289,15 @@ pub trait RenaissanceStore: Send + Sync {
         renaissance: &[RenaissanceId],
     ) -> impl Future<Output = Result<Vec<Resolved>>> + Send;
 
+    /// Of these records, those that exist on both sides, with the person each belongs to; in no order, perhaps twice.
+    fn targets(
+        &self,
+        wanted: &[(EntityIndex, SideId)],
+    ) -> impl Future<Output = Result<Vec<(EntityIndex, Target)>>> + Send;
+
+    /// Of these persons, linked or not, those who have a cutover row.
+    fn owners(&self, persons: &[LegacyId]) -> impl Future<Output = Result<Vec<Owner>>> + Send;
+
     /// Rows whose legacy id column holds one of these ids: (id, row).
     fn find_by_legacy_id(
         &self,
@@ -290,11 +319,11 @@ pub trait RenaissanceStore: Send + Sync {
         entity: EntityIndex,
         intent: uuid::Uuid,
         plans: &[RecordPlan],
-    ) -> impl Future<Output = Result<Vec<Outcome>>> + Send;
+    ) -> impl Future<Output = Result<Committed>> + Send;
 
     /// Closes an intent: for records in `landed` the base, journal and back reference become final; for the others of
-    /// the intent it is as if they had never been decided.
-    fn settle(&self, intent: uuid::Uuid, landed: &[LegacyId]) -> impl Future<Output = Result<()>> + Send;
+    /// the intent it is as if they had never been decided. Returns the keys it woke, like [`RenaissanceStore::commit`].
+    fn settle(&self, intent: uuid::Uuid, landed: &[LegacyId]) -> impl Future<Output = Result<Vec<Key>>> + Send;
 
     /// Intents that a former run left open.
     fn open_intents(&self) -> impl Future<Output = Result<Vec<uuid::Uuid>>> + Send;

@@ -2,17 +2,20 @@
 
 mod gather;
 mod identity;
+mod rehearse;
 
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
+pub use self::rehearse::{Foreseen, Rehearsed};
+
 use uuid::Uuid;
 
 use super::{
     plan::{self, Effect, Planned, Record},
-    ports::{LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceStore},
+    ports::{Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceStore},
     tracker::Taken,
 };
 use crate::{
@@ -35,6 +38,10 @@ pub struct Reconciler<L, R> {
     unsettled: AtomicBool,
     /// Settled intents whose ledger documents have served.
     served: Mutex<Vec<Uuid>>,
+    /// Keys that settling after a failure woke.
+    woken: Mutex<Vec<Key>>,
+    /// Whether members of sets that are not linked yet are left for a second pass instead of being parked.
+    sets_later: AtomicBool,
 }
 
 /// One record's change on its way, for people watching.
@@ -72,6 +79,8 @@ pub struct BatchReport {
     pub lost: Vec<Key>,
     /// Keys whose change is committed but not yet visible to readers.
     pub not_visible: Vec<Key>,
+    /// Keys that waited for something that is there now: to be reconciled again, no matter when.
+    pub woken: Vec<Key>,
     /// Per settled record.
     pub effects: Vec<Effect>,
     /// What crossed.
@@ -98,7 +107,21 @@ impl Work {
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// A reconciler that first settles what a former run left open.
     pub const fn new(legacy: L, renaissance: R, entities: std::sync::Arc<Vec<Entity>>) -> Self {
-        Self { legacy, renaissance, entities, unsettled: AtomicBool::new(true), served: Mutex::new(Vec::new()) }
+        Self {
+            legacy,
+            renaissance,
+            entities,
+            unsettled: AtomicBool::new(true),
+            served: Mutex::new(Vec::new()),
+            woken: Mutex::new(Vec::new()),
+            sets_later: AtomicBool::new(false),
+        }
+    }
+
+    /// While true, members of sets of references that are not linked are left where they are without parking their field:
+    /// the first pass of a backfill says so, as a second one visits the sets once everybody is linked.
+    pub fn postpone_sets(&self, postpone: bool) {
+        self.sets_later.store(postpone, Ordering::Release);
     }
 
     /// The legacy store.
@@ -119,7 +142,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let open = self.renaissance.open_intents().await?;
         for intent in &open {
             let landed = self.legacy.settle(*intent).await?;
-            self.renaissance.settle(*intent, landed.as_deref().unwrap_or_default()).await?;
+            let woken = self.renaissance.settle(*intent, landed.as_deref().unwrap_or_default()).await?;
+            self.woken.lock().unwrap_or_else(PoisonError::into_inner).extend(woken);
         }
         self.legacy.forget(&open).await?;
         self.unsettled.store(false, Ordering::Release);
@@ -132,8 +156,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         self.recover().await?;
         let (gathered, ()) = tokio::join!(self.gather(index, taken), self.forget_served());
         let gathered = gathered?;
+        let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
         let mut report =
-            BatchReport { not_visible: gathered.not_visible, lost: gathered.lost, ..BatchReport::default() };
+            BatchReport { not_visible: gathered.not_visible, lost: gathered.lost, woken, ..BatchReport::default() };
         let mut pending = gathered.works;
         // Each round parks at least one more field of every record that comes back, so this ends.
         while !pending.is_empty() {
@@ -181,7 +206,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         if has_intents {
             self.unsettled.store(true, Ordering::Release);
         }
-        let outcomes = self.renaissance.commit(index, intent, &plans).await?;
+        let Committed { outcomes, woken } = self.renaissance.commit(index, intent, &plans).await?;
+        report.woken.extend(woken);
         let (mut documents, mut writers, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for ((work, plan), outcome) in writing.into_iter().zip(plans).zip(outcomes) {
             match outcome {
@@ -219,7 +245,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             .filter(|(_, outcome)| **outcome == Outcome::Written)
             .map(|(document, _)| document.id)
             .collect();
-        self.renaissance.settle(intent, &landed).await?;
+        report.woken.extend(self.renaissance.settle(intent, &landed).await?);
         self.unsettled.store(false, Ordering::Release);
         if !documents.is_empty() {
             self.served.lock().unwrap_or_else(PoisonError::into_inner).push(intent);

@@ -1,0 +1,101 @@
+//! What reconciling would do, without doing it.
+
+use super::{Reconciler, label};
+use crate::{
+    error::Result,
+    model::{
+        key::{EntityIndex, Key},
+        mapping::Entity,
+        problem::Reason,
+        side::Side,
+    },
+    sync::{
+        plan::{self, Planned, Record},
+        ports::{LegacyStore, RenaissanceChange, RenaissanceStore},
+        tracker::Taken,
+    },
+};
+
+/// What would become of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Foreseen {
+    /// Nothing: linked and equal, or outside of what is synced.
+    Unchanged,
+    /// Its counterpart is found and equal: the two are linked.
+    Linked,
+    /// Its counterpart is found and differs: the two are linked, and the differences settled by policy.
+    Adopted,
+    /// It is made on this side.
+    Created(Side),
+    /// It is changed on these sides: legacy, renaissance.
+    Changed([bool; 2]),
+    /// It is deleted on this side.
+    Deleted(Side),
+    /// It waits as a whole; [`Rehearsed::parked`] says why.
+    Parked,
+}
+
+/// A record that was rehearsed.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// The keys among those given that lead to it.
+    pub keys: Vec<Key>,
+    /// What would become of it.
+    pub foreseen: Foreseen,
+    /// What would be parked: the field's name (`None`: the whole record) and why.
+    pub parked: Vec<(Option<String>, Reason)>,
+    /// How many conflicts would be journalled, differences of adopted records among them.
+    pub conflicts: usize,
+    /// Its name, masked.
+    pub label: Option<String>,
+}
+
+impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
+    /// What reconciling these keys of one entity would do now: reads and plans like [`Reconciler::reconcile`] and writes
+    /// nothing. References to records that exist on their side and are not linked yet count as linked. What only a database
+    /// would refuse (a unique value that two new records share) is not foreseen.
+    pub async fn rehearse(&self, index: EntityIndex, taken: &[Taken]) -> Result<Vec<Rehearsed>> {
+        let entity = self.entity(index)?;
+        let gathered = self.gather(index, taken).await?;
+        let rehearsed = gathered.works.into_iter().map(|work| {
+            let planned = plan::plan(entity, &work.record);
+            rehearsed(entity, &work.record, work.keys, planned)
+        });
+        Ok(rehearsed.collect())
+    }
+}
+
+fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<Planned>) -> Rehearsed {
+    let foreseen = foreseen(record, planned.as_ref());
+    let plan = planned.map(|planned| planned.plan);
+    let parked = plan.iter().flat_map(|plan| plan.parked.iter().map(|row| (row.field.clone(), row.problem.reason)));
+    Rehearsed {
+        keys,
+        foreseen,
+        parked: parked.collect(),
+        conflicts: plan.as_ref().map_or(0, |plan| plan.conflicts.len()),
+        label: label(entity, record, Side::Legacy).or_else(|| label(entity, record, Side::Renaissance)),
+    }
+}
+
+fn foreseen(record: &Record, planned: Option<&Planned>) -> Foreseen {
+    let Some(planned) = planned else { return Foreseen::Unchanged };
+    if planned.plan.parked.iter().any(|row| row.field.is_none()) {
+        return Foreseen::Parked;
+    }
+    match (&record.legacy, &record.renaissance) {
+        (Some(_), None) if planned.creates(Side::Renaissance) => Foreseen::Created(Side::Renaissance),
+        (None, Some(_)) if planned.creates(Side::Legacy) => Foreseen::Created(Side::Legacy),
+        (Some(_), None) if planned.document.is_some() => Foreseen::Deleted(Side::Legacy),
+        (None, Some(_)) if matches!(planned.plan.rows, Some(RenaissanceChange::Delete(_))) => {
+            Foreseen::Deleted(Side::Renaissance)
+        }
+        (Some(_), Some(_)) => match (record.base.is_some(), planned.writes_fields()) {
+            (true, [false, false]) => Foreseen::Unchanged,
+            (true, sides) => Foreseen::Changed(sides),
+            (false, [false, false]) => Foreseen::Linked,
+            (false, _) => Foreseen::Adopted,
+        },
+        (None | Some(_), None) | (None, Some(_)) => Foreseen::Unchanged,
+    }
+}
