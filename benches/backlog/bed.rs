@@ -33,6 +33,7 @@ pub(crate) struct Bed {
     pub(crate) legacy: Database,
     urls: (String, String),
     port: u16,
+    used: bool,
 }
 
 impl Bed {
@@ -50,7 +51,24 @@ impl Bed {
         crate::progress(&format!("loading {people} people"));
         load_people(&legacy, SEED, people).await?;
         let pool = PgPool::connect_lazy(&urls.1)?;
-        Ok(Self { postgres, mongo, pool, client, legacy, urls, port })
+        Ok(Self { postgres, mongo, pool, client, legacy, urls, port, used: false })
+    }
+
+    /// A Renaissance without people that no bridge has seen.
+    pub(crate) async fn empty_renaissance(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.used, true) {
+            self.pool.close().await;
+            let drop_slots = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots";
+            self.postgres.execute(RENAISSANCE, drop_slots).await?;
+            self.drop_database(RENAISSANCE).await?;
+            self.urls.1 = self.postgres.create_renaissance(RENAISSANCE).await?;
+            self.pool = PgPool::connect_lazy(&self.urls.1)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn drop_database(&self, name: &str) -> Result<()> {
+        Ok(self.postgres.execute("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).await?)
     }
 
     pub(crate) async fn versions(&self) -> Result<Value> {
@@ -77,7 +95,7 @@ impl Bed {
 
     /// The state of all clocks now.
     pub(crate) fn measure(&self, daemon: Option<&Daemon>) -> Result<Start> {
-        Ok(Start { at: Instant::now(), cpu: self.cpu(daemon)? })
+        Ok(Start { load: process::load()?, cpu: self.cpu(daemon)?, at: Instant::now() })
     }
 
     /// CPU time of the bridge, of MongoDB and of Postgres.
@@ -99,6 +117,7 @@ pub(crate) async fn vacuum(pool: &PgPool) -> Result<()> {
 pub(crate) struct Start {
     at: Instant,
     cpu: [u64; 3],
+    load: f64,
 }
 
 impl Start {
@@ -113,7 +132,7 @@ impl Start {
         let now = bed.cpu(daemon)?;
         let peak_bytes = daemon.map_or(Ok(0), |daemon| process::peak_memory(daemon.child.id()))?;
         let cpu_micros = std::array::from_fn(|n| now[n].saturating_sub(self.cpu[n]));
-        Ok(Row { people, seconds: took.as_secs_f64(), cpu_micros, peak_bytes })
+        Ok(Row { people, seconds: took.as_secs_f64(), cpu_micros, peak_bytes, load: self.load })
     }
 }
 

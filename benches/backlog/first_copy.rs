@@ -1,6 +1,7 @@
-//! The first copy: everybody is in BioGraph and nobody in Renaissance.
+//! The first copy: everybody is in BioGraph and nobody in Renaissance. Beside it, what it would cost at the least (reading
+//! all documents and COPYing ready-made rows), and what a migration script does that writes one person after the other.
 
-use std::time::Instant;
+use std::{fmt::Write, time::Instant};
 
 use biograph_bridge::sandbox::USERS;
 use futures_util::TryStreamExt;
@@ -8,39 +9,127 @@ use mongodb::{
     Collection,
     bson::{RawDocumentBuf, doc},
 };
-use sqlx::{Connection, PgConnection, postgres::PgPoolCopyExt};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolCopyExt};
 
 use crate::{BATCH, Result, bed::Bed, raw, report::Row};
 
-/// Both tables, and how their columns are given to COPY.
+/// What the bridge makes of a person.
 const TABLES: [&str; 2] = ["users", "user_profiles"];
+/// The database that the raw runs and the script write to.
+const TARGET: &str = "first_copy";
+/// People whom the script copies.
+const SAMPLE: usize = 2000;
+
+/// The measured runs, all of them in turns: what else the machine does meets each kind alike.
+#[derive(Default)]
+pub(crate) struct Runs {
+    pub(crate) bridge: Vec<Row>,
+    pub(crate) raw: Vec<Row>,
+    pub(crate) script: Vec<Row>,
+}
+
+/// Copies everybody with the bridge, raw, and by the script, so many times. The bridge's last copy stays.
+pub(crate) async fn measure(bed: &mut Bed, people: u32, repeat: usize) -> Result<Runs> {
+    let (mut runs, mut made) = (Runs::default(), None);
+    for round in 1..=repeat {
+        crate::progress(&format!("first copy, {round} of {repeat}"));
+        bed.empty_renaissance().await?;
+        let row = bridge(bed).await?;
+        if row.people != u64::from(people) {
+            return Err(format!("only {} of {people} people were copied", row.people).into());
+        }
+        runs.bridge.push(row);
+        let rows = match &made {
+            Some(rows) => rows,
+            None => made.insert(Made::load(bed).await?),
+        };
+        runs.raw.push(raw(bed, rows).await?);
+        runs.script.push(script(bed, rows).await?);
+    }
+    Ok(runs)
+}
 
 /// From the beginning of the backfill until everybody is durable.
-pub(crate) async fn bridge(bed: &Bed) -> Result<Row> {
+async fn bridge(bed: &Bed) -> Result<Row> {
+    checkpoint(bed).await?;
     let daemon = bed.spawn()?;
     daemon.until(|status| matches!(status["state"].as_str(), Some("backfilling" | "streaming"))).await?;
     let start = bed.measure(Some(&daemon))?;
     daemon.until(|status| status["state"] == "streaming").await?;
-    let people: i64 = sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(&bed.pool).await?;
+    let complete = "SELECT count(*) FROM users JOIN user_profiles ON user_id = users.id";
+    let people: i64 = sqlx::query_scalar(complete).fetch_one(&bed.pool).await?;
     let row = start.until_now(u64::try_from(people)?, bed, Some(&daemon))?;
     daemon.until_quiet().await?;
     daemon.stop().await?;
     Ok(row)
 }
 
-/// Reading all documents and copying the rows that the bridge made of them into empty tables, batch by batch.
-pub(crate) async fn raw(bed: &Bed) -> Result<Row> {
-    let url = bed.postgres.create_renaissance("first_copy").await?;
-    let batches = [rows_of(bed, TABLES[0]).await?, rows_of(bed, TABLES[1]).await?];
+/// The rows that the bridge made, as a writer wants them.
+struct Made {
+    /// Per table, batches of lines for COPY.
+    lines: [Vec<String>; 2],
+    /// Per table: an INSERT, and the values of each row of the sample.
+    sample: [(String, Vec<Vec<Option<String>>>); 2],
+}
+
+impl Made {
+    async fn load(bed: &Bed) -> Result<Self> {
+        let [users, profiles] = TABLES;
+        Ok(Self {
+            lines: [lines_of(bed, users).await?, lines_of(bed, profiles).await?],
+            sample: [sample_of(bed, users, "id").await?, sample_of(bed, profiles, "user_id").await?],
+        })
+    }
+}
+
+/// All rows of a table as COPY gives them, in batches.
+async fn lines_of(bed: &Bed, table: &str) -> Result<Vec<String>> {
+    let stream = bed.pool.copy_out_raw(&format!("COPY (SELECT * FROM {table} ORDER BY id) TO STDOUT")).await?;
+    let bytes: Vec<u8> = stream
+        .try_fold(Vec::new(), |mut all, part| async move {
+            all.extend_from_slice(&part);
+            Ok(all)
+        })
+        .await?;
+    let text = String::from_utf8(bytes)?;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    Ok(lines.chunks(BATCH).map(<[&str]>::concat).collect())
+}
+
+async fn sample_of(bed: &Bed, table: &str, order: &str) -> Result<(String, Vec<Vec<Option<String>>>)> {
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
+         WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+    )
+    .bind(table)
+    .fetch_all(&bed.pool)
+    .await?;
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let (mut texts, mut parameters) = (String::new(), String::new());
+    for (n, (name, sql_type)) in columns.iter().enumerate() {
+        let comma = if n == 0 { "" } else { ", " };
+        write!(texts, "{comma}{name}::text")?;
+        write!(parameters, "{comma}${}::text::{sql_type}", n + 1)?;
+    }
+    let insert = format!("INSERT INTO {table} ({}) VALUES ({parameters})", names.join(", "));
+    let select = format!("SELECT ARRAY[{texts}] FROM {table} ORDER BY {order} LIMIT {SAMPLE}");
+    Ok((insert, sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&bed.pool).await?))
+}
+
+/// Reading all documents and copying the rows of both tables, a transaction per batch.
+async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
+    let url = bed.postgres.create_renaissance(TARGET).await?;
     let mut session = PgConnection::connect(&url).await?;
     let users: Collection<RawDocumentBuf> = bed.legacy.collection(USERS);
+    checkpoint(bed).await?;
 
     let start = bed.measure(None)?;
     let at = Instant::now();
     let batch_size = u32::try_from(BATCH)?;
     let mut cursor = users.find(doc! {}).projection(raw::projection()).batch_size(batch_size).await?;
     let mut read = 0;
-    for (people, profiles) in batches[0].iter().zip(&batches[1]) {
+    let [people, profiles] = &made.lines;
+    for (people, profiles) in people.iter().zip(profiles) {
         for _ in 0..BATCH {
             if !cursor.advance().await? {
                 break;
@@ -56,21 +145,43 @@ pub(crate) async fn raw(bed: &Bed) -> Result<Row> {
         }
         transaction.commit().await?;
     }
-    start.ended(at.elapsed(), read, bed, None)
+    let row = start.ended(at.elapsed(), read, bed, None)?;
+    session.close().await?;
+    bed.drop_database(TARGET).await?;
+    Ok(row)
 }
 
-/// All rows of a table as COPY gives them, in batches.
-async fn rows_of(bed: &Bed, table: &str) -> Result<Vec<String>> {
-    let pool = sqlx::PgPool::connect(&bed.postgres.url("raw")).await?;
-    let stream = pool.copy_out_raw(&format!("COPY (SELECT * FROM {table} ORDER BY id) TO STDOUT")).await?;
-    let bytes: Vec<u8> = stream
-        .try_fold(Vec::new(), |mut all, part| async move {
-            all.extend_from_slice(&part);
-            Ok(all)
-        })
-        .await?;
-    pool.close().await;
-    let text = String::from_utf8(bytes)?;
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    Ok(lines.chunks(BATCH).map(<[&str]>::concat).collect())
+/// Reading document after document and writing each person's rows in a transaction: a migration script without the cost of
+/// its language and its ORM.
+async fn script(bed: &Bed, made: &Made) -> Result<Row> {
+    let url = bed.postgres.create_renaissance(TARGET).await?;
+    let mut session = PgConnection::connect(&url).await?;
+    let users: Collection<RawDocumentBuf> = bed.legacy.collection(USERS);
+    checkpoint(bed).await?;
+
+    let start = bed.measure(None)?;
+    let mut cursor = users.find(doc! {}).projection(raw::projection()).await?;
+    let [(insert_user, people), (insert_profile, profiles)] = &made.sample;
+    for (person, profile) in people.iter().zip(profiles) {
+        if !cursor.advance().await? {
+            return Err("a document is missing".into());
+        }
+        std::hint::black_box(cursor.current().to_owned());
+        let mut transaction = session.begin().await?;
+        for (insert, values) in [(insert_user, person), (insert_profile, profile)] {
+            let query = sqlx::query(AssertSqlSafe(insert.clone()));
+            let query = values.iter().fold(query, |query, value| query.bind(value));
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+    }
+    let row = start.until_now(people.len() as u64, bed, None)?;
+    session.close().await?;
+    bed.drop_database(TARGET).await?;
+    Ok(row)
+}
+
+/// Nobody pays for what was written before.
+async fn checkpoint(bed: &Bed) -> Result<()> {
+    Ok(bed.postgres.execute("postgres", "CHECKPOINT").await?)
 }

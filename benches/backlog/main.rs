@@ -28,6 +28,8 @@ const BATCH: usize = 1000;
 /// Measures the bridge against the raw cost of the same reads and writes
 #[derive(Parser)]
 struct Options {
+    /// Measure only this
+    only: Option<Part>,
     /// People in sync, and changes in a backlog
     #[arg(long, default_value_t = 50_000)]
     people: u32,
@@ -46,6 +48,13 @@ struct Options {
     /// Appended by cargo
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The first copy of everybody
+    FirstCopy,
 }
 
 fn main() -> Result<()> {
@@ -67,18 +76,19 @@ fn main() -> Result<()> {
 }
 
 async fn measure(options: &Options) -> Result<Report> {
-    let bed = Bed::start(options.people).await?;
+    let mut bed = Bed::start(options.people).await?;
     let mut report = Report::new(json!({
         "people": options.people, "repeat": options.repeat, "batch": BATCH, "servers": bed.versions().await?,
         "settings": bed::SETTINGS,
     }));
-    progress("first copy");
-    let copied = first_copy::bridge(&bed).await?;
-    let mut people = changes::load(&bed.pool).await?;
-    if people.len() != options.people as usize {
-        return Err(format!("only {} of {} people were copied", people.len(), options.people).into());
+    let copies = first_copy::measure(&mut bed, options.people, options.repeat).await?;
+    report.row("first copy", &copies.bridge, &copies.raw);
+    report.beside("first copy, beside a script that writes one person after the other", &copies.bridge, &copies.script);
+    if options.only == Some(Part::FirstCopy) {
+        return Ok(report);
     }
 
+    let mut people = changes::load(&bed.pool).await?;
     let mut bridge = [Vec::new(), Vec::new()];
     for round in 0..options.repeat {
         for (direction, rows) in Direction::ALL.into_iter().zip(&mut bridge) {
@@ -93,14 +103,13 @@ async fn measure(options: &Options) -> Result<Report> {
 
     progress("raw: the same without the bridge");
     let raw = raw::Copies::make(&bed).await?;
-    report.row("first copy", vec![copied], vec![first_copy::raw(&bed).await?]);
     for (direction, rows) in Direction::ALL.into_iter().zip(bridge) {
         let mut bare = Vec::new();
         for _ in 0..options.repeat {
             let changes = ChangeSet::next(&mut people, 1.0);
             bare.push(raw.run(&bed, direction, &changes).await?);
         }
-        report.row(&format!("backlog {direction}"), rows, bare);
+        report.row(&format!("backlog {direction}"), &rows, &bare);
     }
     Ok(report)
 }

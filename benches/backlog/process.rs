@@ -37,6 +37,12 @@ pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     Ok(peak.parse::<u64>()? * 1024)
 }
 
+/// How many processes wanted to run during the last minute.
+pub(crate) fn load() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().ok_or("an unexpected /proc/loadavg")?.parse()?)
+}
+
 /// Own time, time of children that have ended, parent.
 fn stat(pid: u32) -> Result<(u64, u64, u32)> {
     let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;

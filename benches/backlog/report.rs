@@ -13,13 +13,15 @@ pub(crate) struct Row {
     /// Of the bridge, of MongoDB, of Postgres.
     pub(crate) cpu_micros: [u64; 3],
     pub(crate) peak_bytes: u64,
+    /// The load average of the minute before.
+    pub(crate) load: f64,
 }
 
-/// A run of the bridge beside the same work without it: medians.
+/// Runs of the bridge beside the same work without it, each sorted by time.
 struct Pair {
     what: String,
-    bridge: Row,
-    raw: Row,
+    bridge: Vec<Row>,
+    raw: Vec<Row>,
 }
 
 /// Times of single changes.
@@ -32,6 +34,7 @@ pub(crate) struct Latency {
 pub(crate) struct Report {
     context: Value,
     pairs: Vec<Pair>,
+    others: Vec<Pair>,
     pub(crate) latency: Vec<Latency>,
     /// Direction, changes, peak bytes.
     pub(crate) memory: Vec<(Direction, usize, u64)>,
@@ -54,6 +57,7 @@ impl Row {
         json!({
             "people": self.people, "seconds": self.seconds, "people_per_second": self.per_second(),
             "cpu_micros_per_person": { "bridge": bridge, "mongodb": mongo, "postgres": postgres }, "peak_bytes": self.peak_bytes,
+            "load_average": self.load,
         })
     }
 }
@@ -72,38 +76,66 @@ impl Latency {
 
 impl Report {
     pub(crate) const fn new(context: Value) -> Self {
-        Self { context, pairs: Vec::new(), latency: Vec::new(), memory: Vec::new() }
+        Self { context, pairs: Vec::new(), others: Vec::new(), latency: Vec::new(), memory: Vec::new() }
     }
 
     /// Adds a comparison of the medians.
-    pub(crate) fn row(&mut self, what: &str, bridge: Vec<Row>, raw: Vec<Row>) {
-        if let (Some(bridge), Some(raw)) = (median(bridge), median(raw)) {
-            self.pairs.push(Pair { what: what.to_owned(), bridge, raw });
-        }
+    pub(crate) fn row(&mut self, what: &str, bridge: &[Row], raw: &[Row]) {
+        self.pairs.extend(Pair::new(what, bridge, raw));
+    }
+
+    /// Adds a comparison of the medians with something that is no lower bound.
+    pub(crate) fn beside(&mut self, what: &str, bridge: &[Row], other: &[Row]) {
+        self.others.extend(Pair::new(what, bridge, other));
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let pair = |pair: &Pair| {
-            json!({
-                "what": pair.what, "bridge": pair.bridge.to_json(), "raw": pair.raw.to_json(),
-                "ratio": pair.bridge.per_second() / pair.raw.per_second(),
-            })
+        let rows = |rows: &[Row]| rows.iter().map(Row::to_json).collect::<Vec<_>>();
+        let pair = |pair: &Pair, other: &str| {
+            let mut json = json!({
+                "what": pair.what, "bridge": median(&pair.bridge).to_json(), "ratio": pair.ratio(),
+                "runs": { "bridge": rows(&pair.bridge), other: rows(&pair.raw) },
+            });
+            json[other] = median(&pair.raw).to_json();
+            json
         };
         let latency = |one: &Latency| json!({ "what": one.what, "samples": one.sorted.len(), "p50_ms": one.millis(50), "p99_ms": one.millis(99) });
         let memory = |(direction, changes, bytes): &(Direction, usize, u64)| json!({ "direction": direction.to_string(), "changes": changes, "peak_bytes": bytes });
         json!({
             "context": self.context,
-            "throughput": self.pairs.iter().map(pair).collect::<Vec<_>>(),
+            "throughput": self.pairs.iter().map(|one| pair(one, "raw")).collect::<Vec<_>>(),
+            "beside": self.others.iter().map(|one| pair(one, "other")).collect::<Vec<_>>(),
             "latency": self.latency.iter().map(latency).collect::<Vec<_>>(),
             "memory": self.memory.iter().map(memory).collect::<Vec<_>>(),
         })
     }
 }
 
-fn median(mut rows: Vec<Row>) -> Option<Row> {
-    rows.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    let middle = rows.len() / 2;
-    (!rows.is_empty()).then(|| rows.swap_remove(middle))
+impl Pair {
+    fn new(what: &str, bridge: &[Row], raw: &[Row]) -> Option<Self> {
+        let sorted = |rows: &[Row]| {
+            let mut rows = rows.to_vec();
+            rows.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+            rows
+        };
+        let pair = Self { what: what.to_owned(), bridge: sorted(bridge), raw: sorted(raw) };
+        (!bridge.is_empty() && !raw.is_empty()).then_some(pair)
+    }
+
+    fn ratio(&self) -> f64 {
+        median(&self.bridge).per_second() / median(&self.raw).per_second()
+    }
+
+    /// The lowest and the highest load average at the start of its runs.
+    fn load(&self) -> (f64, f64) {
+        let loads = || self.bridge.iter().chain(&self.raw).map(|row| row.load);
+        (loads().fold(f64::INFINITY, f64::min), loads().fold(0.0, f64::max))
+    }
+}
+
+/// Of rows sorted by time, at least one.
+fn median(rows: &[Row]) -> &Row {
+    &rows[rows.len() / 2]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
@@ -121,17 +153,24 @@ impl fmt::Display for Report {
         writeln!(f, "{}\n", text("settings"))?;
         writeln!(
             f,
-            "| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers |"
+            "| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers | load |"
         )?;
-        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
-        for Pair { what, bridge, raw } in &self.pairs {
-            let (fast, bare) = (bridge.per_second(), raw.per_second());
-            let ([own, servers], [_, bare_servers]) = (bridge.cpu(), raw.cpu());
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
+        for pair in self.pairs.iter().chain(&self.others) {
+            let (bridge, raw) = (median(&pair.bridge), median(&pair.raw));
+            let ([own, servers], [_, bare]) = (bridge.cpu(), raw.cpu());
+            let (low, high) = pair.load();
             writeln!(
                 f,
-                "| {what} | {fast:.0} | {bare:.0} | {:.2} | {own:.0} | {servers:.0} | {bare_servers:.0} |",
-                fast / bare
+                "| {} | {:.0} | {:.0} | {:.2} | {own:.0} | {servers:.0} | {bare:.0} | {low:.1} to {high:.1} |",
+                pair.what,
+                bridge.per_second(),
+                raw.per_second(),
+                pair.ratio(),
             )?;
+        }
+        if self.latency.is_empty() {
+            return Ok(());
         }
         writeln!(f, "\n| latency of one change, ms | p50 | p99 |\n|---|---:|---:|")?;
         for one in &self.latency {
