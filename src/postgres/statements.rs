@@ -199,7 +199,8 @@ pub(super) fn fills<'a>(
     entity: &'a Entity,
     table: usize,
 ) -> Vec<(Fill<'a>, &'a ColumnInfo)> {
-    let mapped = columns_of(entity, table).map(|(slot, _, info)| (Fill::Slot(slot), info));
+    let mapped = columns_of(entity, table).filter(|(_, column, _)| !column.filter_only);
+    let mapped = mapped.map(|(slot, _, info)| (Fill::Slot(slot), info));
     let constants = statements.constants[table].iter().map(|(info, value)| {
         let fill = match value {
             InsertValue::Constant(_) => Fill::Constant(value),

@@ -1,6 +1,9 @@
 //! A mapping against the real database: every table and column exists, can hold what is written, and an INSERT is complete.
 
-use super::{Column, Constraint, Entity, InsertValue, MappingError, Table, error::did_you_mean, transform::Shape};
+use super::{
+    Column, Constraint, Entity, Field, InsertValue, MappingError, OnInvalid, Table, error::did_you_mean,
+    transform::Shape,
+};
 use crate::model::{
     catalog::{Catalog, ColumnInfo, ColumnKind, TableInfo},
     side::Side,
@@ -22,6 +25,7 @@ impl Entity {
         for field in 0..self.fields.len() {
             bound.bind_field(field, catalog, &mut errors);
         }
+        errors.extend(bound.unfielded_problems(catalog));
         errors.sort_by_key(|error| error.line);
         if errors.is_empty() { Ok(bound) } else { Err(errors) }
     }
@@ -110,6 +114,7 @@ impl Entity {
                 || (index == 0 && column.name == self.renaissance.legacy_id_column)
                 || table.insert.iter().any(|(insert, _)| *insert == column.name)
                 || self.field_of_column(&table.name, &column.name).is_some()
+                || self.computed_columns().any(|found| found.table == index && found.name == column.name)
         };
         let missing = info.columns.iter().filter(|column| !covered(column));
         missing
@@ -127,10 +132,12 @@ impl Entity {
         for (place, slot) in field.slots(Side::Renaissance).iter().enumerate() {
             let Some(column) = self.renaissance.columns.get(*slot) else { continue };
             limits.push(column.info.as_ref().map(|info| info.limits));
-            messages.extend(self.column_problem(catalog, column, |kind| match field.renaissance.transform.shape() {
+            let fits = |kind| match field.renaissance.transform.shape() {
                 Shape::Scalar(scalar) => scalar.fits(kind),
                 Shape::Compound(compound) => compound.fits(place, kind),
-            }));
+            };
+            messages.extend(self.column_problem(catalog, column, fits, true));
+            messages.extend(cut_too_long(field, column));
         }
         errors.extend(messages.into_iter().map(|message| self.at_field(index, message)));
         if let Some(field) = self.fields.get_mut(index) {
@@ -138,7 +145,29 @@ impl Entity {
         }
     }
 
-    fn column_problem(&self, catalog: &Catalog, column: &Column, fits: impl Fn(ColumnKind) -> bool) -> Option<String> {
+    fn computed_columns(&self) -> impl Iterator<Item = &Column> {
+        self.renaissance.computed.iter().filter_map(|computed| self.renaissance.columns.get(computed.slot))
+    }
+
+    /// What is wrong with columns that no field uses: those of templates and of filters.
+    fn unfielded_problems(&self, catalog: &Catalog) -> Vec<MappingError> {
+        let computed = self.computed_columns().map(|column| (column, true));
+        let watched = self.renaissance.columns.iter().filter(|column| column.filter_only);
+        let problem = |(column, written): (&Column, bool)| {
+            let fits = |kind| !written || matches!(kind, ColumnKind::Text(_));
+            let message = self.column_problem(catalog, column, fits, written)?;
+            Some(self.at_table(column.table, message))
+        };
+        computed.chain(watched.map(|column| (column, false))).filter_map(problem).collect()
+    }
+
+    fn column_problem(
+        &self,
+        catalog: &Catalog,
+        column: &Column,
+        fits: impl Fn(ColumnKind) -> bool,
+        written: bool,
+    ) -> Option<String> {
         let table = self.renaissance.tables.get(column.table)?;
         // A missing table is reported once, not for each of its columns.
         if !catalog.tables.contains_key(&table.name) {
@@ -146,7 +175,7 @@ impl Entity {
         }
         match &column.info {
             None => Some(format!("column {}.{} does not exist", table.name, column.name)),
-            Some(info) if info.generated => {
+            Some(info) if info.generated && written => {
                 Some(format!("column {}.{} is generated and cannot be written", table.name, column.name))
             }
             Some(info) if !fits(info.limits.kind) => Some(format!(
@@ -156,6 +185,17 @@ impl Entity {
             Some(_) => None,
         }
     }
+}
+
+/// A text that is cut to more than the column holds would still be refused.
+fn cut_too_long(field: &Field, column: &Column) -> Option<String> {
+    let (OnInvalid::Truncate(length), Some(ColumnKind::Text(Some(limit)))) =
+        (&field.on_invalid, column.info.as_ref().map(|info| info.limits.kind))
+    else {
+        return None;
+    };
+    let name = &column.name;
+    (*length > limit).then(|| format!("`truncate = {length}` is more than column {name} holds; write {limit} or less"))
 }
 
 fn absent(table: &str, column: &str, info: &TableInfo) -> String {

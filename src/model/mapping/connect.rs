@@ -3,7 +3,8 @@
 use super::{Entity, MappingError, error::did_you_mean};
 use crate::model::key::EntityIndex;
 
-/// Ties references to the entities they name; entities keep their places. Every reference that names nothing is an error.
+/// Ties references to the entities they name; entities keep their places. Every reference that names nothing is an error, and
+/// so is an owner that leads to no person.
 pub fn connect(entities: &mut [Entity]) -> Vec<MappingError> {
     let names: Vec<String> = entities.iter().map(|entity| entity.name.clone()).collect();
     let mut errors = Vec::new();
@@ -23,7 +24,32 @@ pub fn connect(entities: &mut [Entity]) -> Vec<MappingError> {
             }
         }
     }
+    if errors.is_empty() {
+        errors.extend(entities.iter().filter_map(|entity| ownerless(entity, entities)));
+    }
     errors
+}
+
+/// Says so if the owners from this entity on lead round in a circle instead of to a person.
+fn ownerless(entity: &Entity, entities: &[Entity]) -> Option<MappingError> {
+    let mut way = vec![entity];
+    while let Some(owner) = way.last().and_then(|last| last.fields.get(last.owner?)) {
+        let next = entities.get(usize::from(owner.refers.as_ref()?.entity.0))?;
+        let seen = way.iter().any(|passed| passed.name == next.name);
+        way.push(next);
+        if seen {
+            let names: Vec<&str> = way.iter().map(|entity| entity.name.as_str()).collect();
+            let field = entity.fields.get(entity.owner?)?;
+            return Some(MappingError {
+                file: entity.origin.file.clone(),
+                line: field.line,
+                field: Some(field.name.clone()),
+                message: format!("`owner` leads round in a circle and to no person: {}", names.join(" → ")),
+                hint: None,
+            });
+        }
+    }
+    None
 }
 
 /// The entities, those that others refer to first. Where references go round in a circle, the order of the files decides.

@@ -5,6 +5,7 @@ mod case;
 pub mod check;
 mod connect;
 mod error;
+mod filter;
 mod lens;
 mod limits;
 mod parse;
@@ -16,6 +17,7 @@ pub use self::{
     case::{Case, CaseFailure},
     connect::{connect, dependency_order},
     error::MappingError,
+    filter::Filter,
     lens::HalfLens,
     parse::parse,
 };
@@ -82,7 +84,7 @@ pub struct Path(pub Vec<String>);
 pub struct RenaissanceShape {
     /// The root table first, then child tables, one row each per record.
     pub tables: Vec<Table>,
-    /// Every column any field uses.
+    /// Every column that a field, a computed value or a filter uses.
     pub columns: Vec<Column>,
     /// The column of the root table that holds the legacy `_id` as hex text.
     pub legacy_id_column: String,
@@ -125,19 +127,6 @@ pub struct Members {
     pub column: String,
     /// Whether the table may be missing: then its field is off.
     pub optional: bool,
-}
-
-/// Which records belong. One that does not is left alone: neither written nor deleted.
-#[derive(Clone, PartialEq)]
-pub struct Filter {
-    /// Whose records it looks at.
-    pub side: Side,
-    /// The slot it looks at.
-    pub slot: usize,
-    /// Contents that belong; a missing or null slot counts as [`Value::Null`].
-    pub any_of: Vec<Value>,
-    /// Whether it is the other contents that belong.
-    pub negated: bool,
 }
 
 /// What the deletion of a record on one side does to the other.
@@ -183,7 +172,7 @@ pub enum TemplatePart {
     Field(usize),
 }
 
-/// A column some field uses.
+/// A column that a field, a computed value or a filter uses.
 #[derive(Clone)]
 pub struct Column {
     /// Index into `tables`.
@@ -192,6 +181,8 @@ pub struct Column {
     pub name: String,
     /// What the database says about it; `None` until the mapping is bound.
     pub info: Option<ColumnInfo>,
+    /// Whether only a filter looks at it: an INSERT leaves it to its insert value or to the database.
+    pub filter_only: bool,
 }
 
 /// One field, readable and writable on both sides.
@@ -215,8 +206,8 @@ pub struct Field {
     pub on_invalid: OnInvalid,
     /// For references: to what.
     pub refers: Option<Refers>,
-    /// Its normal form, as declared: it is lossy and says so.
-    pub normal_form: Option<String>,
+    /// Its normal forms, as declared: what it writes where several contents read as one. Empty: nothing is lost.
+    pub normal_form: Vec<Value>,
     /// The line that declares it.
     pub line: usize,
 }
@@ -237,9 +228,11 @@ pub enum OnInvalid {
     /// The field is parked.
     #[default]
     Park,
+    /// It counts as nothing, which means what `missing` says.
+    Missing,
     /// It counts as this value.
     Value(Value),
-    /// Text is cut to this many characters on its way to canonical.
+    /// Text is cut to this many characters on its way to canonical; anything else is parked.
     Truncate(u32),
 }
 

@@ -15,6 +15,7 @@ use crate::model::{
         name::WholeName,
         phone::Phone,
         reference::{Reference, References},
+        same_content,
         table::ValueTable,
         text::TextForm,
         timestamp::TimestampForm,
@@ -64,7 +65,7 @@ pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform,
         Kind::Bool => Transform::Bool(BoolForm { invert: flag(half, "invert") }),
         Kind::Int => Transform::Int(IntForm),
         Kind::Timestamp => Transform::Timestamp(TimestampForm),
-        Kind::Table => Transform::Table(ValueTable { pairs: pairs(half, "values")? }),
+        Kind::Table => Transform::Table(table(half)?),
         Kind::Media => Transform::Media(media(half)?),
         Kind::Flags => return flags(half, slots),
         Kind::Phone => return phone(half, slots),
@@ -81,12 +82,7 @@ fn empty_is_null(half: &Half<'_, '_>) -> bool {
 }
 
 fn flag(half: &Half<'_, '_>, key: &'static str) -> bool {
-    let Some((keys, item)) = half.option(key) else { return false };
-    let flag = item.get_ref().as_bool();
-    if flag.is_none() {
-        keys.report(Some(item), format!("`{key}` must be true or false"), None);
-    }
-    flag.unwrap_or(false)
+    half.option(key).is_some_and(|(keys, item)| keys.flag_of(key, item))
 }
 
 /// An array of pairs.
@@ -113,6 +109,30 @@ fn pairs(half: &Half<'_, '_>, key: &'static str) -> Option<Vec<(Value, Value)>> 
         );
     }
     read
+}
+
+fn table(half: &Half<'_, '_>) -> Option<ValueTable> {
+    let mut pairs = pairs(half, "values")?;
+    let repeats = |index: usize, stored: &Value| pairs.iter().take(index).any(|(b, _)| same_content(stored, b));
+    if let Some(index) = pairs.iter().enumerate().position(|(index, (stored, _))| repeats(index, stored)) {
+        half.own().report(None, format!("pair {} of `values` stores what an earlier pair stores", index + 1), None);
+        return None;
+    }
+    let otherwise = half.option("otherwise").and_then(|(keys, item)| {
+        let meaning = keys.value_of("otherwise", item)?;
+        if !pairs.iter().any(|(_, listed)| *listed == meaning) {
+            keys.report(
+                Some(item),
+                "`otherwise` must be one of the canonical values in `values`, else it could not be written",
+                None,
+            );
+        }
+        Some(meaning)
+    });
+    // the declared normal form is the content that is written, whatever the order
+    let preferred = half.normal_forms();
+    pairs.sort_by_key(|(stored, _)| !preferred.contains(stored));
+    Some(ValueTable { pairs, otherwise })
 }
 
 fn media(half: &Half<'_, '_>) -> Option<Media> {

@@ -82,8 +82,13 @@ impl<'k, 's> Half<'k, 's> {
             return None;
         };
         let [table, parent, column] = ["table", "parent", "column"].map(|key| own.need_text(key, "\"…\""));
-        let optional = own.get("optional").is_some_and(|item| item.get_ref().as_bool() == Some(true));
+        let optional = own.flag("optional");
         slots.join(own, table?, parent?, column?, optional)
+    }
+
+    /// What the field declares as its normal forms: one value or an array of them.
+    pub(super) fn normal_forms(&self) -> Vec<Value> {
+        normal_forms(self.field)
     }
 
     /// Claims the slot that a key of the side's table names.
@@ -129,5 +134,15 @@ impl<'k, 's> Half<'k, 's> {
             Some(value) => Missing::Default(value),
             None => Missing::Null,
         }
+    }
+}
+
+/// See [`Half::normal_forms`].
+pub(super) fn normal_forms(field: &Keys<'_>) -> Vec<Value> {
+    let Some(item) = field.get("normal_form") else { return Vec::new() };
+    match field.value_of("normal_form", item) {
+        Some(Value::List(forms)) => forms,
+        Some(form) => vec![form],
+        None => Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Reading TOML with positions: every key asked for is a known key, every other key is reported with its line.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     collections::BTreeSet,
     ops::Range,
@@ -93,6 +94,12 @@ impl<'s> Keys<'s> {
         self.table.get(key)
     }
 
+    /// Where an element of an array begins, to report it once its table is read.
+    pub(super) fn element(&self, key: &'static str, index: usize) -> usize {
+        let elements = self.table.get(key).and_then(|item| item.get_ref().as_array());
+        elements.and_then(|elements| elements.get(index)).map_or(self.at, |item| item.span().start)
+    }
+
     /// The value of a key; reports it if missing.
     pub(super) fn need(&self, key: &'static str, example: &str) -> Option<Item<'s>> {
         let item = self.get(key);
@@ -127,6 +134,31 @@ impl<'s> Keys<'s> {
             _ => self.text_of(key, item).map(|text| (text, item)).into_iter().collect(),
         };
         self.items(key).into_iter().map(list).collect()
+    }
+
+    /// True or false; false if it is not there.
+    pub(super) fn flag(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|item| self.flag_of(key, item))
+    }
+
+    pub(super) fn flag_of(&self, key: &str, item: Item<'s>) -> bool {
+        let flag = item.get_ref().as_bool();
+        if flag.is_none() {
+            self.report(Some(item), format!("`{key}` must be true or false"), None);
+        }
+        flag.unwrap_or(false)
+    }
+
+    /// A whole number from 1 up.
+    pub(super) fn count_of(&self, key: &str, item: Item<'s>) -> Option<u32> {
+        let count = match plain(item.get_ref()) {
+            Some(Value::Int(number)) => u32::try_from(number).ok().filter(|count| *count > 0),
+            _ => None,
+        };
+        if count.is_none() {
+            self.report(Some(item), format!("`{key}` must be a whole number, at least 1"), None);
+        }
+        count
     }
 
     /// The elements of an array; empty if the key is not there.
@@ -219,6 +251,11 @@ fn plain(value: &DeValue<'_>) -> Option<Value> {
         DeValue::Boolean(flag) => Some(Value::Bool(*flag)),
         DeValue::Datetime(date) => calendar::from_iso(&date.to_string()).map(Value::Timestamp),
         DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect::<Option<_>>().map(Value::List),
-        DeValue::Table(_) => None,
+        DeValue::Table(entries) => {
+            let entry = |(key, item): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+                Some((key.get_ref().to_string(), plain(item.get_ref())?))
+            };
+            entries.iter().map(entry).collect::<Option<_>>().map(Value::Object)
+        }
     }
 }

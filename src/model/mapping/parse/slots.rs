@@ -1,5 +1,7 @@
 //! The slots of both sides as fields claim them; each path and column belongs to one field.
 
+use std::fmt;
+
 use super::keys::{Item, Keys};
 use crate::model::{
     mapping::{Column, Members, Path, Table, error::did_you_mean},
@@ -9,8 +11,27 @@ use crate::model::{
 /// Paths and columns claimed so far.
 pub(super) struct Slots {
     tables: Vec<Table>,
-    paths: Vec<(Path, Option<String>)>,
-    columns: Vec<(Column, String)>,
+    paths: Vec<(Path, By)>,
+    columns: Vec<(Column, By)>,
+}
+
+/// Who uses a slot.
+enum By {
+    Identity,
+    Field(String),
+    Insert,
+    Filter,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity => f.write_str("the identity of the record"),
+            Self::Field(name) => write!(f, "field {name}"),
+            Self::Insert => f.write_str("an insert value"),
+            Self::Filter => f.write_str("a filter"),
+        }
+    }
 }
 
 /// A claimed slot: its index and its name for messages.
@@ -18,7 +39,7 @@ pub(super) type Claim = (usize, String);
 
 impl Slots {
     pub(super) fn new(tables: Vec<Table>) -> Self {
-        Self { tables, paths: vec![(Path(vec!["_id".to_owned()]), None)], columns: Vec::new() }
+        Self { tables, paths: vec![(Path(vec!["_id".to_owned()]), By::Identity)], columns: Vec::new() }
     }
 
     pub(super) fn into_parts(self) -> (Vec<Table>, Vec<Path>, Vec<Column>) {
@@ -28,29 +49,32 @@ impl Slots {
 
     /// Claims a path (`"a.b"` or `["a", "b"]`) or a column (`"c"` of the root table, `"table.c"`) for the field of `keys`.
     pub(super) fn claim(&mut self, side: Side, keys: &Keys<'_>, key: &str, item: Item<'_>) -> Option<Claim> {
-        let field = keys.field.borrow().clone().unwrap_or_default();
-        let claimed = match (side, item.get_ref().as_array()) {
-            (Side::Legacy, Some(parts)) => {
-                let parts: Option<Vec<String>> =
-                    parts.iter().map(|part| part.get_ref().as_str().map(str::to_owned)).collect();
-                parts
-                    .ok_or_else(|| format!("`{key}` must be text or an array of texts"))
-                    .and_then(|parts| self.path(Path(parts), &field))
-            }
-            (Side::Renaissance, Some(_)) => Err(format!("`{key}` must name one column")),
-            (Side::Legacy, None) => {
-                let path = Path(keys.text_of(key, item)?.split('.').map(str::to_owned).collect());
-                self.path(path, &field)
-            }
-            (Side::Renaissance, None) => self.column(&keys.text_of(key, item)?, &field),
+        let by = By::Field(keys.field.borrow().clone().unwrap_or_default());
+        let claimed = match side {
+            Side::Legacy => path(keys, key, item)?.and_then(|path| self.path(path, by)),
+            Side::Renaissance => column(keys, key, item)?.and_then(|text| self.column(&text, by)),
         };
-        match claimed {
-            Ok(claim) => Some(claim),
-            Err(message) => {
-                keys.report(Some(item), message, None);
-                None
+        reported(keys, item, claimed)
+    }
+
+    /// Claims the path or column that an insert section names.
+    pub(super) fn claim_insert(&mut self, side: Side, keys: &Keys<'_>, place: &str, item: Item<'_>) -> Option<usize> {
+        let claimed = match side {
+            Side::Legacy => {
+                usable(Path(place.split('.').map(str::to_owned).collect())).and_then(|path| self.path(path, By::Insert))
             }
-        }
+            Side::Renaissance => self.column(place, By::Insert),
+        };
+        reported(keys, item, claimed).map(|(slot, _)| slot)
+    }
+
+    /// The slot of a path or column that a filter looks at, whoever else uses it.
+    pub(super) fn look(&mut self, side: Side, keys: &Keys<'_>, key: &str, item: Item<'_>) -> Option<usize> {
+        let found = match side {
+            Side::Legacy => path(keys, key, item)?.and_then(|path| self.look_at_path(path)),
+            Side::Renaissance => column(keys, key, item)?.and_then(|text| self.look_at_column(&text)),
+        };
+        reported(keys, item, found)
     }
 
     /// Adds a join table, all of which is one slot.
@@ -66,49 +90,95 @@ impl Slots {
             keys.report(None, format!("table `{table}` is used twice"), None);
             return None;
         }
-        let field = keys.field.borrow().clone().unwrap_or_default();
+        let by = By::Field(keys.field.borrow().clone().unwrap_or_default());
         let name = format!("{table}.{column}");
         let members = Some(Members { column: column.clone(), optional });
         self.tables.push(Table { name: table, key: parent.clone(), parent: Some(parent), insert: Vec::new(), members });
-        self.columns.push((Column { table: self.tables.len() - 1, name: column, info: None }, field));
+        let column = Column { table: self.tables.len() - 1, name: column, info: None, filter_only: false };
+        self.columns.push((column, by));
         Some((self.columns.len() - 1, name))
     }
 
-    fn path(&mut self, path: Path, field: &str) -> Result<Claim, String> {
+    fn path(&mut self, path: Path, by: By) -> Result<Claim, String> {
         let name = path.0.join(".");
-        if path.0.is_empty() || path.0.iter().any(|part| part.is_empty() || part.starts_with('$')) {
-            return Err(format!("`{name}` is not a path"));
-        }
         let clash = self.paths.iter().find(|(taken, _)| taken.0.starts_with(&path.0) || path.0.starts_with(&taken.0));
         if let Some((taken, by)) = clash {
-            let by = by.as_ref().map_or_else(|| "the identity of the record".to_owned(), |by| format!("field {by}"));
             return Err(format!("path `{name}` overlaps `{}`, which {by} uses", taken.0.join(".")));
         }
-        self.paths.push((path, Some(field.to_owned())));
+        self.paths.push((path, by));
         Ok((self.paths.len() - 1, name))
     }
 
-    fn column(&mut self, text: &str, field: &str) -> Result<Claim, String> {
-        let (table, name) = match text.split_once('.') {
-            Some((table, name)) => {
-                let unknown = || {
-                    let hint = did_you_mean(table, self.tables.iter().map(|known| known.name.as_str()));
-                    format!(
-                        "table `{table}` is neither the root table nor a child; {}",
-                        hint.unwrap_or_else(|| "declare it as [[renaissance.child]]".to_owned())
-                    )
-                };
-                (self.tables.iter().position(|known| known.name == table).ok_or_else(unknown)?, name)
-            }
-            None => (0, text),
-        };
+    fn look_at_path(&mut self, path: Path) -> Result<usize, String> {
+        let known = self.paths.iter().position(|(known, _)| *known == path);
+        Ok(known.unwrap_or_else(|| {
+            self.paths.push((path, By::Filter));
+            self.paths.len() - 1
+        }))
+    }
+
+    /// The table and the name of a column.
+    fn place<'t>(&self, text: &'t str) -> Result<(usize, &'t str), String> {
+        let Some((table, name)) = text.split_once('.') else { return Ok((0, text)) };
+        let own = |known: &Table| known.members.is_none() && known.name == table;
+        let found = self.tables.iter().position(own).map(|table| (table, name));
+        found.ok_or_else(|| {
+            let hint = did_you_mean(table, self.tables.iter().map(|known| known.name.as_str()));
+            format!(
+                "table `{table}` is neither the root table nor a child; {}",
+                hint.unwrap_or_else(|| "declare it as [[renaissance.child]]".to_owned())
+            )
+        })
+    }
+
+    fn column(&mut self, text: &str, by: By) -> Result<Claim, String> {
+        let (table, name) = self.place(text)?;
         if let Some((_, by)) = self.columns.iter().find(|(taken, _)| taken.table == table && taken.name == name) {
-            return Err(format!("column `{text}` is already used by field {by}"));
+            return Err(format!("column `{text}` is already used by {by}"));
         }
-        if self.tables.get(table).is_some_and(|known| known.insert.iter().any(|(insert, _)| insert == name)) {
+        if self.has_insert(table, name) {
             return Err(format!("column `{text}` has an insert value and cannot be mapped too; remove one of them"));
         }
-        self.columns.push((Column { table, name: name.to_owned(), info: None }, field.to_owned()));
+        self.columns.push((Column { table, name: name.to_owned(), info: None, filter_only: false }, by));
         Ok((self.columns.len() - 1, name.to_owned()))
     }
+
+    fn look_at_column(&mut self, text: &str) -> Result<usize, String> {
+        let (table, name) = self.place(text)?;
+        let known = self.columns.iter().position(|(known, _)| known.table == table && known.name == name);
+        Ok(known.unwrap_or_else(|| {
+            self.columns.push((Column { table, name: name.to_owned(), info: None, filter_only: true }, By::Filter));
+            self.columns.len() - 1
+        }))
+    }
+
+    fn has_insert(&self, table: usize, name: &str) -> bool {
+        self.tables.get(table).is_some_and(|known| known.insert.iter().any(|(insert, _)| insert == name))
+    }
+}
+
+/// A path as text or as an array of names; `None` if that was reported.
+fn path(keys: &Keys<'_>, key: &str, item: Item<'_>) -> Option<Result<Path, String>> {
+    let parts: Option<Vec<String>> = match item.get_ref().as_array() {
+        Some(parts) => parts.iter().map(|part| part.get_ref().as_str().map(str::to_owned)).collect(),
+        None => Some(keys.text_of(key, item)?.split('.').map(str::to_owned).collect()),
+    };
+    let Some(parts) = parts else { return Some(Err(format!("`{key}` must be text or an array of texts"))) };
+    Some(usable(Path(parts)))
+}
+
+fn usable(path: Path) -> Result<Path, String> {
+    let unusable = path.0.is_empty() || path.0.iter().any(|part| part.is_empty() || part.starts_with('$'));
+    if unusable { Err(format!("`{}` is not a path", path.0.join("."))) } else { Ok(path) }
+}
+
+fn column(keys: &Keys<'_>, key: &str, item: Item<'_>) -> Option<Result<String, String>> {
+    match item.get_ref().as_array() {
+        Some(_) => Some(Err(format!("`{key}` must name one column"))),
+        None => keys.text_of(key, item).map(Ok),
+    }
+}
+
+fn reported<T>(keys: &Keys<'_>, item: Item<'_>, claimed: Result<T, String>) -> Option<T> {
+    claimed.map_err(|message| keys.report(Some(item), message, None)).ok()
 }

@@ -2,6 +2,7 @@
 
 mod binding;
 mod laws;
+mod options;
 mod refusals;
 
 use super::*;

@@ -177,6 +177,11 @@ impl Transform {
     }
 }
 
+/// Whether two contents are the same, or spell the same text or number.
+pub(crate) fn same_content(a: &Value, b: &Value) -> bool {
+    a == b || text::as_text(a).is_some_and(|text| text::as_text(b).as_ref() == Some(&text))
+}
+
 /// The whole number in a value that holds one in whatever type: int, whole double, decimal text.
 pub(crate) fn whole_number(value: &Value) -> Option<i64> {
     match value {

@@ -1,14 +1,16 @@
 //! `as = "table"`: a closed set of contents, as pairs `[stored, canonical]`. Several contents may share a canonical value: the first
-//! of them is the one written, and a record that already holds another of them keeps it. Anything else is `unknown_value`.
+//! of them, or the one that `normal_form` names, is the one written, and a record that already holds another of them keeps it.
+//! Anything else means `otherwise`, if that is given, and is `unknown_value` if not.
 //! ```toml
 //! [[field]]
 //! name = "premium"
 //! missing = false
 //! legacy = { path = "is_premium_member", as = "bool" }
+//! normal_form = "premium"
 //! renaissance = { column = "subscription_status", as = "table", values = [["free", false], ["premium", true], ["pro", true]] }
 //! ```
 
-use super::{Place, Scalar, text::as_text};
+use super::{Place, Scalar, same_content};
 use crate::model::{
     catalog::ColumnKind,
     problem::{Problem, Reason},
@@ -20,6 +22,8 @@ use crate::model::{
 pub struct ValueTable {
     /// Pairs of what is stored and what it means.
     pub pairs: Vec<(Value, Value)>,
+    /// What a content means that is not among them.
+    pub otherwise: Option<Value>,
 }
 
 impl ValueTable {
@@ -30,9 +34,9 @@ impl ValueTable {
 
 impl Scalar for ValueTable {
     fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
-        let same = |stored: &Value| stored == held || (as_text(held).is_some() && as_text(held) == as_text(stored));
-        let pair = self.pairs.iter().find(|(stored, _)| same(stored));
-        pair.map(|(_, meaning)| meaning.clone()).ok_or_else(|| unknown(place.name))
+        let pair = self.pairs.iter().find(|(stored, _)| same_content(stored, held));
+        let meaning = pair.map(|(_, meaning)| meaning).or(self.otherwise.as_ref());
+        meaning.cloned().ok_or_else(|| unknown(place.name))
     }
 
     fn write(&self, value: &Value) -> Result<Value, Problem> {
