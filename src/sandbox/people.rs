@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::WriteConcern;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use super::SandboxError;
 use super::names::{FIRST_NAMES, LAST_NAMES, ascii, email, pick};
 use super::phones::{phone, written_phone};
+use super::shapes::{put, written_int, written_media, written_time};
 
 /// The collection of the legacy users.
 pub const USERS: &str = "authapp_usermodel";
@@ -23,7 +24,6 @@ const BATCH: usize = 1000;
 const FIRST_JOINED: u32 = 1_546_300_800;
 /// A million people over five years.
 const JOIN_EVERY_SECONDS: u32 = 157;
-const MEDIA_HOST: &str = "https://media.biograph.example";
 
 /// Iterates over that many people; the first of them are the same whatever the number, except for their friends.
 #[derive(Debug, Clone)]
@@ -107,7 +107,10 @@ fn person(seed: u64, index: u32, count: u32) -> Document {
             if rng.random_bool(0.1) { "".into() } else { email(rng, &username).into() }
         },
     );
-    put(rng, &mut person, "profile_pic_url", 0.15, |rng| picture(rng).into());
+    put(rng, &mut person, "profile_pic_url", 0.15, |rng| {
+        let path = picture_path(rng);
+        written_media(rng, path)
+    });
     put(rng, &mut person, "profile_settings", 0.2, |rng| pick(rng, &["P", "P", "F", "F", "F", "O"]).into());
     put(rng, &mut person, "email_notification", 0.25, |rng| switches(rng, "comments"));
     put(rng, &mut person, "push_notification", 0.25, |rng| switches(rng, "messages"));
@@ -119,16 +122,6 @@ fn person(seed: u64, index: u32, count: u32) -> Document {
     put_standing(rng, &mut person, removed);
     put_times(rng, &mut person, index);
     person
-}
-
-/// A field that this share of the documents lacks; a quarter of them has null instead.
-fn put(rng: &mut StdRng, person: &mut Document, field: &str, lacking: f64, value: impl FnOnce(&mut StdRng) -> Bson) {
-    if !rng.random_bool(lacking) {
-        let value = value(rng);
-        person.insert(field, value);
-    } else if rng.random_bool(0.25) {
-        person.insert(field, Bson::Null);
-    }
 }
 
 /// Missing means active and not removed, so only such people may lack these.
@@ -145,36 +138,9 @@ fn put_times(rng: &mut StdRng, person: &mut Document, index: u32) {
     put(rng, person, "updated_time", 0.05, |rng| written_time(rng, updated));
 }
 
-/// A whole number as the years have stored it.
-fn written_int(rng: &mut StdRng, value: i32) -> Bson {
-    match rng.random_range(0..20) {
-        0..=2 => Bson::String(value.to_string()),
-        3 => Bson::Double(f64::from(value)),
-        4 => Bson::Int64(i64::from(value)),
-        _ => Bson::Int32(value),
-    }
-}
-
-fn written_time(rng: &mut StdRng, millis: i64) -> Bson {
-    let time = DateTime::from_millis(millis);
-    match time.try_to_rfc3339_string() {
-        Ok(text) if rng.random_bool(0.08) => Bson::String(text),
-        Ok(_) | Err(_) => Bson::DateTime(time),
-    }
-}
-
 /// Where BioGraph puts a profile picture.
 pub(super) fn picture_path(rng: &mut StdRng) -> String {
     format!("users/BioGraph/profile/{:016x}.jpg", rng.random::<u64>())
-}
-
-fn picture(rng: &mut StdRng) -> String {
-    let path = picture_path(rng);
-    match rng.random_range(0..10) {
-        0 => String::new(),
-        1 | 2 => format!("{MEDIA_HOST}/{path}"),
-        _ => path,
-    }
 }
 
 /// Notification settings, of which the bridge maps `all` and must keep the others.
@@ -199,13 +165,15 @@ fn references(rng: &mut StdRng, seed: u64, own: u32, count: u32, most: usize) ->
     Bson::Array(others.into_iter().map(|other| written(person_id(seed, other))).collect())
 }
 
-fn joined(index: u32) -> u32 {
+pub(super) fn joined(index: u32) -> u32 {
     FIRST_JOINED + index % 1_000_000 * JOIN_EVERY_SECONDS
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
+
+    use mongodb::bson::DateTime;
 
     use super::*;
 

@@ -1,9 +1,13 @@
-//! The Renaissance tables, empty, as the new application's migrations make them.
+//! The Renaissance tables, empty, as the new application's migrations and the bridge's own DDL make them.
 
 use super::{PostgresServer, SandboxError};
 
 /// Every table of Renaissance with its constraints and indexes; for an empty database.
-pub const RENAISSANCE_SQL: &str = include_str!("renaissance.sql");
+pub const RENAISSANCE_SQL: &str = concat!(
+    include_str!("renaissance.sql"),
+    include_str!("../../deploy/renaissance/friendships.sql"),
+    include_str!("../../deploy/renaissance/subscribers.sql")
+);
 
 impl PostgresServer {
     /// Makes a database with the empty Renaissance tables and gives its connection string.

@@ -10,8 +10,8 @@ use sqlx::postgres::PgPoolOptions;
 
 use super::running::Notes;
 use super::{
-    MongodOptions, PostgresOptions, PostgresServer, ReplicaSet, SandboxError, ServerChoice, USERS, mongod_program,
-    people, person_id, postgres_folder,
+    MongodOptions, Population, PostgresOptions, PostgresServer, ReplicaSet, SandboxError, ServerChoice, USERS,
+    mongod_program, people, person_id, postgres_folder,
 };
 use crate::model::key::LegacyId;
 
@@ -47,9 +47,9 @@ impl Stage {
         )?;
         postgres.create_renaissance(RENAISSANCE_DATABASE).await?;
         let stage = Self { postgres, mongo, people };
-        progress(&format!("loading {people} people into MongoDB…"));
+        progress(&format!("loading {people} people and what they made into MongoDB…"));
         let database = stage.legacy().await?.default_database().ok_or_else(no_database)?;
-        super::load_people(&database, SEED, people).await?;
+        Population { seed: SEED, people, broken: 0.0 }.load(&database).await?;
         Ok(stage)
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use biograph_bridge::sandbox::{MongodOptions, PostgresOptions, PostgresServer, ReplicaSet};
+use biograph_bridge::sandbox::{MongodOptions, PostgresOptions, PostgresServer, ReplicaSet, make_collections};
 use mongodb::{
     Client, Collection, Database,
     bson::{Bson, Document, doc, oid::ObjectId},
@@ -48,7 +48,7 @@ impl Bed {
         let legacy_uri = mongo.uri("BioGraphDemo");
         let pool = PgPool::connect_lazy(&renaissance_url).unwrap();
         let legacy = Client::with_uri_str(&legacy_uri).await.unwrap().database("BioGraphDemo");
-        legacy.create_collection(USERS).await.unwrap();
+        make_collections(&legacy).await.unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = postgres.folder().with_extension("bridge.log");
         Self { postgres, mongo, pool, legacy, log, renaissance_url, legacy_uri, port }
