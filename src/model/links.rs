@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     image::{Image, Patch},
     key::{EntityIndex, LegacyId, RenaissanceId, SideId},
-    mapping::Entity,
+    mapping::{Entity, Field},
     side::Side,
     value::{Slot, Value},
 };
@@ -39,6 +39,16 @@ impl Links {
         self.by_legacy.insert((entity, target.legacy), target);
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_legacy.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_legacy.is_empty()
+    }
+
     /// The record of that legacy id.
     pub fn get(&self, entity: EntityIndex, id: LegacyId) -> Option<&Target> {
         self.by_legacy.get(&(entity, id))
@@ -52,17 +62,49 @@ impl Links {
         }
     }
 
+    /// Adds all of another.
+    pub fn extend(&mut self, other: &Self) {
+        self.by_legacy.extend(other.by_legacy.iter().map(|(key, target)| (*key, target.clone())));
+        self.by_renaissance.extend(other.by_renaissance.iter().map(|(key, id)| (*key, *id)));
+    }
+
     /// What an image's reference fields refer to through links, as ids of its own side; each once, in no order.
     pub fn wanted(entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
-        let mut wanted = Vec::new();
-        for (target, slot) in entity.linked_slots(side) {
-            let Some(Some(held)) = image.slots.get(slot) else { continue };
-            let items = if let Value::List(items) = held { items.as_slice() } else { std::slice::from_ref(held) };
-            wanted.extend(items.iter().filter_map(|item| Some((target, side_id(side, item)?))));
+        Self::named(entity.linked_slots(side), side, image)
+    }
+
+    /// Those of [`Links::wanted`] that single references name: what has to be linked before the record can be made.
+    pub fn needed(entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
+        let single = entity.fields.iter().filter_map(|field| Some((field, field.refers.as_ref()?)));
+        let single = single.filter(|(_, refers)| refers.linked && !refers.many);
+        let slots = single.flat_map(|(field, refers)| field.slots(side).iter().map(|slot| (refers.entity, *slot)));
+        Self::named(slots, side, image)
+    }
+
+    fn named(
+        slots: impl Iterator<Item = (EntityIndex, usize)>,
+        side: Side,
+        image: &Image,
+    ) -> Vec<(EntityIndex, SideId)> {
+        let held = slots.flat_map(|(target, slot)| held(image, slot).iter().map(move |item| (target, item)));
+        let mut named: Vec<_> = held.filter_map(|(target, item)| Some((target, side_id(side, item)?))).collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
+    /// What a lifted image's field refers to that is not linked, as ids of its own side, and to how many it refers at all.
+    pub fn dangling(field: &Field, side: Side, image: &Image) -> (Vec<(EntityIndex, SideId)>, usize) {
+        let Some(refers) = field.refers.as_ref().filter(|refers| refers.linked) else { return (Vec::new(), 0) };
+        let held = field.slots(side).iter().flat_map(|slot| held(image, *slot));
+        let (mut waiting, mut all) = (Vec::new(), 0);
+        for item in held {
+            all += 1;
+            if let Value::Dangling(inner) = item {
+                waiting.extend(side_id(side, inner).map(|id| (refers.entity, id)));
+            }
         }
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted
+        (waiting, all)
     }
 
     /// Turns what an image's reference fields hold into what lenses read: the legacy id of a linked record, or
@@ -120,6 +162,15 @@ impl Links {
             *item = Value::Int(linked.renaissance);
         }
         Ok(())
+    }
+}
+
+/// What a slot holds, one by one.
+fn held(image: &Image, slot: usize) -> &[Value] {
+    match image.slots.get(slot) {
+        Some(Some(Value::List(items))) => items,
+        Some(Some(held)) => std::slice::from_ref(held),
+        Some(None) | None => &[],
     }
 }
 

@@ -1,7 +1,10 @@
 //! The merge: what to do about a record, given what both sides hold and what they last agreed on. Pure.
 
+mod together;
+
 use std::{cmp::Ordering, collections::HashSet};
 
+pub use self::together::{Member, Together, together};
 use super::{digest::Digest, policy::Policy, problem::Problem, reading::Reading, side::Side, value::Value};
 
 /// What both sides last agreed on for one field.
@@ -130,6 +133,27 @@ fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
         (true, _) => Verdict::Copy { to: Side::Renaissance, value: legacy.clone() },
         (false, true) => Verdict::Copy { to: Side::Legacy, value: renaissance.clone() },
         (false, false) => Verdict::Combined(Value::List(merged)),
+    }
+}
+
+/// Decides one field that crosses only to `to`: that side follows, whatever the policy. An edit of its own loses, as a
+/// conflict, so that it is journalled.
+pub fn follow<'a>(to: Side, base: impl Into<Agreed<'a>>, legacy: &Reading, renaissance: &Reading) -> Verdict {
+    let base = base.into();
+    let (leading, following) = match to {
+        Side::Legacy => (renaissance, legacy),
+        Side::Renaissance => (legacy, renaissance),
+    };
+    match (leading, following) {
+        (Reading::Invalid(problem), _) => Verdict::Unreadable(to.other(), problem.clone()),
+        (_, Reading::Invalid(problem)) => Verdict::Unreadable(to, problem.clone()),
+        (Reading::Absent, _) => Verdict::Keep,
+        (Reading::Value(value), Reading::Absent) => fill(to, base.value, value),
+        (Reading::Value(value), Reading::Value(held)) => match (Digest::of(value), Digest::of(held)) {
+            (led, followed) if led == followed => Verdict::Agreed(led),
+            (_, followed) if base.value == Some(followed) => Verdict::Copy { to, value: value.clone() },
+            _ => Verdict::Conflict { winner: to.other(), value: value.clone() },
+        },
     }
 }
 

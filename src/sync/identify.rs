@@ -38,12 +38,12 @@ pub fn choose<I: Copy + Eq>(entity: &Entity, mut matches: Vec<Match<I>>) -> Iden
         return unclear(format!("several records on the other side have the same {}", key_name(entity, best.rank)));
     }
     if best.linked {
-        return unclear(format!("another person's record already holds the same {}", key_name(entity, best.rank)));
+        return unclear(format!("another linked record already holds the same {}", key_name(entity, best.rank)));
     }
     Identity::Same(best.id, best.rank)
 }
 
-/// Refuses a match by a weaker key when a stronger one is known on both sides and differs: two people, one username.
+/// Refuses a match by a weaker key when a stronger one is known on both sides and differs: two records, one of them the wrong one.
 pub fn contradiction(entity: &Entity, rank: usize, legacy: &Image, renaissance: &Image) -> Option<Problem> {
     let stronger = entity.natural_keys.iter().take(rank.saturating_sub(1));
     for (place, fields) in stronger.enumerate() {

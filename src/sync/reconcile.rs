@@ -2,28 +2,36 @@
 
 mod gather;
 mod identity;
+mod references;
 mod rehearse;
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
 };
-
-pub use self::rehearse::{Foreseen, Rehearsed};
 
 use uuid::Uuid;
 
+pub use self::rehearse::{Foreseen, Rehearsed};
+use self::{gather::Gathered, references::Pull};
 use super::{
-    plan::{self, Effect, Planned, Record},
-    ports::{Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceStore},
+    plan::{self, Effect, Given, Planned, Record},
+    ports::{
+        Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore,
+    },
     tracker::Taken,
 };
 use crate::{
     error::Result,
     model::{
         key::{EntityIndex, Key, LegacyId},
+        links::Links,
         mapping::Entity,
-        problem::Problem,
+        problem::{Problem, Reason},
         side::{Direction, Side},
         value::Value,
     },
@@ -81,6 +89,8 @@ pub struct BatchReport {
     pub not_visible: Vec<Key>,
     /// Keys that waited for something that is there now: to be reconciled again, no matter when.
     pub woken: Vec<Key>,
+    /// What was reconciled first because records of the batch refer to it.
+    pub pulled: Vec<(EntityIndex, BatchReport)>,
     /// Per settled record.
     pub effects: Vec<Effect>,
     /// What crossed.
@@ -154,15 +164,27 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// was already written is found equal next time.
     pub async fn reconcile(&self, index: EntityIndex, taken: &[Taken]) -> Result<BatchReport> {
         self.recover().await?;
-        let (gathered, ()) = tokio::join!(self.gather(index, taken), self.forget_served());
-        let gathered = gathered?;
-        let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut report =
-            BatchReport { not_visible: gathered.not_visible, lost: gathered.lost, woken, ..BatchReport::default() };
-        let mut pending = gathered.works;
+        let mut pull = Pull::default();
+        let (report, ()) = tokio::join!(self.reconcile_pulling(index, taken, &mut pull), self.forget_served());
+        let mut report = report?;
+        report.woken.append(&mut self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        let batch: HashSet<Key> = taken.iter().map(|one| one.key).collect();
+        for (_, first) in &mut pull.reports {
+            // this batch was read again after they were written
+            first.woken.retain(|key| !batch.contains(key));
+            report.woken.append(&mut first.woken);
+            report.woken.extend(first.lost.drain(..).chain(first.not_visible.drain(..)));
+        }
+        report.pulled = pull.reports;
+        Ok(report)
+    }
+
+    async fn reconcile_pulling(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<BatchReport> {
+        let Gathered { works: mut pending, links, lost, not_visible } = self.gather(index, taken, pull).await?;
+        let mut report = BatchReport { not_visible, lost, ..BatchReport::default() };
         // Each round parks at least one more field of every record that comes back, so this ends.
         while !pending.is_empty() {
-            pending = self.round(index, pending, &mut report).await?;
+            pending = self.round(index, pending, (&links, &mut report)).await?;
         }
         Ok(report)
     }
@@ -182,13 +204,19 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 
     /// Plans and writes; returns the records a database refused, to be planned again without what it refused.
-    async fn round(&self, index: EntityIndex, mut works: Vec<Work>, report: &mut BatchReport) -> Result<Vec<Work>> {
+    async fn round(
+        &self,
+        index: EntityIndex,
+        mut works: Vec<Work>,
+        (links, report): (&Links, &mut BatchReport),
+    ) -> Result<Vec<Work>> {
         let entity = self.entity(index)?;
         self.read_whole_documents(index, entity, &mut works).await?;
+        let given = self.given(links);
         let mut writing = Vec::new();
         let mut plans: Vec<RecordPlan> = Vec::new();
         for mut work in works {
-            match plan::plan(entity, &work.record) {
+            match planned(entity, &mut work.record, &given) {
                 None => settle(entity, work, None, report),
                 Some(mut planned) => {
                     planned.plan.insists = work.insists;
@@ -226,6 +254,13 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             self.write_documents(index, intent, &documents, writers, (report, &mut again)).await?;
         }
         Ok(again)
+    }
+
+    /// What decisions need besides their records.
+    fn given<'a>(&self, links: &'a Links) -> Given<'a> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let sets_later = self.sets_later.load(Ordering::Acquire);
+        Given { links, sets_later, now: i64::try_from(now.as_micros()).unwrap_or(i64::MAX), new_uuid: Uuid::new_v4 }
     }
 
     async fn write_documents(
@@ -277,6 +312,29 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 }
 
+/// Plans a record and turns the references in its patches into what each side holds. A reference that turns out to have no id
+/// there is kept out, like a value that a database refused.
+fn planned(entity: &Entity, record: &mut Record, given: &Given<'_>) -> Option<Planned> {
+    loop {
+        let mut planned = plan::plan(entity, record, given)?;
+        let Err((side, slot)) = lower(entity, given.links, &mut planned) else { return Some(planned) };
+        let field = entity.fields.iter().position(|field| field.slots(side).contains(&slot));
+        let detail = format!("refers to a record that is not in {side}");
+        refuse(record, field, Problem::new(Reason::MissingReference, detail));
+    }
+}
+
+/// Names the side and slot of a reference that cannot be written.
+fn lower(entity: &Entity, links: &Links, planned: &mut Planned) -> std::result::Result<(), (Side, usize)> {
+    if let Some(RenaissanceChange::Insert(patch) | RenaissanceChange::Update(_, patch)) = &mut planned.plan.rows {
+        links.lower(entity, Side::Renaissance, patch).map_err(|slot| (Side::Renaissance, slot))?;
+    }
+    if let Some(LegacyChange::Insert(patch) | LegacyChange::Update(_, patch)) = &mut planned.document {
+        links.lower(entity, Side::Legacy, patch).map_err(|slot| (Side::Legacy, slot))?;
+    }
+    Ok(())
+}
+
 fn take_document(mut work: Work) -> (Work, Option<LegacyChange>) {
     let document = work.planned.as_mut().and_then(|planned| planned.document.take());
     (work, document)
@@ -285,13 +343,17 @@ fn take_document(mut work: Work) -> (Work, Option<LegacyChange>) {
 /// Keeps what a database refused out of the next plan; refused twice, the record waits as a whole.
 fn exclude(mut work: Work, field: Option<usize>, problem: Problem) -> Work {
     work.planned = None;
-    match field {
-        Some(field) if !work.record.refused.iter().any(|(known, _)| *known == field) => {
-            work.record.refused.push((field, problem));
-        }
-        Some(_) | None => work.record.blocked = Some(problem),
-    }
+    refuse(&mut work.record, field, problem);
     work
+}
+
+fn refuse(record: &mut Record, field: Option<usize>, problem: Problem) {
+    match field {
+        Some(field) if !record.refused.iter().any(|(known, _)| *known == field) => {
+            record.refused.push((field, problem))
+        }
+        Some(_) | None => record.blocked = Some(problem),
+    }
 }
 
 fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut BatchReport) {
@@ -308,6 +370,9 @@ fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut Ba
         }));
     }
     report.effects.push(effect);
+    if planned.as_ref().is_some_and(|planned| planned.again) {
+        report.woken.extend(keys.first());
+    }
     let fields = planned.map(|planned| planned.fields).unwrap_or_default();
     for (wrote, direction) in
         effect.writes.into_iter().zip([Direction::RenaissanceToLegacy, Direction::LegacyToRenaissance])

@@ -1,7 +1,7 @@
 //! Taking batches from the queue to the reconciler and their outcome to the queue and to people.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -13,12 +13,13 @@ use super::{
     queue::HintQueue,
     reconcile::{BatchReport, Crossing, Reconciler},
     status::{self, Status},
-    tracker::Taken,
+    tracker::{Lane, Taken},
 };
 use crate::{
     error::{Disposition, Result},
     model::{
         fact::{Reconciled, RetryClass},
+        hint::{Freshness, Hint},
         key::{EntityIndex, Key},
         mapping::Entity,
         side::{Direction, Side},
@@ -32,6 +33,8 @@ const AFTER_LOST_RACE: Duration = Duration::from_millis(10);
 const UNTIL_VISIBLE: Duration = Duration::from_millis(2);
 /// The longest any of them waits.
 const LONGEST: Duration = Duration::from_secs(1);
+/// Woken keys held back at most while the queue is full.
+const MOST_WOKEN: usize = 50_000;
 /// The name under which the loop reports.
 pub const NAME: &str = "reconciling";
 
@@ -53,8 +56,10 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     /// Reconciles until `stop`, which takes effect between batches.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        let mut woken = Woken::default();
         loop {
             self.status.turned(NAME);
+            woken.offer(self.queue).await;
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -64,7 +69,8 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
             let started = Instant::now();
             match self.turning(self.reconciler.reconcile(entity, &taken)).await {
-                Ok(report) => {
+                Ok(mut report) => {
+                    woken.add(&mut report.woken);
                     backoff.reset();
                     failures.succeeded(NAME);
                     self.status.recovered(NAME);
@@ -104,6 +110,9 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
 
     fn finish(&self, entity: EntityIndex, taken: &[Taken], report: BatchReport, took: Duration) {
         self.tell(entity, taken, &report, took);
+        for (entity, first) in &report.pulled {
+            self.tell(*entity, &[], first, took);
+        }
         let attempts: HashMap<Key, u32> = taken.iter().map(|one| (one.key, one.attempts)).collect();
         let longest = |keys: &[Key]| keys.iter().filter_map(|key| attempts.get(key)).copied().max().unwrap_or(0) + 1;
         for (keys, step, class) in [
@@ -139,6 +148,30 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             let at = crossed.iter().map(|one| one.key.and_then(|key| committed.get(&key).copied().flatten()));
             let shown = crossed.iter().rev().take(10).rev().map(|one| shown(entity, one));
             self.status.applied(direction, at.collect::<Vec<_>>(), shown.collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Keys that are to be reconciled again, on their way to the queue. They must not wait for room there, because the worker is who
+/// makes room; what finds none is offered again after the next batch.
+#[derive(Default)]
+struct Woken(BTreeSet<Key>);
+
+impl Woken {
+    /// Beyond the most there may be, keys are left to the slow retry of what is parked.
+    fn add(&mut self, keys: &mut Vec<Key>) {
+        let room = MOST_WOKEN.saturating_sub(self.0.len());
+        self.0.extend(keys.drain(..).take(room));
+    }
+
+    async fn offer<Q: HintQueue>(&mut self, queue: &Q) {
+        while let Some(key) = self.0.first().copied() {
+            let hint = Hint { key, freshness: Freshness::Any, committed_at: None };
+            let offered = queue.offer(Lane::Sweep(key.id.side()), hint);
+            if tokio::time::timeout(Duration::ZERO, offered).await.is_err() {
+                return;
+            }
+            self.0.remove(&key);
         }
     }
 }

@@ -1,5 +1,17 @@
 use super::*;
-use crate::model::{mapping, value::Value};
+use crate::model::{mapping, problem::Reason};
+
+fn uuid() -> uuid::Uuid {
+    uuid::Uuid::from_bytes([7; 16])
+}
+
+fn plan_with(entity: &Entity, record: &Record, links: &Links) -> Option<Planned> {
+    super::plan(entity, record, &Given { links, sets_later: false, now: 1_000_000, new_uuid: uuid })
+}
+
+fn plan(entity: &Entity, record: &Record) -> Option<Planned> {
+    plan_with(entity, record, &Links::default())
+}
 
 fn user() -> Entity {
     mapping::parse("mappings/user.toml", include_str!("../../../mappings/user.toml")).unwrap_or_else(|problems| {
@@ -38,6 +50,7 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
         unnamed: false,
         base,
         parked: false,
+        person: None,
         owner: Side::Legacy,
         epoch: 0,
         refused: vec![],

@@ -1,18 +1,24 @@
 //! Reading a batch: links, both sides, freshness.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{Reconciler, Work};
+use super::{
+    Reconciler, Work,
+    references::{Pull, Sided, named, set_owner},
+};
 use crate::{
     error::Result,
     model::{
         hint::Freshness,
         image::Image,
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
+        links::Links,
+        mapping::Entity,
+        side::Side,
     },
     sync::{
         plan::Record,
-        ports::{LegacyStore, RenaissanceRead, RenaissanceStore, Resolved},
+        ports::{LegacyStore, Owner, RenaissanceRead, RenaissanceStore, Resolved},
         tracker::Taken,
     },
 };
@@ -23,6 +29,8 @@ const INSISTING: u32 = 2;
 /// What reading a batch yields.
 pub(super) struct Gathered {
     pub(super) works: Vec<Work>,
+    /// Who their references name.
+    pub(super) links: Links,
     pub(super) lost: Vec<Key>,
     pub(super) not_visible: Vec<Key>,
 }
@@ -42,6 +50,9 @@ pub(super) struct LooseRow {
     pub(super) legacy_id: Option<String>,
     pub(super) keys: Vec<Key>,
 }
+
+/// Records without a link.
+pub(super) type Loose = (Vec<LooseDocument>, Vec<LooseRow>);
 
 /// Which keys were hinted, and which of them changed in a transaction the read does not see yet: a decoded commit can
 /// still be invisible, and without this check a real change would read as "nothing changed".
@@ -70,8 +81,78 @@ impl Hinted {
     }
 }
 
+/// Both sides of a batch as they are: linked records first, in the order of `resolved`, then the others.
+struct Read {
+    resolved: Vec<Resolved>,
+    documents: Vec<(LegacyId, Option<Image>)>,
+    /// With the content of the legacy id column.
+    rows: Vec<(RenaissanceId, Option<Image>, Option<String>)>,
+    hinted: Hinted,
+}
+
+impl Read {
+    fn images(&self) -> impl Iterator<Item = Sided<'_>> {
+        let documents = self.documents.iter().filter_map(|(_, image)| Some((Side::Legacy, image.as_ref()?)));
+        documents.chain(self.rows.iter().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_ref()?))))
+    }
+
+    fn lift(&mut self, entity: &Entity, links: &Links) {
+        let documents = self.documents.iter_mut().filter_map(|(_, image)| Some((Side::Legacy, image.as_mut()?)));
+        let rows = self.rows.iter_mut().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_mut()?)));
+        documents.chain(rows).for_each(|(side, image)| links.lift(entity, side, image));
+    }
+
+    /// The records that are linked, and those that are not; of both only what is visible. Third: keys that wait with one of
+    /// their record that is not.
+    fn split(self) -> (Vec<Work>, Loose, Vec<Key>) {
+        let (mut works, mut lost, hinted) = (Vec::new(), Vec::new(), self.hinted);
+        let (mut documents, mut rows) = (self.documents.into_iter(), self.rows.into_iter());
+        for (resolved, (document, row)) in self.resolved.into_iter().zip(documents.by_ref().zip(rows.by_ref())) {
+            let ((legacy, document), (renaissance, row, name)) = (document, row);
+            match hinted.of([SideId::Legacy(legacy), SideId::Renaissance(renaissance)]) {
+                Ok(keys) => works.push(Work::new(linked(resolved, document, row, name.as_deref()), keys)),
+                Err(others) => lost.extend(others),
+            }
+        }
+        let loose_documents = documents
+            .filter_map(|(id, image)| Some(LooseDocument { id, image, keys: hinted.of([SideId::Legacy(id)]).ok()? }));
+        let loose_rows = rows.filter_map(|(id, image, legacy_id)| {
+            Some(LooseRow { id, image, legacy_id, keys: hinted.of([SideId::Renaissance(id)]).ok()? })
+        });
+        (works, (loose_documents.collect(), loose_rows.collect()), lost)
+    }
+}
+
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
-    pub(super) async fn gather(&self, index: EntityIndex, taken: &[Taken]) -> Result<Gathered> {
+    pub(super) async fn gather(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<Gathered> {
+        let entity = self.entity(index)?;
+        let (mut read, mut links) = loop {
+            let (read, mut links) = (self.read_both(index, taken).await?, Links::default());
+            let wanted = named(entity, read.images(), |side, image| Links::wanted(entity, side, image));
+            self.look_up(&mut links, wanted, pull).await?;
+            let needed = named(entity, read.images(), |side, image| pull.needs(entity, side, image));
+            // what was brought in may be of this very batch: all is read again
+            if !self.pull(needed, (&links, taken), pull).await? {
+                break (read, links);
+            }
+        };
+        read.lift(entity, &links);
+        let not_visible = read.hinted.hidden.iter().copied().collect();
+        let (mut works, (documents, rows), lost) = read.split();
+        let mut owners = HashMap::new();
+        if !documents.is_empty() || !rows.is_empty() {
+            owners = self.owners(entity, &documents, &rows).await?;
+            works.extend(self.identify(index, (documents, rows), (&mut links, pull)).await?);
+        }
+        let lost_before: HashSet<Key> = taken.iter().filter(|t| t.attempts >= INSISTING).map(|t| t.key).collect();
+        for work in &mut works {
+            work.insists = work.keys.iter().any(|key| lost_before.contains(key));
+            set_owner(entity, &links, &owners, &mut work.record);
+        }
+        Ok(Gathered { works, links, lost, not_visible })
+    }
+
+    async fn read_both(&self, index: EntityIndex, taken: &[Taken]) -> Result<Read> {
         let (legacy_keys, row_keys) = split(taken);
         let resolved = self.renaissance.resolve(index, &legacy_keys, &row_keys).await?;
         let documents = extended(resolved.iter().map(|r| r.link.legacy), legacy_keys);
@@ -82,41 +163,27 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let (images, read) =
             tokio::try_join!(self.read_documents(index, &documents, fresh), self.read_rows(index, &rows))?;
         let hinted = Hinted::new(index, taken, read.as_ref());
+        let (row_images, names) = read.map(|read| (read.images, read.legacy_ids)).unwrap_or_default();
+        let rows = rows.into_iter().zip(row_images.into_iter().zip(names)).map(|(id, (image, name))| (id, image, name));
+        Ok(Read { resolved, documents: documents.into_iter().zip(images).collect(), rows: rows.collect(), hinted })
+    }
 
-        let links = resolved.len();
-        let mut images = images.into_iter();
-        let (row_images, row_legacy_ids) = read.map(|read| (read.images, read.legacy_ids)).unwrap_or_default();
-        let mut row_images = row_images.into_iter().zip(row_legacy_ids);
-        let (mut works, mut lost) = (Vec::with_capacity(taken.len()), Vec::new());
-        for link in resolved {
-            let (document, (row, name)) = (images.next().flatten(), row_images.next().unwrap_or_default());
-            match hinted.of([SideId::Legacy(link.link.legacy), SideId::Renaissance(link.link.renaissance)]) {
-                Ok(keys) => works.push(Work::new(linked(link, document, row, name.as_deref()), keys)),
-                Err(others) => lost.extend(others),
-            }
+    /// Whether unlinked persons have a cutover row nevertheless: their link may have been lost.
+    async fn owners(
+        &self,
+        entity: &Entity,
+        documents: &[LooseDocument],
+        rows: &[LooseRow],
+    ) -> Result<HashMap<LegacyId, Owner>> {
+        if entity.owner.is_some() {
+            return Ok(HashMap::new());
         }
-        let loose_documents: Vec<LooseDocument> = documents[links..]
-            .iter()
-            .zip(images)
-            .filter_map(|(id, image)| {
-                Some(LooseDocument { id: *id, image, keys: hinted.of([SideId::Legacy(*id)]).ok()? })
-            })
-            .collect();
-        let loose_rows: Vec<LooseRow> = rows[links..]
-            .iter()
-            .zip(row_images)
-            .filter_map(|(id, (image, legacy_id))| {
-                Some(LooseRow { id: *id, image, legacy_id, keys: hinted.of([SideId::Renaissance(*id)]).ok()? })
-            })
-            .collect();
-        if !loose_documents.is_empty() || !loose_rows.is_empty() {
-            works.extend(self.identify(index, loose_documents, loose_rows).await?);
+        let claimed = rows.iter().filter_map(|row| row.legacy_id.as_deref()?.parse().ok());
+        let ids: Vec<LegacyId> = documents.iter().map(|document| document.id).chain(claimed).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
         }
-        let lost_before: HashSet<Key> = taken.iter().filter(|t| t.attempts >= INSISTING).map(|t| t.key).collect();
-        for work in &mut works {
-            work.insists = work.keys.iter().any(|key| lost_before.contains(key));
-        }
-        Ok(Gathered { works, lost, not_visible: hinted.hidden.into_iter().collect() })
+        Ok(self.renaissance.owners(&ids).await?.into_iter().map(|owner| (owner.person, owner)).collect())
     }
 
     pub(super) async fn read_documents(
@@ -167,6 +234,7 @@ fn linked(
         linked: true,
         base: resolved.link.base,
         parked: resolved.parked,
+        person: resolved.person,
         owner: resolved.owner,
         epoch: resolved.epoch,
         refused: Vec::new(),

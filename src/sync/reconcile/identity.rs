@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use super::{
     Reconciler, Work,
-    gather::{LooseDocument, LooseRow},
+    gather::{Loose, LooseDocument, LooseRow},
+    references::{Pull, named},
 };
 use crate::{
     error::Result,
     model::{
         image::{Image, Patch},
         key::{EntityIndex, Key, LegacyId, RenaissanceId},
+        links::Links,
         mapping::Entity,
         problem::{Problem, Reason},
         reading::Reading,
@@ -38,17 +40,19 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     pub(super) async fn identify(
         &self,
         index: EntityIndex,
-        documents: Vec<LooseDocument>,
-        rows: Vec<LooseRow>,
+        (documents, rows): Loose,
+        (links, pull): (&mut Links, &Pull),
     ) -> Result<Vec<Work>> {
         let entity = self.entity(index)?;
-        let row_of = self.rows_matching(index, entity, &documents).await?;
-        let document_of = self.documents_matching(index, entity, &rows).await?;
+        let row_of = self.rows_matching(index, (entity, links), &documents).await?;
+        let document_of = self.documents_matching(index, (entity, links), &rows).await?;
         let wanted_rows = chosen(&row_of);
         let wanted_documents = chosen(&document_of);
         let (read_rows, read_documents) =
             tokio::try_join!(self.read_rows(index, &wanted_rows), self.read_documents(index, &wanted_documents, None))?;
-        let (row_images, legacy_ids) = read_rows.map(|read| (read.images, read.legacy_ids)).unwrap_or_default();
+        let (mut row_images, legacy_ids) = read_rows.map(|read| (read.images, read.legacy_ids)).unwrap_or_default();
+        let mut read_documents = read_documents;
+        self.lift_counterparts(entity, (&mut read_documents, &mut row_images), (links, pull)).await?;
         let claims: HashMap<RenaissanceId, Option<String>> = wanted_rows.iter().copied().zip(legacy_ids).collect();
         let mut row_images: HashMap<_, _> = wanted_rows.into_iter().zip(row_images).collect();
         let mut document_images: HashMap<_, _> = wanted_documents.into_iter().zip(read_documents).collect();
@@ -89,10 +93,28 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(fold(pairs).into_iter().map(|pair| self.work(pair)).collect())
     }
 
+    /// Looks up what the counterparts that were found refer to.
+    async fn lift_counterparts(
+        &self,
+        entity: &Entity,
+        (documents, rows): (&mut [Option<Image>], &mut [Option<Image>]),
+        (links, pull): (&mut Links, &Pull),
+    ) -> Result<()> {
+        let wanted = {
+            let documents = documents.iter().flatten().map(|image| (Side::Legacy, image));
+            let images = documents.chain(rows.iter().flatten().map(|image| (Side::Renaissance, image)));
+            named(entity, images, |side, image| Links::wanted(entity, side, image))
+        };
+        self.look_up(links, wanted, pull).await?;
+        documents.iter_mut().flatten().for_each(|image| links.lift(entity, Side::Legacy, image));
+        rows.iter_mut().flatten().for_each(|image| links.lift(entity, Side::Renaissance, image));
+        Ok(())
+    }
+
     async fn rows_matching(
         &self,
         index: EntityIndex,
-        entity: &Entity,
+        (entity, links): (&Entity, &Links),
         documents: &[LooseDocument],
     ) -> Result<Vec<Identity<RenaissanceId>>> {
         let present: Vec<LegacyId> = documents.iter().filter(|d| d.image.is_some()).map(|d| d.id).collect();
@@ -100,7 +122,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             return Ok(documents.iter().map(|_| Identity::New).collect());
         }
         let places: HashMap<LegacyId, usize> = documents.iter().enumerate().map(|(n, d)| (d.id, n)).collect();
-        let probes = probes(entity, Side::Legacy, documents.iter().map(|d| d.image.as_ref()));
+        let probes = probes((entity, links), Side::Legacy, documents.iter().map(|d| d.image.as_ref()));
         let (by_id, by_key) = tokio::try_join!(
             self.renaissance.find_by_legacy_id(index, &present),
             self.renaissance.find(index, &probes)
@@ -117,7 +139,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     async fn documents_matching(
         &self,
         index: EntityIndex,
-        entity: &Entity,
+        (entity, links): (&Entity, &Links),
         rows: &[LooseRow],
     ) -> Result<Vec<Identity<LegacyId>>> {
         if rows.iter().all(|row| row.image.is_none()) {
@@ -126,7 +148,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let claimed: Vec<(usize, LegacyId)> =
             rows.iter().enumerate().filter_map(|(n, row)| Some((n, row.legacy_id.as_deref()?.parse().ok()?))).collect();
         let ids: Vec<LegacyId> = claimed.iter().map(|(_, id)| *id).collect();
-        let probes = probes(entity, Side::Renaissance, rows.iter().map(|row| row.image.as_ref()));
+        let probes = probes((entity, links), Side::Renaissance, rows.iter().map(|row| row.image.as_ref()));
         let (claimed_images, by_key) =
             tokio::try_join!(self.read_documents(index, &ids, None), self.legacy.find(index, &probes))?;
         let mut found: Vec<(usize, usize, LegacyId)> =
@@ -150,6 +172,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             unnamed: pair.unnamed,
             base: None,
             parked: true,
+            person: None,
             owner: Side::Legacy,
             epoch: 0,
             refused: Vec::new(),
@@ -161,7 +184,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 }
 
 impl Pair {
-    /// Refuses a counterpart that says it belongs to somebody else, or that a stronger key contradicts.
+    /// Refuses a counterpart that says it belongs to another record, or that a stronger key contradicts.
     fn check(&mut self, entity: &Entity, rank: usize, claim: Option<&str>) {
         let Some((legacy_id, document)) = &self.document else { return };
         let row = self.row.as_ref().and_then(|(_, image)| image.as_ref());
@@ -221,9 +244,19 @@ impl Pair {
     }
 }
 
-fn probes<'a>(entity: &Entity, from: Side, images: impl Iterator<Item = Option<&'a Image>>) -> Vec<Probe> {
+/// The forms that natural keys take on the other side; a reference there names its target by the id of that side, and one whose
+/// target is not linked matches nothing.
+fn probes<'a>(
+    (entity, links): (&Entity, &Links),
+    from: Side,
+    images: impl Iterator<Item = Option<&'a Image>>,
+) -> Vec<Probe> {
     let forms = |image: &Image, field: usize| match entity.fields[field].get(from, image) {
-        Reading::Value(value) => entity.fields[field].forms(from.other(), &value),
+        Reading::Value(value) => {
+            let mut forms = entity.fields[field].forms(from.other(), &value);
+            forms.retain_mut(|form| links.lower(entity, from.other(), form).is_ok());
+            forms
+        }
         Reading::Absent | Reading::Invalid(_) => Vec::new(),
     };
     // a key of several fields has every combination of their forms

@@ -1,6 +1,6 @@
 //! What reconciling would do, without doing it.
 
-use super::{Reconciler, label};
+use super::{Reconciler, label, planned, references::Pull};
 use crate::{
     error::Result,
     model::{
@@ -10,7 +10,7 @@ use crate::{
         side::Side,
     },
     sync::{
-        plan::{self, Planned, Record},
+        plan::{Planned, Record},
         ports::{LegacyStore, RenaissanceChange, RenaissanceStore},
         tracker::Taken,
     },
@@ -56,9 +56,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// would refuse (a unique value that two new records share) is not foreseen.
     pub async fn rehearse(&self, index: EntityIndex, taken: &[Taken]) -> Result<Vec<Rehearsed>> {
         let entity = self.entity(index)?;
-        let gathered = self.gather(index, taken).await?;
-        let rehearsed = gathered.works.into_iter().map(|work| {
-            let planned = plan::plan(entity, &work.record);
+        let gathered = self.gather(index, taken, &mut Pull::rehearsing()).await?;
+        let given = self.given(&gathered.links);
+        let rehearsed = gathered.works.into_iter().map(|mut work| {
+            let planned = planned(entity, &mut work.record, &given);
             rehearsed(entity, &work.record, work.keys, planned)
         });
         Ok(rehearsed.collect())

@@ -1,0 +1,207 @@
+//! A record that is on both sides: its fields, one by one or as groups.
+
+use super::{Draft, at};
+use crate::{
+    model::{
+        digest::Digest,
+        image::{Image, Patch},
+        mapping::{Field, Flow},
+        merge::{Agreed, Member, Together, Verdict, follow, merge, together},
+        problem::{Problem, Reason},
+        reading::Reading,
+        side::Side,
+        value::Value,
+    },
+    sync::ports::{IntentKind, LegacyChange, RenaissanceChange},
+};
+
+/// A field of a group: its index, itself, what both sides hold.
+type Grouped<'a> = (usize, &'a Field, [Reading; 2]);
+
+impl Draft<'_> {
+    pub(super) fn merge_fields(&mut self) {
+        let (Some(legacy), Some(renaissance)) = (self.image(Side::Legacy), self.image(Side::Renaissance)) else {
+            return;
+        };
+        let fields = &self.entity.fields;
+        for (n, field) in fields.iter().enumerate().filter(|(_, field)| !field.once) {
+            match field.group {
+                None => self.merge_field(n, field, legacy, renaissance),
+                Some(group) => {
+                    let members = || fields.iter().enumerate().filter(|(_, f)| f.group == Some(group) && !f.once);
+                    if members().next().is_some_and(|(first, _)| first == n) {
+                        let readings = |field: &Field| {
+                            [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)]
+                        };
+                        let grouped: Vec<Grouped<'_>> =
+                            members().map(|(n, field)| (n, field, readings(field))).collect();
+                        self.merge_group(&grouped);
+                    }
+                }
+            }
+        }
+        self.wait_for_members();
+        let [document, rows] = std::mem::take(&mut self.patches);
+        // A row found by a natural key is told who it is.
+        self.planned.plan.back_reference = self.record.unnamed;
+        if !rows.is_empty() || self.record.unnamed {
+            self.planned.plan.rows = Some(RenaissanceChange::Update(renaissance.version.clone(), rows));
+        }
+        if !document.is_empty() {
+            self.planned.document = Some(LegacyChange::Update(legacy.version.clone(), document));
+            self.planned.plan.intent = Some((IntentKind::Update, self.base.clone()));
+        }
+        if self.record.base.as_ref() != Some(&self.base_now) {
+            self.planned.plan.base = Some(self.base_now.clone());
+        }
+    }
+
+    fn merge_field(&mut self, n: usize, field: &Field, legacy: &Image, renaissance: &Image) {
+        if let Some(problem) = self.refusal(n) {
+            self.park(field, problem.clone());
+            return;
+        }
+        let readings = [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)];
+        let agreed = Agreed { value: self.base.get(n), members: self.base.members(n) };
+        let verdict = match field.flow {
+            Flow::Both => merge(field.policy, self.record.owner, agreed, &readings[0], &readings[1]),
+            Flow::To(side) => follow(side, agreed, &readings[0], &readings[1]),
+        };
+        match verdict {
+            Verdict::Agreed(digest) => {
+                readings[0].value().into_iter().for_each(|value| self.agree(n, field, digest, value, true));
+            }
+            Verdict::Keep => {}
+            Verdict::Copy { to, value } => _ = self.copy(n, field, to, &value),
+            Verdict::Combined(value) => self.combine(n, field, &value),
+            Verdict::Conflict { winner, value } => {
+                if self.copy(n, field, winner.other(), &value) {
+                    self.conflict(n, field, winner, &readings);
+                }
+            }
+            Verdict::Undecided => self.park(field, undecided(field)),
+            Verdict::Unreadable(_, problem) => self.park(field, problem),
+        }
+    }
+
+    /// Adds one value to what is written to a side. False if that side cannot hold it: the field is parked.
+    fn copy(&mut self, n: usize, field: &Field, to: Side, value: &Value) -> bool {
+        match field.put(to, value, self.image(to)) {
+            Ok(patch) => {
+                self.agree(n, field, Digest::of(value), value, to == Side::Renaissance || patch.is_empty());
+                self.write(n, to, patch);
+                true
+            }
+            Err(problem) => {
+                self.park(field, problem);
+                false
+            }
+        }
+    }
+
+    /// Writes one value to both sides. Until the document is written nothing is agreed on: were the rows' new content taken for
+    /// it, the document's old content would look like an edit.
+    fn combine(&mut self, n: usize, field: &Field, value: &Value) {
+        let put = |to| field.put(to, value, self.image(to));
+        match put(Side::Legacy).and_then(|document| Ok((document, put(Side::Renaissance)?))) {
+            Ok((document, rows)) => {
+                self.agree(n, field, Digest::of(value), value, document.is_empty());
+                self.write(n, Side::Legacy, document);
+                self.write(n, Side::Renaissance, rows);
+            }
+            Err(problem) => self.park(field, problem),
+        }
+    }
+
+    fn write(&mut self, n: usize, to: Side, patch: Patch) {
+        if !patch.is_empty() {
+            self.planned.fields.push((to, n));
+        }
+        self.patches[at(to)].extend(patch);
+    }
+
+    /// Fields that are decided together cross together or not at all.
+    fn merge_group(&mut self, group: &[Grouped<'_>]) {
+        let Some((_, first, _)) = group.first() else { return };
+        let unreadable = |(n, _, readings): &Grouped<'_>| match (self.refusal(*n), &readings) {
+            (Some(problem), _) | (None, [Reading::Invalid(problem), _] | [_, Reading::Invalid(problem)]) => {
+                Some((*n, problem.clone()))
+            }
+            (None, _) => None,
+        };
+        if let Some((n, problem)) = group.iter().find_map(unreadable) {
+            self.park_group(group, n, &problem);
+            return;
+        }
+        let to = match first.flow {
+            Flow::Both => None,
+            Flow::To(side) => Some(side),
+        };
+        let members: Vec<Member<'_>> =
+            group.iter().map(|(n, _, readings)| Member { base: self.base.get(*n), readings }).collect();
+        match together(first.policy, self.record.owner, to, &members) {
+            Together::Agreed => {
+                for (n, field, readings) in group {
+                    let value = readings[0].value();
+                    value.into_iter().for_each(|value| self.agree(*n, field, Digest::of(value), value, true));
+                }
+            }
+            Together::Keep => {}
+            Together::Copy(to) => _ = self.copy_group(group, to),
+            Together::Conflict(winner) => {
+                if self.copy_group(group, winner.other()) {
+                    for (n, field, readings) in group.iter().filter(|(.., readings)| differs(readings)) {
+                        self.conflict(*n, field, winner, readings);
+                    }
+                }
+            }
+            Together::Undecided => self.park_group(group, group[0].0, &undecided(first)),
+        }
+    }
+
+    fn copy_group(&mut self, group: &[Grouped<'_>], to: Side) -> bool {
+        let mut patches = Vec::with_capacity(group.len());
+        for (n, field, readings) in group {
+            let Some(value) = readings[at(to.other())].value() else { continue };
+            match field.put(to, value, self.image(to)) {
+                Ok(patch) => patches.push((*n, *field, value, patch)),
+                Err(problem) => {
+                    self.park_group(group, *n, &problem);
+                    return false;
+                }
+            }
+        }
+        let at_once = to == Side::Renaissance || patches.iter().all(|(.., patch)| patch.is_empty());
+        for (n, field, value, patch) in patches {
+            self.agree(n, field, Digest::of(value), value, at_once);
+            self.write(n, to, patch);
+        }
+        true
+    }
+
+    /// Parks every field of a group in which the sides differ, as the one at `culprit` cannot cross.
+    fn park_group(&mut self, group: &[Grouped<'_>], culprit: usize, problem: &Problem) {
+        let name = &self.entity.fields[culprit].name;
+        for (n, field, readings) in group {
+            if *n == culprit {
+                self.park(field, problem.clone());
+            } else if differs(readings) {
+                self.park(field, together_with(problem, name));
+            }
+        }
+    }
+}
+
+/// The problem of a field that is held back by another one of its group.
+pub(super) fn together_with(problem: &Problem, culprit: &str) -> Problem {
+    Problem::new(problem.reason, format!("is decided together with {culprit}, which cannot cross: {}", problem.detail))
+}
+
+fn differs(readings: &[Reading; 2]) -> bool {
+    readings[0].digest() != readings[1].digest()
+}
+
+fn undecided(field: &Field) -> Problem {
+    let detail = format!("both sides changed {} and its policy leaves it to a person", field.name);
+    Problem::new(Reason::Undecided, detail)
+}

@@ -1,0 +1,84 @@
+//! What is parked, and what it waits for.
+
+use super::Draft;
+use crate::{
+    model::{
+        key::{EntityIndex, LegacyId, SideId},
+        links::Links,
+        mapping::Field,
+        problem::{Problem, Reason},
+        side::Side,
+        value::Value,
+    },
+    sync::ports::ParkedRow,
+};
+
+impl Draft<'_> {
+    /// Parks a field; once is enough.
+    pub(super) fn park(&mut self, field: &Field, problem: Problem) {
+        if !self.is_parked(field) {
+            let waits = self.waits(field, &problem);
+            self.planned.plan.parked.push(ParkedRow { field: Some(field.name.clone()), problem, waits });
+        }
+    }
+
+    /// Parks the record and nothing else of it; `waits`: for whom.
+    pub(super) fn park_record(&mut self, problem: Problem, waits: Vec<(EntityIndex, SideId)>) {
+        self.planned.plan.parked = vec![ParkedRow { field: None, problem, waits }];
+        self.planned.plan.conflicts.clear();
+        self.planned.fields.clear();
+        self.planned.again = false;
+        self.forget_unmade();
+    }
+
+    /// Parks the record for a reason that is no field's.
+    pub(super) fn park_whole(&mut self, problem: Problem) {
+        self.park_record(problem, Vec::new());
+    }
+
+    pub(super) fn is_parked(&self, field: &Field) -> bool {
+        self.planned.plan.parked.iter().any(|row| row.field.as_ref() == Some(&field.name))
+    }
+
+    /// For a missing reference: the records it names that are not linked; where all are (the row has just gone), themselves.
+    pub(super) fn waits(&self, field: &Field, problem: &Problem) -> Vec<(EntityIndex, SideId)> {
+        let Some(refers) = field.refers.as_ref().filter(|_| problem.reason == Reason::MissingReference) else {
+            return Vec::new();
+        };
+        let images = Side::ALL.into_iter().filter_map(|side| Some((side, self.image(side)?)));
+        let (mut waits, mut named) = (Vec::new(), Vec::new());
+        for (side, image) in images {
+            waits.extend(Links::dangling(field, side, image).0);
+            if let Some(Value::Id(id)) = field.get(side, image).value() {
+                named.push((refers.entity, SideId::Legacy(LegacyId::new(*id))));
+            }
+        }
+        if waits.is_empty() { named } else { waits }
+    }
+
+    /// Sets cross without the members that are not linked; the field waits for those.
+    pub(super) fn wait_for_members(&mut self) {
+        if self.given.sets_later {
+            return;
+        }
+        for field in &self.entity.fields {
+            if !field.refers.as_ref().is_some_and(|refers| refers.linked && refers.many) || self.is_parked(field) {
+                continue;
+            }
+            let images = Side::ALL.into_iter().filter_map(|side| Some((side, self.image(side)?)));
+            let found: Vec<_> = images.map(|(side, image)| (side, Links::dangling(field, side, image))).collect();
+            let said: Vec<String> = found
+                .iter()
+                .filter(|(_, (waiting, _))| !waiting.is_empty())
+                .map(|(side, (waiting, all))| format!("{} of {all} in {side}", waiting.len()))
+                .collect();
+            if said.is_empty() {
+                continue;
+            }
+            let waits = found.into_iter().flat_map(|(_, (waiting, _))| waiting).collect();
+            let detail = format!("{} refers to records that are not on both sides: {}", field.name, said.join(", "));
+            let problem = Problem::new(Reason::MissingReference, detail);
+            self.planned.plan.parked.push(ParkedRow { field: Some(field.name.clone()), problem, waits });
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Who references name: fetched for a whole batch at once; targets that are not linked yet are brought in first.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    pin::Pin,
+};
+
+use super::{BatchReport, Reconciler, Work};
+use crate::{
+    error::Result,
+    model::{
+        image::Image,
+        key::{EntityIndex, Key, LegacyId, SideId},
+        links::{Links, Target},
+        mapping::Entity,
+        side::Side,
+        value::Value,
+    },
+    sync::{
+        plan::{Record, belongs},
+        ports::{LegacyStore, Owner, RenaissanceStore},
+        tracker::{Needs, Taken},
+    },
+};
+
+/// How far references are followed: a record's target's target's …
+const DEEPEST: usize = 8;
+/// Targets brought in at once.
+const PULLED_AT_ONCE: usize = 500;
+
+/// Bringing in what a batch refers to.
+#[derive(Default)]
+pub(super) struct Pull {
+    /// What was brought in already: once is enough, which also ends circles.
+    seen: HashSet<Key>,
+    depth: usize,
+    /// What became of it, by entity.
+    pub(super) reports: Vec<(EntityIndex, BatchReport)>,
+    /// Set when nothing is written: the links there would be.
+    foreseen: Option<Links>,
+}
+
+impl Pull {
+    /// For finding out what would happen.
+    pub(super) fn rehearsing() -> Self {
+        Self { foreseen: Some(Links::default()), ..Self::default() }
+    }
+
+    /// What of a record has to be linked first: what its single references name; when rehearsing, what any of them name.
+    pub(super) fn needs(&self, entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
+        match self.foreseen {
+            None => Links::needed(entity, side, image),
+            Some(_) => Links::wanted(entity, side, image),
+        }
+    }
+
+    fn unseen(&mut self, needed: Vec<(EntityIndex, SideId)>, links: &Links) -> BTreeMap<EntityIndex, Vec<Key>> {
+        let mut missing: BTreeMap<EntityIndex, Vec<Key>> = BTreeMap::new();
+        if self.depth >= DEEPEST {
+            return missing;
+        }
+        for (entity, id) in needed {
+            let key = Key { entity, id };
+            if !links.knows(entity, id) && self.seen.insert(key) {
+                missing.entry(entity).or_default().push(key);
+            }
+        }
+        missing
+    }
+}
+
+/// An image that may hold references, with its side.
+pub(super) type Sided<'a> = (Side, &'a Image);
+
+/// What the images that are synced at all name, each once.
+pub(super) fn named<'a>(
+    entity: &Entity,
+    images: impl Iterator<Item = Sided<'a>>,
+    names: impl Fn(Side, &Image) -> Vec<(EntityIndex, SideId)>,
+) -> Vec<(EntityIndex, SideId)> {
+    let mut all: Vec<_> = images
+        .filter(|(side, image)| belongs(entity, *side, image))
+        .flat_map(|(side, image)| names(side, image))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
+    /// Adds what is wanted and not known yet, in one round trip; in none if there is nothing.
+    pub(super) async fn look_up(
+        &self,
+        links: &mut Links,
+        mut wanted: Vec<(EntityIndex, SideId)>,
+        pull: &Pull,
+    ) -> Result<()> {
+        wanted.retain(|(entity, id)| !links.knows(*entity, *id));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        for (entity, target) in self.renaissance.targets(&wanted).await? {
+            links.add(entity, target);
+        }
+        if let Some(foreseen) = &pull.foreseen {
+            links.extend(foreseen);
+        }
+        Ok(())
+    }
+
+    /// Brings in what is needed and not linked. False if there was nothing to do.
+    pub(super) async fn pull(
+        &self,
+        needed: Vec<(EntityIndex, SideId)>,
+        (links, taken): (&Links, &[Taken]),
+        pull: &mut Pull,
+    ) -> Result<bool> {
+        let missing = pull.unseen(needed, links);
+        if missing.is_empty() {
+            return Ok(false);
+        }
+        // whatever the record that refers to them was read at is new enough for them
+        let cluster_time = taken.iter().filter_map(|one| one.needs.cluster_time).max();
+        pull.depth += 1;
+        for (entity, keys) in missing {
+            for chunk in keys.chunks(PULLED_AT_ONCE) {
+                let taken: Vec<Taken> = chunk.iter().map(|key| pulled(*key, cluster_time)).collect();
+                if pull.foreseen.is_some() {
+                    self.foresee(entity, &taken, pull).await?;
+                } else {
+                    let report = self.reconcile_first(entity, &taken, pull).await?;
+                    pull.reports.push((entity, report));
+                }
+            }
+        }
+        pull.depth -= 1;
+        Ok(true)
+    }
+
+    fn reconcile_first<'a>(
+        &'a self,
+        entity: EntityIndex,
+        taken: &'a [Taken],
+        pull: &'a mut Pull,
+    ) -> Pin<Box<dyn Future<Output = Result<BatchReport>> + Send + 'a>> {
+        Box::pin(self.reconcile_pulling(entity, taken, pull))
+    }
+
+    /// Finds out under which ids targets would be linked; where one would be made, a stand-in takes the place of its id.
+    fn foresee<'a>(
+        &'a self,
+        index: EntityIndex,
+        taken: &'a [Taken],
+        pull: &'a mut Pull,
+    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>> {
+        Box::pin(async move {
+            let gathered = self.gather(index, taken, pull).await?;
+            let Some(foreseen) = &mut pull.foreseen else { return Ok(()) };
+            for Work { record, .. } in gathered.works {
+                if record.blocked.is_some() || (record.legacy.is_none() && record.renaissance.is_none()) {
+                    continue;
+                }
+                let stand_in = || -1 - i64::try_from(foreseen.len()).unwrap_or(i64::MAX - 1);
+                let target = Target {
+                    legacy: record.legacy_id,
+                    renaissance: record.renaissance_id.unwrap_or_else(stand_in),
+                    person: record.person.unwrap_or(record.legacy_id),
+                    owner: record.owner,
+                    epoch: record.epoch,
+                };
+                foreseen.add(index, target);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn pulled(key: Key, cluster_time: Option<(u32, u32)>) -> Taken {
+    Taken { key, needs: Needs { cluster_time, xids: Vec::new() }, committed_at: None, attempts: 0 }
+}
+
+/// Says whom a record belongs to whose link does not say so: the person of its owner field's target, or itself.
+pub(super) fn set_owner(entity: &Entity, links: &Links, owners: &HashMap<LegacyId, Owner>, record: &mut Record) {
+    let Some(field) = entity.owner.and_then(|field| entity.fields.get(field)) else {
+        if let Some(owner) = owners.get(&record.legacy_id).filter(|_| !record.linked) {
+            (record.owner, record.epoch) = (owner.side, owner.epoch);
+        }
+        return;
+    };
+    if record.person.is_some() {
+        return;
+    }
+    let images = [(Side::Legacy, &record.legacy), (Side::Renaissance, &record.renaissance)];
+    let id = images.into_iter().find_map(|(side, image)| match field.get(side, image.as_ref()?).value() {
+        Some(Value::Id(id)) => Some(LegacyId::new(*id)),
+        _ => None,
+    });
+    let target = field.refers.as_ref().zip(id).and_then(|(refers, id)| links.get(refers.entity, id));
+    if let Some(target) = target {
+        (record.owner, record.epoch) = (target.owner, target.epoch);
+        if !record.linked {
+            record.person = Some(target.person);
+        }
+    }
+}
