@@ -43,9 +43,65 @@ pub fn uuid_text(bytes: &[u8; 16]) -> String {
     [&all[..8], &all[8..12], &all[12..16], &all[16..20], &all[20..]].join("-")
 }
 
+/// The bytes of a UUID in its canonical text.
+fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
+    uuid::Uuid::try_parse(text).ok().map(uuid::Uuid::into_bytes)
+}
+
 /// Text with U+0000 shown as ␀, because `jsonb` refuses it.
 fn visible(text: &str) -> String {
     text.replace('\0', "␀")
+}
+
+/// A value as `jsonb` holds it, so that [`from_jsonb`] gives back the same: numbers exactly, and what JSON has no form for as
+/// MongoDB's extended JSON.
+pub fn to_jsonb(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => Json::String(text.clone()),
+        Value::Decimal(number) => {
+            serde_json::from_str(&number.to_string()).unwrap_or_else(|_| Json::String(number.to_string()))
+        }
+        Value::Id(bytes) => json!({ "$oid": LegacyId::new(*bytes).to_string() }),
+        Value::Timestamp(micros) => json!({ "$date": calendar::to_iso(*micros) }),
+        Value::Date(days) => json!({ "$date": calendar::to_iso(i64::from(*days).saturating_mul(86_400_000_000)) }),
+        Value::Uuid(bytes) => json!({ "$uuid": uuid_text(bytes) }),
+        Value::List(items) => Json::Array(items.iter().map(to_jsonb).collect()),
+        Value::Object(entries) => {
+            entries.iter().map(|(key, item)| (key.clone(), to_jsonb(item))).collect::<Map<_, _>>().into()
+        }
+        Value::Dangling(held) => to_jsonb(held),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Binary(..) | Value::Opaque(_) => {
+            to_json(value)
+        }
+    }
+}
+
+/// A value from a `jsonb` column. An object is extended JSON only if it is exactly one well-formed `$oid`, `$date` or `$uuid`;
+/// applications may use keys with a `$` for themselves.
+pub fn from_jsonb(json: &Json) -> Value {
+    match json {
+        Json::Number(number) => {
+            let text = number.to_string();
+            number
+                .as_i64()
+                .map(Value::Int)
+                .or_else(|| {
+                    let number: super::decimal::Decimal = text.parse().ok()?;
+                    Some(number.as_int().map_or(Value::Decimal(number), Value::Int))
+                })
+                .unwrap_or(Value::Opaque("number beyond range"))
+        }
+        Json::Array(items) => Value::List(items.iter().map(from_jsonb).collect()),
+        Json::Object(entries) => {
+            let known =
+                entries.len() == 1 && entries.keys().all(|key| ["$oid", "$date", "$uuid"].contains(&key.as_str()));
+            let special = if known { extended(entries) } else { None };
+            special.filter(|value| !matches!(value, Value::Opaque(_))).unwrap_or_else(|| {
+                Value::Object(entries.iter().map(|(key, item)| (key.clone(), from_jsonb(item))).collect())
+            })
+        }
+        Json::Null | Json::Bool(_) | Json::String(_) => from_json(json),
+    }
 }
 
 /// A value from MongoDB's extended JSON, relaxed or canonical: plain JSON with `{"$oid": …}`, `{"$date": …}` and the like.
@@ -83,8 +139,9 @@ fn extended(entries: &Map<String, Json>) -> Option<Value> {
         },
         "$numberInt" | "$numberLong" => text.and_then(|number| number.parse().ok()).map(Value::Int),
         "$numberDouble" => text.and_then(|number| number.parse().ok()).map(Value::Float),
-        "$numberDecimal" => Some(Value::Opaque("decimal128")),
-        "$binary" | "$uuid" => Some(Value::Opaque("binData")),
+        "$numberDecimal" => text.and_then(|number| number.parse().ok()).map(Value::Decimal),
+        "$uuid" => text.and_then(uuid_from_text).map(Value::Uuid),
+        "$binary" => Some(Value::Opaque("binData")),
         "$undefined" => Some(Value::Opaque("undefined")),
         _ => Some(Value::Opaque("another BSON type")),
     };

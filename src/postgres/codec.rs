@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     model::{
         catalog::ColumnKind,
+        json::{from_jsonb, to_jsonb},
         value::{Slot, Value},
     },
 };
@@ -25,12 +26,15 @@ pub(super) fn decode(row: &PgRow, index: usize, kind: ColumnKind) -> Result<Slot
         ColumnKind::Text(_)
         | ColumnKind::Float(_)
         | ColumnKind::Numeric
-        | ColumnKind::Date
-        | ColumnKind::Json
         | ColumnKind::Bytes
         | ColumnKind::Uuid
         | ColumnKind::Ids
         | ColumnKind::Other => Value::Text(std::str::from_utf8(bytes).map_err(|_| malformed())?.to_owned()),
+        ColumnKind::Json => {
+            let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
+            serde_json::from_str(text).map_or(Value::Opaque("malformed JSON"), |json| from_jsonb(&json))
+        }
+        ColumnKind::Date => date(i32::from_be_bytes(bytes.try_into().map_err(|_| malformed())?)),
         ColumnKind::Bool => Value::Bool(bytes.first() == Some(&1)),
         ColumnKind::Int(_) => Value::Int(match *bytes {
             [a, b] => i16::from_be_bytes([a, b]).into(),
@@ -50,13 +54,25 @@ fn timestamp(since_2000: i64) -> Value {
     }
 }
 
+/// Days from 1970-01-01 to 2000-01-01.
+const POSTGRES_EPOCH_DAYS: i32 = 10_957;
+
+fn date(since_2000: i32) -> Value {
+    match since_2000 {
+        i32::MAX => Value::Opaque("infinity"),
+        i32::MIN => Value::Opaque("-infinity"),
+        days => days.checked_add(POSTGRES_EPOCH_DAYS).map_or(Value::Opaque("date beyond range"), Value::Date),
+    }
+}
+
 /// How a column is selected so that [`decode`] can read it.
 pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
     match kind {
-        ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp => quoted.to_owned(),
+        ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp | ColumnKind::Date => {
+            quoted.to_owned()
+        }
         ColumnKind::Float(_)
         | ColumnKind::Numeric
-        | ColumnKind::Date
         | ColumnKind::Json
         | ColumnKind::Bytes
         | ColumnKind::Uuid
@@ -65,15 +81,19 @@ pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
     }
 }
 
-/// The text parameter for a value; `None` is NULL.
-pub(super) fn encode(slot: Option<&Slot>) -> Option<String> {
-    match slot?.as_ref()? {
+/// The text parameter for a value in a column of this kind; `None` is NULL.
+pub(super) fn encode(slot: Option<&Slot>, kind: ColumnKind) -> Option<String> {
+    let value = slot?.as_ref()?;
+    if kind == ColumnKind::Json && *value != Value::Null {
+        return Some(to_jsonb(value).to_string());
+    }
+    match value {
         Value::Null | Value::Opaque(_) => None,
         Value::Decimal(number) => Some(number.to_string()),
-        Value::Date(days) => Some(crate::model::calendar::date_to_iso(*days)),
+        Value::Date(days) => Some(days.to_string()),
         Value::Uuid(bytes) => Some(crate::model::json::uuid_text(bytes)),
         Value::Binary(_, bytes) => Some(format!("\\x{}", crate::model::json::hex(bytes))),
-        Value::Dangling(held) => encode(Some(&Some((**held).clone()))),
+        Value::Dangling(held) => encode(Some(&Some((**held).clone())), kind),
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Int(number) | Value::Timestamp(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
@@ -90,6 +110,8 @@ pub(super) fn cast(parameter: &str, kind: ColumnKind, sql_type: &str) -> String 
         ColumnKind::Timestamp => format!(
             "(to_timestamp({parameter}::bigint / 1000000) + ({parameter}::bigint % 1000000) * interval '1 microsecond')"
         ),
+        // days count from 1970, so that no year needs a spelling
+        ColumnKind::Date => format!("(date '1970-01-01' + {parameter}::integer)"),
         _ => format!("{parameter}::{sql_type}"),
     }
 }

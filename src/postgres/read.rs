@@ -118,7 +118,9 @@ impl Postgres {
                     let (numbers, columns) =
                         groups.entry((rank, slots)).or_insert_with(|| (vec![], vec![vec![]; form.len()]));
                     numbers.push(i64::try_from(number).unwrap_or(i64::MAX));
-                    columns.iter_mut().zip(form).for_each(|(column, (_, slot))| column.push(codec::encode(Some(slot))));
+                    columns.iter_mut().zip(form).for_each(|(column, (place, slot))| {
+                        column.push(codec::encode(Some(slot), statements::kind_of(entity, *place)));
+                    });
                 }
             }
         }

@@ -51,6 +51,12 @@ impl Statements {
     }
 }
 
+/// The kind of the column behind a slot.
+pub(super) fn kind_of(entity: &Entity, slot: usize) -> ColumnKind {
+    let info = entity.renaissance.columns.get(slot).and_then(|column| column.info.as_ref());
+    info.map_or(ColumnKind::Other, |info| info.limits.kind)
+}
+
 /// The columns of one table that fields use: index of the slot, column, its description.
 pub(super) fn columns_of(entity: &Entity, table: usize) -> impl Iterator<Item = (usize, &Column, &ColumnInfo)> {
     let columns = entity.renaissance.columns.iter().enumerate();

@@ -164,7 +164,10 @@ async fn set_columns(connection: &mut PgConnection, entity: &Entity, part: &Part
     let mut query = sqlx::query(statements::update(entity, table, &slots)).bind(ids);
     for slot in slots {
         let changes: Vec<bool> = rows.iter().map(|(_, patch)| slot_of(patch, slot).is_some()).collect();
-        let content: Vec<Option<String>> = rows.iter().map(|(_, patch)| codec::encode(slot_of(patch, slot))).collect();
+        let content: Vec<Option<String>> = {
+            let kind = statements::kind_of(entity, slot);
+            rows.iter().map(|(_, patch)| codec::encode(slot_of(patch, slot), kind)).collect()
+        };
         query = query.bind(changes).bind(content);
     }
     query.execute(connection).await.map_err(Error::from)?;
@@ -245,19 +248,19 @@ enum Parameter {
 }
 
 fn parameters(fills: &[(Fill<'_>, &crate::model::catalog::ColumnInfo)], patches: &[&Patch]) -> Vec<Parameter> {
-    let parameter = |fill: &Fill<'_>| match fill {
-        Fill::Slot(slot) => {
-            Some(Parameter::PerRow(patches.iter().map(|patch| codec::encode(slot_of(patch, *slot))).collect()))
-        }
+    let parameter = |(fill, info): &(Fill<'_>, &crate::model::catalog::ColumnInfo)| match fill {
+        Fill::Slot(slot) => Some(Parameter::PerRow(
+            patches.iter().map(|patch| codec::encode(slot_of(patch, *slot), info.limits.kind)).collect(),
+        )),
         Fill::PerRow => Some(Parameter::PerRow(patches.iter().map(|_| Some(unusable_password())).collect())),
         Fill::Constant(InsertValue::Constant(value)) => {
-            Some(Parameter::Scalar(codec::encode(Some(&Some(value.clone())))))
+            Some(Parameter::Scalar(codec::encode(Some(&Some(value.clone())), info.limits.kind)))
         }
         Fill::Constant(InsertValue::UnusablePassword | InsertValue::Now | InsertValue::Uuid)
         | Fill::Now
         | Fill::Uuid => None,
     };
-    fills.iter().filter_map(|(fill, _)| parameter(fill)).collect()
+    fills.iter().filter_map(parameter).collect()
 }
 
 /// Django's unusable password: nobody can log in with it, and resets are refused until a password is set.

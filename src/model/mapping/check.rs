@@ -96,6 +96,8 @@ impl Entity {
                 | Transform::Flags(_)
                 | Transform::Phone(_)
                 | Transform::Name(_)
+                | Transform::Date(_)
+                | Transform::Json(_)
                 | Transform::Reference(_)
                 | Transform::References(_) => false,
             });

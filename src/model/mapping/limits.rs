@@ -13,6 +13,10 @@ pub(super) type Limits = Option<ColumnLimits>;
 /// microseconds, and so is every limit of a BSON date.
 const FIRST_TIMESTAMP: i64 = -210_866_803_200_000_000;
 
+/// The days from 1970-01-01 to the first and the last `date`, 4713-11-24 BC and 5874897-12-31.
+const FIRST_DATE: i32 = -2_440_588;
+const LAST_DATE: i32 = 2_145_031_948;
+
 /// Refuses what the column could not hold.
 pub(super) fn check(content: &Value, limits: Limits, column: &str) -> Result<(), Problem> {
     let refuse = |reason, why: String| Err(Problem::new(reason, format!("{column} {why}")));
@@ -32,14 +36,37 @@ pub(super) fn check(content: &Value, limits: Limits, column: &str) -> Result<(),
         (Value::Text(text), ColumnKind::Text(Some(limit))) if text.chars().count() > limit as usize => {
             refuse(Reason::TooLong, format!("holds at most {limit} characters"))
         }
+        (content, ColumnKind::Json) => match json_problem(content) {
+            Some((reason, why)) => refuse(reason, why.to_owned()),
+            None => Ok(()),
+        },
+        (Value::Date(days), ColumnKind::Date) if *days < FIRST_DATE || *days > LAST_DATE => {
+            refuse(Reason::OutOfRange, "cannot hold a date before 4713 BC or after 5874897 AD".to_owned())
+        }
         (Value::Int(number), ColumnKind::Int(bits)) if !fits(*number, bits) => {
             refuse(Reason::OutOfRange, format!("holds integers of {bits} bits"))
         }
         (Value::Text(_), ColumnKind::Text(_))
         | (Value::Int(_), ColumnKind::Int(_))
         | (Value::Bool(_), ColumnKind::Bool)
+        | (Value::Date(_), ColumnKind::Date)
+        | (Value::List(_), ColumnKind::Ids)
         | (Value::Timestamp(_), ColumnKind::Timestamp) => Ok(()),
         (content, _) => refuse(Reason::WrongType, format!("cannot hold {}", content.type_name())),
+    }
+}
+
+/// What `jsonb` cannot hold anywhere inside a value.
+fn json_problem(content: &Value) -> Option<(Reason, &'static str)> {
+    let nul = (Reason::NulCharacter, "cannot hold U+0000");
+    match content {
+        Value::Text(text) => text.contains('\0').then_some(nul),
+        Value::List(items) => items.iter().find_map(json_problem),
+        Value::Object(entries) => {
+            entries.iter().find_map(|(key, item)| if key.contains('\0') { Some(nul) } else { json_problem(item) })
+        }
+        Value::Float(number) if !number.is_finite() => Some((Reason::OutOfRange, "cannot hold NaN or an infinity")),
+        _ => None,
     }
 }
 

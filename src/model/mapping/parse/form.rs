@@ -9,8 +9,10 @@ use crate::model::{
     mapping::transform::{
         Transform,
         bool::BoolForm,
+        date::DateForm,
         flags::{Condition, Flags},
         int::IntForm,
+        json::{JsonForm, Structure},
         media::Media,
         name::WholeName,
         phone::Phone,
@@ -38,9 +40,11 @@ enum Kind {
     Name,
     Reference,
     References,
+    Date,
+    Json,
 }
 
-const KINDS: [(&str, Kind); 11] = [
+const KINDS: [(&str, Kind); 13] = [
     ("text", Kind::Text),
     ("bool", Kind::Bool),
     ("int", Kind::Int),
@@ -52,6 +56,8 @@ const KINDS: [(&str, Kind); 11] = [
     ("name", Kind::Name),
     ("reference", Kind::Reference),
     ("references", Kind::References),
+    ("date", Kind::Date),
+    ("json", Kind::Json),
 ];
 
 /// Reads a side's transform and claims its slots; `None` if something about it was wrong and reported.
@@ -65,6 +71,8 @@ pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform,
         Kind::Bool => Transform::Bool(BoolForm { invert: flag(half, "invert") }),
         Kind::Int => Transform::Int(IntForm),
         Kind::Timestamp => Transform::Timestamp(TimestampForm),
+        Kind::Date => Transform::Date(DateForm { as_moment: half.side == Side::Legacy }),
+        Kind::Json => Transform::Json(json(half)),
         Kind::Table => Transform::Table(table(half)?),
         Kind::Media => Transform::Media(media(half)?),
         Kind::Flags => return flags(half, slots),
@@ -133,6 +141,11 @@ fn table(half: &Half<'_, '_>) -> Option<ValueTable> {
     let preferred = half.normal_forms();
     pairs.sort_by_key(|(stored, _)| !preferred.contains(stored));
     Some(ValueTable { pairs, otherwise })
+}
+
+fn json(half: &Half<'_, '_>) -> JsonForm {
+    let words = [("object", Some(Structure::Object)), ("array", Some(Structure::Array)), ("any", None)];
+    JsonForm { only: half.choice("only", &words, None) }
 }
 
 fn media(half: &Half<'_, '_>) -> Option<Media> {

@@ -4,8 +4,10 @@
 //! limits and "leave alone what already reads so" are the lens' business.
 
 pub mod bool;
+pub mod date;
 pub mod flags;
 pub mod int;
+pub mod json;
 pub mod media;
 pub mod name;
 pub mod phone;
@@ -16,8 +18,10 @@ pub mod timestamp;
 
 use self::{
     bool::BoolForm,
+    date::DateForm,
     flags::Flags,
     int::IntForm,
+    json::JsonForm,
     media::Media,
     name::WholeName,
     phone::Phone,
@@ -125,6 +129,10 @@ pub enum Transform {
     Int(IntForm),
     /// See [`timestamp`].
     Timestamp(TimestampForm),
+    /// See [`date`].
+    Date(DateForm),
+    /// See [`json`].
+    Json(JsonForm),
     /// See [`table`].
     Table(ValueTable),
     /// See [`media`].
@@ -166,6 +174,8 @@ impl Transform {
             Self::Bool(form) => Shape::Scalar(form),
             Self::Int(form) => Shape::Scalar(form),
             Self::Timestamp(form) => Shape::Scalar(form),
+            Self::Date(form) => Shape::Scalar(form),
+            Self::Json(form) => Shape::Compound(form),
             Self::Table(table) => Shape::Scalar(table),
             Self::Media(media) => Shape::Scalar(media),
             Self::Flags(flags) => Shape::Compound(flags),
