@@ -8,7 +8,7 @@ mod secret;
 mod setting;
 mod uri;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 pub use parse::parse_duration;
 pub use problem::{Problem, Problems};
@@ -45,6 +45,10 @@ pub struct EngineSettings {
     pub checkpoint_interval: Duration,
     /// How often keys are tried again that wait for something outside of them, such as a unique value to become free.
     pub parked_retry: Duration,
+    /// Records a second that sweeps may walk; `None`: as many as they can.
+    pub backfill_rate: Option<NonZeroU32>,
+    /// Records per chunk of a sweep, after each of which its progress is saved.
+    pub sweep_chunk: u32,
 }
 
 impl Default for EngineSettings {
@@ -55,6 +59,8 @@ impl Default for EngineSettings {
             drain_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_secs(1),
             parked_retry: Duration::from_secs(60),
+            backfill_rate: None,
+            sweep_chunk: 1000,
         }
     }
 }

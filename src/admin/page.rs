@@ -99,6 +99,12 @@ impl Page {
             } else if let Some(total) = sweep.total {
                 progress.push_str(&format!(" of about {total}"));
             }
+            if let Some((rate, left)) = sweep.rate.zip(sweep.eta_seconds) {
+                progress.push_str(&format!(", {rate:.0} a second, {left:.0} s left"));
+            }
+            if sweep.parked > 0 {
+                progress.push_str(&format!(", {} parked without a usable _id", sweep.parked));
+            }
             self.row(&[&format!("{} of {} on {}", sweep.kind, sweep.entity, sweep.side), &progress]);
         }
         self.row(&["conflicts since the start", &report.conflicts.to_string()]);

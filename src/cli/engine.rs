@@ -13,7 +13,10 @@ use crate::{
     error::{Disposition, Error, Result},
     model::{catalog::Catalog, fact::DaemonState, mapping::Entity},
     mongo::Legacy,
-    postgres::{Pool, capture::PostgresSource, catalog, connect, lease::Lease, preflight, setup, store::Postgres},
+    postgres::{
+        Pool, capture::PostgresSource, catalog, connect, lease::Lease, preflight, request::Inbox, setup,
+        store::Postgres,
+    },
     retry::{Backoff, Failures, Policy, retry},
     sync::{
         bridge::{Bridge, Settings},
@@ -112,10 +115,15 @@ impl Engine<'_> {
         let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?;
         let gauges = self.gauges(pool, &legacy, &store);
         let status = Arc::clone(&self.status);
-        let bridge =
-            Bridge::new((legacy.clone(), store.clone()), (legacy.clone(), source), entities, status, self.settings);
+        let bridge = Bridge::new(
+            (legacy.clone(), store.clone()),
+            (legacy.clone(), source),
+            entities,
+            status,
+            self.settings.clone(),
+        );
         tokio::select! {
-            outcome = bridge.run(stop.clone()) => outcome,
+            outcome = bridge.run(Inbox::new(pool), stop.clone()) => outcome,
             never = gauges => never,
         }
     }
@@ -195,7 +203,7 @@ impl Engine<'_> {
 }
 
 /// The mappings tied to the tables as they are; all differences at once.
-fn bound(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Entity>> {
+pub(super) fn bound(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Entity>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
     for entity in entities {
         match entity.bind(catalog) {

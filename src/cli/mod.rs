@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand; this is the composition root.
 
+mod ask;
+mod backfill;
 mod check;
 mod completions;
 mod engine;
@@ -51,6 +53,7 @@ enum Command {
     Check(check::Check),
     Init(init::Init),
     Run(run::Run),
+    Backfill(backfill::Backfill),
     Status(status::Status),
     #[command(subcommand)]
     Parked(parked::Parked),
@@ -69,6 +72,7 @@ impl Cli {
             Command::Check(command) => command.run(settings),
             Command::Init(command) => command.run(settings),
             Command::Run(command) => command.run(settings),
+            Command::Backfill(command) => command.run(settings),
             Command::Status(command) => command.run(settings),
             Command::Parked(command) => command.run(settings),
             Command::Mappings(command) => command.run(settings),

@@ -92,6 +92,19 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     parked_retry: Option<String>,
+    /// Records a second that a backfill may walk; 0: as many as it can [default: 0]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "BRIDGE_BACKFILL_RATE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    backfill_rate: Option<String>,
+    /// Records per chunk of a sweep, after each of which its progress is saved [default: 1000]
+    #[arg(long, global = true, value_name = "N", env = "BRIDGE_SWEEP_CHUNK", hide = true)]
+    sweep_chunk: Option<String>,
 }
 
 impl SettingFlags {
@@ -122,6 +135,8 @@ impl SettingFlags {
             (Setting::DrainTimeout, self.drain_timeout),
             (Setting::CheckpointInterval, self.checkpoint_interval),
             (Setting::ParkedRetry, self.parked_retry),
+            (Setting::BackfillRate, self.backfill_rate),
+            (Setting::SweepChunk, self.sweep_chunk),
         ];
         let mut values = BTreeMap::new();
         for (setting, text) in named {

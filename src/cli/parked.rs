@@ -1,21 +1,30 @@
-//! `parked list`: what cannot be synced now, why, and what to do.
+//! `parked`: what cannot be synced now, why, and what to do.
+
+mod advice;
+mod change;
+mod show;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Failure, options::SettingFlags, paint::Paint, print};
+use super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
+    error::{Error, Result},
+    model::{key::LegacyId, mapping::Entity, problem::Reason},
     postgres::{
         connect,
-        report::{self, ParkedKey},
+        parked::{self, ParkedFilter, ParkedKey, Person},
     },
     telemetry::Audience,
 };
 
-/// Look at what cannot be synced now
+/// Look at what cannot be synced now, and try it again
 #[derive(Debug, Subcommand)]
 pub(super) enum Parked {
     List(List),
+    Show(show::Show),
+    Retry(change::Retry),
+    Drop(change::Drop),
 }
 
 /// List parked records and fields, oldest first
@@ -23,8 +32,19 @@ pub(super) enum Parked {
 #[command(after_help = "\
 Examples:
   biograph-bridge parked list
+  biograph-bridge parked list --entity user --reason too_long
+  biograph-bridge parked list --user legacy:65f0c0ffee00000000000abc
   biograph-bridge parked list --limit 1000 --json")]
 pub(super) struct List {
+    /// Only of this entity
+    #[arg(long, value_name = "E")]
+    entity: Option<String>,
+    /// Only for this reason
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
+    reason: Option<String>,
+    /// Only of this person, legacy:ID or renaissance:ID, with everything that belongs to them
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     limit: i64,
@@ -37,16 +57,25 @@ impl Parked {
     pub(super) fn run(self, settings: SettingFlags) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(settings),
+            Self::Show(show) => show.run(settings),
+            Self::Retry(retry) => retry.run(settings),
+            Self::Drop(drop) => drop.run(settings),
         }
     }
 }
 
 impl List {
     fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (_, databases) = settings.with_databases(Audience::Command)?;
+        let (config, databases) = settings.with_databases(Audience::Command)?;
+        let person = match &self.user {
+            // who is a person is known from the mappings
+            Some(user) => Some(person(user, &load::entities(&config.mappings)?)?),
+            None => None,
+        };
+        let filter = ParkedFilter { id: None, entity: self.entity.clone(), reason: self.reason.clone(), person };
         let mut rows = print::block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
-            Ok(report::parked(&pool, self.limit.saturating_add(1)).await?)
+            Ok(parked::parked(&pool, &filter, self.limit.saturating_add(1)).await?)
         })?;
         let more = rows.len() > usize::try_from(self.limit).unwrap_or(usize::MAX);
         rows.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
@@ -57,27 +86,43 @@ impl List {
     }
 }
 
+/// A person as people name them.
+fn person(text: &str, entities: &[Entity]) -> Result<Person> {
+    let persons = entities.iter().filter(|entity| entity.owner.is_none()).map(|entity| entity.name.clone()).collect();
+    let named = Person { entities: persons, ..Person::default() };
+    let wrong =
+        || Error::halt("--user is neither legacy:ID nor renaissance:ID").with_hint("both ids are in `parked list`");
+    if let Some(id) = text.strip_prefix("renaissance:") {
+        return Ok(Person { renaissance_id: Some(id.parse().map_err(|_| wrong())?), ..named });
+    }
+    let id: LegacyId = text.strip_prefix("legacy:").unwrap_or(text).parse().map_err(|_| wrong())?;
+    Ok(Person { legacy_id: Some(id.to_string()), ..named })
+}
+
 fn render(rows: &[ParkedKey], more: bool, paint: Paint) -> String {
     if rows.is_empty() {
         return "nothing is parked\n".to_owned();
     }
     let mut lines = Vec::new();
     for row in rows {
-        let unlinked = "-".to_owned();
-        let legacy = row.legacy_id.as_ref().unwrap_or(&unlinked);
-        let renaissance = row.renaissance_id.map_or(unlinked.clone(), |id| id.to_string());
-        let what = row.field.as_deref().map_or("whole record".to_owned(), |field| format!("field {field}"));
-        let head =
-            format!("#{} {} legacy:{legacy} renaissance:{renaissance}, {what}: {}", row.id, row.entity, row.reason);
-        lines.push(paint.attention(&head));
+        lines.push(paint.attention(&headline(row)));
         lines.push(format!("    {}", row.detail));
         lines.push(format!("    {}", paint.dim(&format!("since {}, tried {} times", row.since, row.attempts))));
     }
     if more {
         lines.push("there are more: --limit N".to_owned());
     }
-    lines.push("Correct the value on either side, or the mapping; the change is picked up by itself.".to_owned());
+    lines.push("What to do about one: biograph-bridge parked show ID".to_owned());
     lines.join("\n") + "\n"
+}
+
+/// `#7 user legacy:65f0… renaissance:-, field name: too_long`.
+fn headline(row: &ParkedKey) -> String {
+    let unlinked = "-".to_owned();
+    let legacy = row.legacy_id.as_ref().unwrap_or(&unlinked);
+    let renaissance = row.renaissance_id.map_or(unlinked.clone(), |id| id.to_string());
+    let what = row.field.as_deref().map_or("whole record".to_owned(), |field| format!("field {field}"));
+    format!("#{} {} legacy:{legacy} renaissance:{renaissance}, {what}: {}", row.id, row.entity, row.reason)
 }
 
 /// What `--json` prints.
@@ -103,12 +148,22 @@ mod tests {
             detail: "users.first_name holds at most 150 characters".into(),
             since: "2026-11-22T12:00:00Z".into(),
             attempts: 3,
+            waits: Vec::new(),
         };
         assert_eq!(
             render(&[row], false, Paint::plain()),
             "#7 user legacy:65f0c0ffee00000000000abc renaissance:-, field name: too_long\n    \
              users.first_name holds at most 150 characters\n    since 2026-11-22T12:00:00Z, tried 3 times\n\
-             Correct the value on either side, or the mapping; the change is picked up by itself.\n"
+             What to do about one: biograph-bridge parked show ID\n"
         );
+    }
+
+    #[test]
+    fn a_person_is_named_by_either_id() {
+        let id = "65f0c0ffee00000000000abc";
+        assert_eq!(person(id, &[]).unwrap().legacy_id.as_deref(), Some(id));
+        assert_eq!(person(&format!("legacy:{id}"), &[]).unwrap().legacy_id.as_deref(), Some(id));
+        assert_eq!(person("renaissance:7", &[]).unwrap().renaissance_id, Some(7));
+        assert!(person("phone:+18475550100", &[]).is_err());
     }
 }

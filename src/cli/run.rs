@@ -10,11 +10,11 @@ use tracing::{info, warn};
 use super::{Failure, engine::Engine, load, options::SettingFlags};
 use crate::{
     admin::Admin,
-    config::{Config, Databases, redacted_uri},
+    config::{Config, Databases, EngineSettings, redacted_uri},
     error::{Error, Result},
     metrics::EntityLabels,
     model::mapping::Entity,
-    sync::{bridge::Settings, status::Status},
+    sync::{bridge::Settings, status::Status, sweeps::Backfill},
     telemetry::Audience,
 };
 
@@ -43,7 +43,8 @@ impl Run {
         let (config, databases) = settings.with_databases(Audience::Daemon)?;
         let entities = load::entities(&config.mappings)?;
         let (listen, token) = (config.listen, config.token.clone());
-        let daemon = Daemon::new(config, databases, entities, !self.no_backfill);
+        let backfill = if self.no_backfill { Backfill::Off } else { Backfill::Missing };
+        let daemon = Daemon::new(config, databases, entities, backfill);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
         let outcome = runtime.block_on(async {
@@ -63,13 +64,13 @@ pub(super) struct Daemon {
     config: Config,
     databases: Databases,
     entities: Vec<Entity>,
-    backfill: bool,
+    backfill: Backfill,
     status: Arc<Status>,
 }
 
 impl Daemon {
     /// A daemon for these entities.
-    pub(super) fn new(config: Config, databases: Databases, entities: Vec<Entity>, backfill: bool) -> Self {
+    pub(super) fn new(config: Config, databases: Databases, entities: Vec<Entity>, backfill: Backfill) -> Self {
         let status = Arc::new(Status::new(entities.iter().map(EntityLabels::from).collect()));
         Self { config, databases, entities, backfill, status }
     }
@@ -121,17 +122,23 @@ impl Daemon {
 
     /// The engine: returns when it has drained after `cancel`, or cannot go on.
     async fn engine(&self, cancel: CancellationToken) -> Result<()> {
-        let engine = &self.config.engine;
-        let settings = Settings {
-            batch: engine.batch_size,
-            queue_bytes: engine.queue_bytes,
-            checkpoint: engine.checkpoint_interval,
-            drain: engine.drain_timeout,
-            parked_retry: engine.parked_retry,
-            backfill: self.backfill,
-        };
+        let settings = settings(&self.config.engine, self.backfill.clone());
         let status = Arc::clone(&self.status);
         Engine { databases: &self.databases, entities: &self.entities, settings, status }.run(&cancel).await
+    }
+}
+
+/// How the bridge uses memory and time, and what it copies first.
+pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Settings {
+    Settings {
+        batch: engine.batch_size,
+        queue_bytes: engine.queue_bytes,
+        checkpoint: engine.checkpoint_interval,
+        drain: engine.drain_timeout,
+        parked_retry: engine.parked_retry,
+        backfill,
+        backfill_rate: engine.backfill_rate,
+        sweep_chunk: engine.sweep_chunk,
     }
 }
 

@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     model::mapping::{Entity, check::check},
     sandbox::{Stage, Traffic, TrafficOptions},
-    sync::status::Status,
+    sync::{status::Status, sweeps::Backfill},
 };
 
 /// The traffic is the same every time, as far as two applications at once can be.
@@ -119,7 +119,7 @@ impl Sandbox {
         };
         let admin = Admin::bind(free(config.listen, &display), config.token.clone()).await?;
         let listen = admin.address();
-        let daemon = Daemon::new(config, databases, entities, true);
+        let daemon = Daemon::new(config, databases, entities, Backfill::Missing);
         let (status, drain) = (daemon.status(), CancellationToken::new());
         let mut bridge = tokio::spawn(daemon.run(admin, drain.clone()));
         stage.announce().map_err(Error::from)?;

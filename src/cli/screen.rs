@@ -124,26 +124,37 @@ fn change(crossing: &Crossing, paint: Paint) -> String {
     format!("{} legacy {arrow} renaissance  {entity} {id}  {who}  {}", paint.dim(time), crossing.fields.join(", "))
 }
 
-fn progress(sweep: &SweepReport) -> String {
+/// `12 000 of about 40 000 (30 %), 900 a second, 31.1 s left`.
+pub(super) fn progress(sweep: &SweepReport) -> String {
     let records = count(sweep.records);
-    match (sweep.done, sweep.total) {
+    let mut line = match (sweep.done, sweep.total) {
         (true, _) => format!("complete, {records} walked"),
         (false, Some(total)) if total > 0 => {
             let share = (sweep.records.min(total) * 100) / total;
             format!("{records} of about {} ({share} %)", count(total))
         }
         (false, Some(_) | None) => format!("{records} walked"),
+    };
+    if sweep.parked > 0 {
+        line.push_str(&format!(", {} parked without a usable _id", count(sweep.parked)));
     }
+    if let Some(rate) = sweep.rate {
+        line.push_str(&format!(", {} a second", count(rate as u64)));
+    }
+    if let Some(left) = sweep.eta_seconds {
+        line.push_str(&format!(", {} left", duration(left)));
+    }
+    line
 }
 
 /// 1234567 → "1 234 567".
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     groups.join(" ")
 }
 
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),
@@ -197,6 +208,22 @@ mod tests {
             assert!(screen.contains(expected), "{expected:?} is missing from\n{screen}");
         }
         assert!(screen.lines().count() <= 24, "{screen}");
+    }
+
+    #[test]
+    fn a_running_sweep_says_how_fast_and_how_long() {
+        let sweep = SweepReport {
+            records: 12_000,
+            total: Some(40_000),
+            parked: 2,
+            rate: Some(900.5),
+            eta_seconds: Some(31.1),
+            ..SweepReport::default()
+        };
+        assert_eq!(
+            progress(&sweep),
+            "12 000 of about 40 000 (30 %), 2 parked without a usable _id, 900 a second, 31.1 s left"
+        );
     }
 
     #[test]

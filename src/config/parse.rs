@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -77,12 +78,16 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let drain_timeout = take(values, Setting::DrainTimeout, problems, |text| duration(text, 0, 3600));
     let checkpoint = take(values, Setting::CheckpointInterval, problems, |text| duration(text, 1, 60));
     let parked = take(values, Setting::ParkedRetry, problems, |text| duration(text, 1, 86_400));
+    let rate = take(values, Setting::BackfillRate, problems, |text| within(size(text)?, 0, 10_000_000));
+    let chunk = take(values, Setting::SweepChunk, problems, |text| within(size(text)?, 1, 10_000));
     Some(EngineSettings {
         batch_size: batch_size.or_default(|| default.batch_size)?,
         queue_bytes: queue_bytes.or_default(|| default.queue_bytes)?,
         drain_timeout: drain_timeout.or_default(|| default.drain_timeout)?,
         checkpoint_interval: checkpoint.or_default(|| default.checkpoint_interval)?,
         parked_retry: parked.or_default(|| default.parked_retry)?,
+        backfill_rate: rate.or_default(|| 0)?.try_into().ok().and_then(NonZeroU32::new),
+        sweep_chunk: chunk.optional()?.and_then(|chunk| chunk.try_into().ok()).unwrap_or(default.sweep_chunk),
     })
 }
 

@@ -25,11 +25,15 @@ pub enum Setting {
     CheckpointInterval,
     /// How often parked keys are tried again.
     ParkedRetry,
+    /// Records a second that sweeps may walk.
+    BackfillRate,
+    /// Records per chunk of a sweep.
+    SweepChunk,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -41,6 +45,8 @@ impl Setting {
         Self::DrainTimeout,
         Self::CheckpointInterval,
         Self::ParkedRetry,
+        Self::BackfillRate,
+        Self::SweepChunk,
     ];
 
     /// Its key in the file.
@@ -57,6 +63,8 @@ impl Setting {
             Self::DrainTimeout => "drain_timeout",
             Self::CheckpointInterval => "checkpoint_interval",
             Self::ParkedRetry => "parked_retry",
+            Self::BackfillRate => "backfill_rate",
+            Self::SweepChunk => "sweep_chunk",
         }
     }
 
@@ -78,9 +86,13 @@ impl Setting {
     /// Whether the file may give a bare number.
     pub(super) const fn accepts_number(self) -> bool {
         match self {
-            Self::BatchSize | Self::QueueBytes | Self::DrainTimeout | Self::CheckpointInterval | Self::ParkedRetry => {
-                true
-            }
+            Self::BatchSize
+            | Self::QueueBytes
+            | Self::DrainTimeout
+            | Self::CheckpointInterval
+            | Self::ParkedRetry
+            | Self::BackfillRate
+            | Self::SweepChunk => true,
             Self::LegacyUri
             | Self::RenaissanceUrl
             | Self::Mappings

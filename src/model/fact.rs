@@ -95,11 +95,18 @@ words! {
     SweepKind {
         /// First contact.
         Backfill = "backfill",
+        /// Filling sets of references once everything they may refer to has been met.
+        References = "references",
         /// Comparing under live traffic.
         Verify = "verify",
         /// After a lost position.
         Heal = "heal",
     }
+}
+
+impl SweepKind {
+    /// The kinds that make up the first copy of an entity, in order.
+    pub const FIRST_COPY: [Self; 2] = [Self::Backfill, Self::References];
 }
 
 words! {

@@ -44,6 +44,17 @@ pub struct Hint {
     pub committed_at: Option<i64>,
 }
 
+/// A document whose `_id` is not an ObjectId: no key can name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The type of its `_id`.
+    pub kind: &'static str,
+    /// Its `_id` as people may see it: masked where it could be a phone number or an address.
+    pub shown: String,
+    /// Whether it was deleted.
+    pub gone: bool,
+}
+
 /// What a capture delivers, in the order of its side's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Captured {
@@ -55,8 +66,8 @@ pub enum Captured {
     Idle(Position),
     /// This many changes were the bridge's own writes and were dropped.
     Echo(u64),
-    /// A change to a record whose `_id` the bridge cannot address (entity name, type of the id).
-    Unaddressable(super::key::EntityIndex, &'static str),
+    /// A change to a record whose `_id` the bridge cannot address.
+    Unaddressable(super::key::EntityIndex, Stray),
     /// A mapped collection or table was dropped, renamed, truncated; the text names it.
     Structure(String),
 }

@@ -28,11 +28,11 @@ use crate::{
         mapping::{Entity, Path},
         value::Value,
     },
-    sync::ports::{LegacyStore, LegacyWrite, Outcome, Probe},
+    sync::ports::{LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Strays},
 };
 
 /// A read that takes longer is given up and tried again.
-const MAX_TIME: Duration = Duration::from_secs(30);
+pub(super) const MAX_TIME: Duration = Duration::from_secs(30);
 /// Work that takes longer than this has lost its connection without being told.
 const HANGS: Duration = Duration::from_secs(120);
 /// Records kept per probe and rank: two already mean that the key is ambiguous.
@@ -104,14 +104,18 @@ impl LegacyStore for Legacy {
         in_time("forgetting intents", self.forget_intents(intents)).await
     }
 
-    async fn page(&self, entity: EntityIndex, after: Option<LegacyId>, limit: u32) -> Result<Vec<LegacyId>> {
-        // a comparison with an ObjectId matches ObjectIds only; documents with another type of `_id` are counted by
-        // `unaddressable` instead
-        let range = after
-            .map_or_else(|| doc! { "$gte": ObjectId::from_bytes([0; 12]) }, |after| doc! { "$gt": object_id(after) });
-        let page =
-            self.documents(self.entity(entity), doc! { "_id": range }, None, doc! { "_id": 1 }, Some(limit)).await?;
-        Ok(page.iter().filter_map(|document| codec::id_of(document)).collect())
+    async fn page(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+        listed: Listed,
+    ) -> Result<Page<LegacyId>> {
+        self.page_after(entity, after, limit, listed).await
+    }
+
+    async fn strays(&self, entity: EntityIndex, after: Option<&str>, limit: u32) -> Result<Strays> {
+        self.strays_after(entity, after, limit).await
     }
 
     async fn count(&self, entity: EntityIndex) -> Result<u64> {
@@ -153,7 +157,7 @@ impl Legacy {
     }
 
     /// Documents in `_id` order if a limit is given.
-    async fn documents(
+    pub(super) async fn documents(
         &self,
         entity: &Entity,
         filter: Document,
@@ -180,7 +184,7 @@ impl Legacy {
 }
 
 /// The driver has no timeout of its own for an answer that never comes.
-async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || Error::retry(format!("{what}: MongoDB has not answered for {} s", HANGS.as_secs()));
     tokio::time::timeout(HANGS, work).await.unwrap_or_else(|_| Err(late()))
 }
@@ -203,7 +207,7 @@ pub(super) fn with_ids(ids: &[LegacyId]) -> Document {
     doc! { "_id": { "$in": ids } }
 }
 
-fn reading(entity: &Entity) -> Doing<'_> {
+pub(super) fn reading(entity: &Entity) -> Doing<'_> {
     Doing { what: "reading documents", on: &entity.legacy.collection, right: "find" }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use uuid::Uuid;
 
-use super::{codec, sessions::KnownSessions};
+use super::{codec, sessions::KnownSessions, stray};
 use crate::model::{
     hint::{Captured, Freshness, Hint},
     key::{EntityIndex, Key, SideId},
@@ -76,13 +76,14 @@ impl Watched {
             return Seen::Echo;
         }
         let key = event.get_document("documentKey").ok();
+        let gone = event.get_str("operationType").is_ok_and(|operation| operation == "delete");
         let delivered = entities.iter().map(|entity| match key.and_then(codec::id_of) {
             Some(id) => Captured::Hint(Hint {
                 key: Key { entity: *entity, id: SideId::Legacy(id) },
                 freshness: freshness(event),
                 committed_at: committed_at(event),
             }),
-            None => Captured::Unaddressable(*entity, key.map_or("missing", type_of_id)),
+            None => Captured::Unaddressable(*entity, stray::stray(key.and_then(stray::id_of).as_ref(), gone)),
         });
         Seen::Changes(delivered.collect())
     }
@@ -152,22 +153,6 @@ fn committed_at(event: &RawDocument) -> Option<i64> {
     wall.or_else(|| event.get_timestamp("clusterTime").ok().map(|at| i64::from(at.time) * 1_000_000))
 }
 
-fn type_of_id(key: &RawDocument) -> &'static str {
-    let id: Option<Bson> = key.get("_id").ok().flatten().and_then(|raw| raw.try_into().ok());
-    match id {
-        Some(Bson::String(_)) => "text",
-        Some(Bson::Int32(_) | Bson::Int64(_)) => "int",
-        Some(Bson::Double(_)) => "double",
-        Some(Bson::Document(_)) => "object",
-        Some(Bson::Binary(_)) => "binData",
-        Some(Bson::DateTime(_)) => "timestamp",
-        Some(Bson::Boolean(_)) => "bool",
-        Some(Bson::Null) => "null",
-        Some(_) => "another type",
-        None => "missing",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use mongodb::bson::{DateTime, Timestamp, oid::ObjectId};
@@ -176,7 +161,7 @@ mod tests {
         super::{codec::tests::raw, sessions::binary},
         *,
     };
-    use crate::model::key::LegacyId;
+    use crate::model::{hint::Stray, key::LegacyId};
 
     fn watched() -> Watched {
         Watched { collections: HashMap::from([("people".to_owned(), vec![EntityIndex(3)])]) }
@@ -217,11 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_another_type_is_reported_by_its_type() {
+    fn an_id_of_another_type_is_reported_as_it_may_be_shown() {
         let mut event = update();
         event.insert("documentKey", doc! { "_id": "ada" });
         let seen = watched().decode(&raw(&event), &KnownSessions::default());
-        assert_eq!(seen, Seen::Changes(vec![Captured::Unaddressable(EntityIndex(3), "text")]));
+        let ada = Stray { kind: "text", shown: "\"ada\"".to_owned(), gone: false };
+        assert_eq!(seen, Seen::Changes(vec![Captured::Unaddressable(EntityIndex(3), ada)]));
     }
 
     #[test]

@@ -14,6 +14,11 @@ pub(super) fn document(raw: &RawDocument) -> Json {
     }
 }
 
+/// One value as JSON.
+pub(super) fn value(value: &Bson) -> Json {
+    json(value)
+}
+
 fn object(document: &Document) -> Json {
     Json::Object(document.iter().map(|(key, value)| (key.clone(), json(value))).collect::<Map<_, _>>())
 }

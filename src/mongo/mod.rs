@@ -8,10 +8,12 @@ mod error;
 mod event;
 mod extjson;
 mod ledger;
+mod pages;
 mod patch;
 mod preflight;
 mod sessions;
 mod setup;
+mod stray;
 mod write;
 
 pub use capture::LegacyCapture;

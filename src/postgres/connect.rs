@@ -51,6 +51,12 @@ pub fn pool(url: &str) -> Result<PgPool> {
     Ok(options.connect_lazy_with(connect_options(url)?))
 }
 
+/// A pool of SQL sessions that cannot write.
+pub fn reading_pool(url: &str) -> Result<PgPool> {
+    let options = connect_options(url)?.options([("default_transaction_read_only", "on")]);
+    Ok(PgPoolOptions::new().max_connections(POOL_SIZE).acquire_timeout(ACQUIRE_LIMIT).connect_lazy_with(options))
+}
+
 /// Whether the server answers.
 pub async fn ping(pool: &PgPool) -> Result<()> {
     pool.acquire().await?.ping().await?;

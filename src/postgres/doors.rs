@@ -6,13 +6,15 @@ use super::store::Postgres;
 use crate::{
     error::Result,
     model::{
+        fact::SweepKind,
         hint::Position,
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         links::Target,
         side::Side,
     },
     sync::ports::{
-        Committed, Owner, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved, SweepState,
+        Committed, Listed, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved,
+        SweepState,
     },
 };
 
@@ -27,14 +29,23 @@ impl RenaissanceStore for Postgres {
         legacy: &[LegacyId],
         renaissance: &[RenaissanceId],
     ) -> Result<Vec<Resolved>> {
+        if !self.has_state() {
+            return Ok(Vec::new());
+        }
         self.resolve_links(entity, legacy, renaissance).await
     }
 
     async fn targets(&self, wanted: &[(EntityIndex, SideId)]) -> Result<Vec<(EntityIndex, Target)>> {
+        if !self.has_state() {
+            return Ok(Vec::new());
+        }
         self.linked_targets(wanted).await
     }
 
     async fn owners(&self, persons: &[LegacyId]) -> Result<Vec<Owner>> {
+        if !self.has_state() {
+            return Ok(Vec::new());
+        }
         self.owners_of(persons).await
     }
 
@@ -68,16 +79,26 @@ impl RenaissanceStore for Postgres {
         self.save_positions(positions).await
     }
 
-    async fn sweep(&self, entity: EntityIndex, side: Side) -> Result<SweepState> {
-        self.sweep_state(entity, side).await
+    async fn sweep(&self, entity: EntityIndex, side: Side, kind: SweepKind) -> Result<SweepState> {
+        self.sweep_state(entity, side, kind).await
     }
 
-    async fn save_sweep(&self, entity: EntityIndex, side: Side, state: &SweepState) -> Result<()> {
-        self.save_sweep_state(entity, side, state).await
+    async fn save_sweep(&self, entity: EntityIndex, side: Side, kind: SweepKind, state: &SweepState) -> Result<()> {
+        self.save_sweep_state(entity, side, kind, state).await
     }
 
-    async fn page(&self, entity: EntityIndex, after: Option<RenaissanceId>, limit: u32) -> Result<Vec<RenaissanceId>> {
-        self.page_of_ids(entity, after, limit).await
+    async fn forget_sweeps(&self, entities: &[EntityIndex]) -> Result<()> {
+        self.forget_first_copies(entities).await
+    }
+
+    async fn page(
+        &self,
+        entity: EntityIndex,
+        after: Option<RenaissanceId>,
+        limit: u32,
+        listed: Listed,
+    ) -> Result<Page<RenaissanceId>> {
+        self.page_of_ids(entity, after, limit, listed).await
     }
 
     async fn parked_for_others(&self) -> Result<Vec<Key>> {
@@ -90,5 +111,17 @@ impl RenaissanceStore for Postgres {
 
     async fn park(&self, entity: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
         self.park_unaddressable(entity, row, shown_id).await
+    }
+
+    async fn unpark(&self, entity: EntityIndex, shown_id: &str) -> Result<()> {
+        self.unpark_unaddressable(entity, shown_id).await
+    }
+
+    async fn parked_keys(&self, ids: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
+        self.keys_of_parked(ids).await
+    }
+
+    async fn drop_parked(&self, ids: &[i64]) -> Result<Vec<i64>> {
+        self.forget_parked(ids).await
     }
 }

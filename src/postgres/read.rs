@@ -136,21 +136,6 @@ impl Postgres {
         Ok(found)
     }
 
-    pub(super) async fn page_of_ids(
-        &self,
-        index: EntityIndex,
-        after: Option<RenaissanceId>,
-        limit: u32,
-    ) -> Result<Vec<RenaissanceId>> {
-        let (_, statements) = self.entity(index)?;
-        sqlx::query_scalar(AssertSqlSafe(statements.page.clone()))
-            .bind(after.unwrap_or(i64::MIN))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(Error::from)
-    }
-
     /// The planner's estimate, or a real count where there is none yet.
     pub(super) async fn rough_count(&self, index: EntityIndex) -> Result<u64> {
         let (entity, _) = self.entity(index)?;

@@ -1,53 +1,14 @@
 //! What operators ask the state for.
 
-use serde::Serialize;
-use sqlx::{FromRow, PgPool};
-
 use super::store::Postgres;
 use crate::{
     error::Result,
     model::{
         fact::PersonState,
-        key::{EntityIndex, Key, SideId},
+        key::{EntityIndex, Key},
         problem::Reason,
     },
 };
-
-/// A parked key or field.
-#[derive(Clone, Debug, Serialize, FromRow)]
-pub struct ParkedKey {
-    /// Its number.
-    pub id: i64,
-    /// The entity.
-    pub entity: String,
-    /// The record on the legacy side.
-    pub legacy_id: Option<String>,
-    /// The record on the renaissance side.
-    pub renaissance_id: Option<i64>,
-    /// The field; `None` for the whole record.
-    pub field: Option<String>,
-    /// Why, from the closed set.
-    pub reason: String,
-    /// Why, in words.
-    pub detail: String,
-    /// Since when, RFC 3339.
-    pub since: String,
-    /// How often it was tried.
-    pub attempts: i32,
-}
-
-/// What is parked, oldest first; at most `limit` rows.
-pub async fn parked(pool: &PgPool, limit: i64) -> Result<Vec<ParkedKey>> {
-    let rows = sqlx::query_as(
-        "SELECT id, entity, legacy_id, renaissance_id, field, reason, detail, attempts, \
-         to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since \
-         FROM biograph_bridge.parked ORDER BY since, id LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(pool)
-    .await?;
-    Ok(rows)
-}
 
 /// Reasons that may pass without a change to the record itself.
 const FOR_OTHERS: [Reason; 3] = [Reason::UniqueTaken, Reason::MissingReference, Reason::Constraint];
@@ -65,11 +26,7 @@ impl Postgres {
         .bind(BROUGHT_BACK)
         .fetch_all(&self.pool)
         .await?;
-        let key = |(entity, legacy, row): (String, Option<String>, Option<i64>)| {
-            let legacy = legacy.and_then(|text| text.parse().ok()).map(SideId::Legacy);
-            Some(Key { entity: self.index_of(&entity)?, id: legacy.or(row.map(SideId::Renaissance))? })
-        };
-        Ok(rows.into_iter().filter_map(key).collect())
+        Ok(rows.into_iter().filter_map(|(entity, legacy, row)| self.key_of(&entity, legacy, row)).collect())
     }
 
     /// How many linked people are on each side or on their way. Those without a cutover row are on legacy.
@@ -91,7 +48,7 @@ impl Postgres {
         Ok(PersonState::ALL.iter().map(|state| (*state, count(state))).collect())
     }
 
-    fn index_of(&self, name: &str) -> Option<EntityIndex> {
+    pub(super) fn index_of(&self, name: &str) -> Option<EntityIndex> {
         let known = (0..=u16::MAX).zip(self.entities().iter()).find(|(_, known)| known.name == name);
         known.map(|(index, _)| EntityIndex(index))
     }

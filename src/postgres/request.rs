@@ -11,7 +11,8 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::during;
-use crate::error::Result;
+pub use crate::sync::requests::Request;
+use crate::{error::Result, sync::requests};
 
 /// Where the daemon hears of new requests.
 const ASKED: &str = "biograph_bridge_request";
@@ -19,17 +20,6 @@ const ASKED: &str = "biograph_bridge_request";
 const DONE: &str = "biograph_bridge_outcome";
 /// Notifications are lost with a connection: so often it is looked without one.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// What a command asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Its number; later ones are greater.
-    pub id: i64,
-    /// What to do: `backfill`.
-    pub command: String,
-    /// With what; an object.
-    pub arguments: Json,
-}
 
 /// Writes a request for the active daemon and returns its number.
 pub async fn submit(pool: &PgPool, command: &str, arguments: &Json) -> Result<i64> {
@@ -108,28 +98,37 @@ pub async fn wait(pool: &PgPool, id: i64, limit: Duration) -> Result<Option<Json
     }
 }
 
-/// The daemon's ear for requests. Holds one session of the pool.
+/// The daemon's ear for requests. Holds one session of the pool once it listens.
 pub struct Inbox {
     pool: PgPool,
-    news: PgListener,
+    news: Option<PgListener>,
 }
 
 impl Inbox {
-    /// Listens from now on.
-    pub async fn open(pool: &PgPool) -> Result<Self> {
-        Ok(Self { pool: pool.clone(), news: listener(pool, ASKED).await? })
+    /// Listens from the first question on.
+    pub fn new(pool: &PgPool) -> Self {
+        Self { pool: pool.clone(), news: None }
     }
+}
 
-    /// Waits until there are requests without an outcome and returns all of them, oldest first. One that was returned
-    /// before and has no outcome yet comes again.
-    pub async fn next(&mut self) -> Result<Vec<Request>> {
+impl requests::Inbox for Inbox {
+    /// A request that was returned before and has no outcome yet comes again.
+    async fn next(&mut self) -> Result<Vec<Request>> {
+        let news = match &mut self.news {
+            Some(news) => news,
+            none => none.insert(listener(&self.pool, ASKED).await?),
+        };
         loop {
             let requests = open(&self.pool).await?;
             if !requests.is_empty() {
                 return Ok(requests);
             }
-            heard(&mut self.news, Instant::now() + LOOK_EVERY).await?;
+            heard(news, Instant::now() + LOOK_EVERY).await?;
         }
+    }
+
+    async fn finish(&mut self, id: i64, outcome: &Json) -> Result<()> {
+        finish(&self.pool, id, outcome).await.map(drop)
     }
 }
 

@@ -5,12 +5,7 @@ use uuid::Uuid;
 use super::store::Postgres;
 use crate::{
     error::{Error, Result},
-    model::{
-        hint::Position,
-        key::{EntityIndex, LegacyId},
-        side::Side,
-    },
-    sync::ports::{ParkedRow, SweepState},
+    model::{hint::Position, key::LegacyId, side::Side},
 };
 
 impl Postgres {
@@ -69,55 +64,6 @@ impl Postgres {
         )
         .bind(sides)
         .bind(texts)
-        .execute(&self.pool)
-        .await
-        .map_err(Error::from)?;
-        Ok(())
-    }
-
-    pub(super) async fn sweep_state(&self, index: EntityIndex, side: Side) -> Result<SweepState> {
-        let (entity, _) = self.entity(index)?;
-        let row: Option<(Option<String>, bool, i64)> = sqlx::query_as(
-            "SELECT after, done, records FROM biograph_bridge.sweep WHERE entity = $1 AND side = $2 AND kind = 'backfill'",
-        )
-        .bind(&entity.name)
-        .bind(side.as_str())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(Error::from)?;
-        let (after, done, records) = row.unwrap_or_default();
-        Ok(SweepState { after, done, records })
-    }
-
-    pub(super) async fn save_sweep_state(&self, index: EntityIndex, side: Side, state: &SweepState) -> Result<()> {
-        let (entity, _) = self.entity(index)?;
-        sqlx::query(
-            "INSERT INTO biograph_bridge.sweep (entity, side, kind, after, records, done) \
-             VALUES ($1, $2, 'backfill', $3, $4, $5) ON CONFLICT (entity, side, kind) \
-             DO UPDATE SET after = excluded.after, records = excluded.records, done = excluded.done, at = now()",
-        )
-        .bind(&entity.name)
-        .bind(side.as_str())
-        .bind(&state.after)
-        .bind(state.records)
-        .bind(state.done)
-        .execute(&self.pool)
-        .await
-        .map_err(Error::from)?;
-        Ok(())
-    }
-
-    pub(super) async fn park_unaddressable(&self, index: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
-        let (entity, _) = self.entity(index)?;
-        sqlx::query(
-            "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, reason, detail) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
-             DO UPDATE SET attempts = p.attempts + 1",
-        )
-        .bind(&entity.name)
-        .bind(shown_id)
-        .bind(row.problem.reason.as_str())
-        .bind(&row.problem.detail)
         .execute(&self.pool)
         .await
         .map_err(Error::from)?;

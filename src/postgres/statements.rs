@@ -24,8 +24,6 @@ pub(super) struct Statements {
     pub(super) read: String,
     /// Rows whose legacy id column is in a list.
     pub(super) by_legacy_id: String,
-    /// Ids after a given one.
-    pub(super) page: String,
     /// Deletes rows of all tables and leaves tombstones.
     pub(super) delete: String,
     /// Writes the legacy id into rows whose documents were just created.
@@ -42,7 +40,6 @@ impl Statements {
         Ok(Self {
             read: read(entity),
             by_legacy_id: by_legacy_id(entity),
-            page: page(entity),
             delete: delete(entity),
             back_reference: back_reference(entity),
             lock: (0..entity.renaissance.tables.len()).map(|table| lock(entity, table)).collect(),
@@ -112,12 +109,6 @@ fn by_legacy_id(entity: &Entity) -> String {
     let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));
     // The IS NOT NULL lets the planner use the partial index that `init` makes.
     format!("SELECT {column}, {key} FROM {table} WHERE {column} = ANY($1::text[]) AND {column} IS NOT NULL")
-}
-
-fn page(entity: &Entity) -> String {
-    let root = &entity.renaissance.tables[0];
-    let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));
-    format!("SELECT {key} FROM {table} WHERE {key} > $1 ORDER BY {key} LIMIT $2")
 }
 
 /// The strongest row lock: an update of a unique column would wait for somebody else's `FOR KEY SHARE`.

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use sqlx::PgPool;
 
-use super::statements::Statements;
+use super::{
+    setup::{self, StateVersion},
+    statements::Statements,
+};
 use crate::{
     error::{Error, Result},
     model::{catalog::Catalog, digest::Base, key::EntityIndex, mapping::Entity},
@@ -17,14 +20,39 @@ pub struct Postgres {
     entities: Arc<Vec<Entity>>,
     statements: Arc<Vec<Statements>>,
     shapes: Arc<Shapes>,
+    /// Whether there is any state to read.
+    has_state: bool,
 }
 
 impl Postgres {
     /// Prepares the store for bound entities; the state schema must be there (`setup`).
     pub async fn open(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
         let statements: Result<Vec<_>> = entities.iter().map(|entity| Statements::new(entity, catalog)).collect();
+        Shapes::register(&pool, &entities).await?;
         let shapes = Arc::new(Shapes::load(&pool, &entities).await?);
-        Ok(Self { pool, entities, statements: Arc::new(statements?), shapes })
+        Ok(Self { pool, entities, statements: Arc::new(statements?), shapes, has_state: true })
+    }
+
+    /// Prepares the store for reading only; nothing need be set up, and nothing is. Without a state no record is linked.
+    pub async fn open_for_reading(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
+        let statements: Result<Vec<_>> = entities.iter().map(|entity| Statements::new(entity, catalog)).collect();
+        let version = setup::state_version(&mut *pool.acquire().await?).await?;
+        let has_state = match version {
+            StateVersion::Missing => false,
+            StateVersion::Current => true,
+            StateVersion::Older | StateVersion::Newer(_) => {
+                return Err(Error::halt("the state was written by another version of biograph-bridge").with_hint(
+                    "use the version that the daemon runs, or run `biograph-bridge init` with this one first",
+                ));
+            }
+        };
+        let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
+        Ok(Self { pool, entities, statements: Arc::new(statements?), shapes: Arc::new(shapes), has_state })
+    }
+
+    /// Whether there is a state: links, parked keys, people.
+    pub(super) const fn has_state(&self) -> bool {
+        self.has_state
     }
 
     /// The entities it was opened with.
@@ -47,6 +75,7 @@ impl Postgres {
 }
 
 /// Which fields, in which order, stored bases were written under; mappings change while bases stay.
+#[derive(Default)]
 pub(super) struct Shapes {
     /// Per entity: the id of its present field list.
     current: Vec<i32>,
@@ -55,18 +84,25 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    async fn load(pool: &PgPool, entities: &[Entity]) -> Result<Self> {
-        let (mut current, mut places) = (Vec::new(), HashMap::new());
+    /// Makes sure that the present field lists have a number.
+    async fn register(pool: &PgPool, entities: &[Entity]) -> Result<()> {
         for entity in entities {
-            let fields: Vec<String> = entity.fields.iter().map(|field| field.name.clone()).collect();
             sqlx::query(
                 "INSERT INTO biograph_bridge.shape (entity, fields) VALUES ($1, $2) ON CONFLICT (entity, fields) DO NOTHING",
             )
             .bind(&entity.name)
-            .bind(&fields)
+            .bind(names(entity))
             .execute(pool)
             .await
             .map_err(Error::from)?;
+        }
+        Ok(())
+    }
+
+    async fn load(pool: &PgPool, entities: &[Entity]) -> Result<Self> {
+        let (mut current, mut places) = (Vec::new(), HashMap::new());
+        for entity in entities {
+            let fields = names(entity);
             let stored: Vec<(i32, Vec<String>)> =
                 sqlx::query_as("SELECT id, fields FROM biograph_bridge.shape WHERE entity = $1")
                     .bind(&entity.name)
@@ -98,4 +134,8 @@ impl Shapes {
         })?;
         Ok(Base::from_bytes(bytes, places, fields))
     }
+}
+
+fn names(entity: &Entity) -> Vec<String> {
+    entity.fields.iter().map(|field| field.name.clone()).collect()
 }

@@ -2,6 +2,7 @@
 //! request.
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,11 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     follow::{Follower, Unaddressable},
-    ports::{LegacyStore, ParkedRow, RenaissanceStore, Source},
+    pace::Pace,
+    ports::{LegacyStore, RenaissanceStore, Source},
     queue::{HintQueue, InProcess},
     reconcile::Reconciler,
+    requests::{Executor, Inbox},
     status::Status,
-    sweep::Sweep,
+    sweep::unsupported,
+    sweeps::{Ask, Backfill, Sweeps},
     tracker::Lane,
     worker::Worker,
 };
@@ -23,10 +27,9 @@ use crate::{
     error::{Disposition, Error, Result},
     model::{
         fact::{DaemonState, Lag},
-        hint::{Freshness, Hint, Position},
+        hint::{Freshness, Hint, Position, Stray},
         key::EntityIndex,
         mapping::Entity,
-        problem::{Problem, Reason},
         side::Side,
     },
     retry::{Policy, retry},
@@ -39,7 +42,7 @@ const QUIET_CHECKPOINT: Duration = Duration::from_secs(10);
 const PULSE: Duration = Duration::from_millis(100);
 
 /// How the bridge uses memory and time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Keys per batch at most.
     pub batch: usize,
@@ -51,8 +54,12 @@ pub struct Settings {
     pub drain: Duration,
     /// How often keys are tried again that are parked for something outside of them.
     pub parked_retry: Duration,
-    /// Whether to sweep what was never swept.
-    pub backfill: bool,
+    /// What to copy at the start.
+    pub backfill: Backfill,
+    /// Records a second that sweeps may walk; `None`: as many as they can.
+    pub backfill_rate: Option<NonZeroU32>,
+    /// Records per chunk of a sweep.
+    pub sweep_chunk: u32,
 }
 
 /// A position that was saved.
@@ -100,7 +107,7 @@ where
 
     /// Runs until `stop`, then settles what was received and saves the positions. Dropping it instead is safe at any
     /// point: the next run settles what was left open. An error is one that retrying cannot cure.
-    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+    pub async fn run(self, inbox: impl Inbox + 'static, stop: CancellationToken) -> Result<()> {
         self.status.state(DaemonState::Starting);
         let bridge = Arc::new(self);
         let starting = Policy::CONNECTION;
@@ -118,7 +125,9 @@ where
         tasks.spawn(follower.follow(legacy_stream, to, strays.clone(), legacy, stop_following));
         let (follower, to, stop_following) = (Arc::clone(&bridge), Arc::clone(&queue), intake.clone());
         tasks.spawn(follower.follow(renaissance_stream, to, strays, renaissance, stop_following));
-        tasks.spawn(Arc::clone(&bridge).sweep_all(Arc::clone(&queue), intake.clone()));
+        let (ask, asks) = mpsc::channel(1);
+        tasks.spawn(Arc::clone(&bridge).sweep(Arc::clone(&queue), asks, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, ask, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
         let mut tail = JoinSet::new();
         tail.spawn(Arc::clone(&bridge).work(Arc::clone(&queue), work.clone()));
@@ -130,7 +139,7 @@ where
                 Some(ended) = tail.join_next() => break flatten(ended),
                 () = intake.cancelled() => break Ok(()),
                 Some(ended) = tasks.join_next() => if let Err(error) = flatten(ended) { break Err(error) },
-                Some((entity, kind)) = stray.recv() => bridge.park_stray(entity, kind, &stop).await?,
+                Some((entity, found)) = stray.recv() => bridge.see_stray(entity, &found, &stop).await?,
             }
         };
         intake.cancel();
@@ -156,25 +165,33 @@ where
         Follower { side, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
     }
 
-    /// Sweeps every entity, renaissance first: rows that an earlier script copied are linked by the id they carry before
-    /// their documents come up, and rows the legacy sweep makes need no second look.
-    async fn sweep_all(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
-        if self.settings.backfill {
-            self.status.state(DaemonState::Backfilling);
-            for (index, _) in (0..=u16::MAX).zip(self.entities.iter()) {
-                for side in [Side::Renaissance, Side::Legacy] {
-                    let (legacy, renaissance) = (self.reconciler.legacy(), self.reconciler.renaissance());
-                    let (entity, status) = (EntityIndex(index), &*self.status);
-                    let swept = Sweep { legacy, renaissance, queue: &*queue, status, entity, side }.run(&stop).await;
-                    match swept {
-                        Err(_) if stop.is_cancelled() => return Ok(()),
-                        other => other?,
-                    }
-                }
-            }
+    async fn sweep(
+        self: Arc<Self>,
+        queue: Arc<InProcess>,
+        asks: mpsc::Receiver<Ask>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let pace = Pace::new(self.settings.sweep_chunk, self.settings.backfill_rate);
+        let (reconciler, queue, status) = (&self.reconciler, &*queue, &*self.status);
+        let sweeps = Sweeps { reconciler, queue, status, entities: &self.entities, pace: &pace };
+        sweeps.run(&self.settings.backfill, asks, &stop).await
+    }
+
+    /// Carries out what commands ask for.
+    async fn answer(
+        self: Arc<Self>,
+        queue: Arc<InProcess>,
+        inbox: impl Inbox,
+        sweeps: mpsc::Sender<Ask>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let (store, entities) = (self.reconciler.renaissance(), &self.entities[..]);
+        let executor = Executor { store, queue: &*queue, sweeps, entities };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            failed = executor.run(inbox) => failed,
         }
-        self.status.state(DaemonState::Streaming);
-        Ok(())
     }
 
     /// Brings back keys that wait for something outside of them: a unique value to become free, a reference to appear.
@@ -310,11 +327,17 @@ where
         Ok(())
     }
 
-    async fn park_stray(&self, entity: EntityIndex, kind: &'static str, stop: &CancellationToken) -> Result<()> {
-        let detail = format!("a document's _id is of type {kind}; only ObjectIds can be linked");
-        let row = ParkedRow { field: None, problem: Problem::new(Reason::UnsupportedId, detail), waits: Vec::new() };
-        let store = self.reconciler.renaissance();
-        retry("parking a record", Policy::CONNECTION, stop, || store.park(entity, &row, kind)).await
+    /// A document that no key can name is parked while it is there.
+    async fn see_stray(&self, entity: EntityIndex, stray: &Stray, stop: &CancellationToken) -> Result<()> {
+        let (store, row) = (self.reconciler.renaissance(), unsupported(stray.kind));
+        let see = async || {
+            if stray.gone {
+                store.unpark(entity, &stray.shown).await
+            } else {
+                store.park(entity, &row, &stray.shown).await
+            }
+        };
+        retry("parking a record", Policy::CONNECTION, stop, see).await
     }
 }
 

@@ -14,15 +14,15 @@ use crate::{
     error::{Disposition, Error, Result},
     model::{
         fact::{Feed, Lag, RetryClass},
-        hint::{Captured, Position},
+        hint::{Captured, Position, Stray},
         key::EntityIndex,
         side::Side,
     },
     retry::{Backoff, Failures, Policy},
 };
 
-/// A record that no hint can name: the entity and the type of its id.
-pub type Unaddressable = (EntityIndex, &'static str);
+/// A record that no hint can name.
+pub type Unaddressable = (EntityIndex, Stray);
 
 /// One side's stream on its way into the queue.
 pub struct Follower<'a, S, Q> {
@@ -137,8 +137,8 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
                 }
             }
             Captured::Echo(count) => self.status.echoes(self.side, count),
-            Captured::Unaddressable(entity, kind) => {
-                if self.unaddressable.send((entity, kind)).await.is_err() {
+            Captured::Unaddressable(entity, stray) => {
+                if self.unaddressable.send((entity, stray)).await.is_err() {
                     return Err(Error::retry("the bridge is stopping"));
                 }
             }

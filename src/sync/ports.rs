@@ -6,7 +6,8 @@ use crate::{
     error::Result,
     model::{
         digest::Base,
-        hint::{Captured, Freshness, Position},
+        fact::SweepKind,
+        hint::{Captured, Freshness, Position, Stray},
         image::{Image, Patch, Version},
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         links::Target,
@@ -111,13 +112,23 @@ pub trait LegacyStore: Send + Sync {
     /// Forgets the ledger document of a settled intent.
     fn forget(&self, intents: &[uuid::Uuid]) -> impl Future<Output = Result<()>> + Send;
 
-    /// Ids after `after` in `_id` order, at most `limit`: one chunk of a sweep.
+    /// Walks on from `after` in `_id` order by at most `limit` documents with an ObjectId: one chunk of a sweep.
     fn page(
         &self,
         entity: EntityIndex,
         after: Option<LegacyId>,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<LegacyId>>> + Send;
+        listed: Listed,
+    ) -> impl Future<Output = Result<Page<LegacyId>>> + Send;
+
+    /// Documents whose `_id` is not an ObjectId, in the order of their types, at most `limit` of them after the mark of
+    /// a former answer.
+    fn strays(
+        &self,
+        entity: EntityIndex,
+        after: Option<&str>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Strays>> + Send;
 
     /// How many documents there are, roughly.
     fn count(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
@@ -264,15 +275,48 @@ pub struct Owner {
     pub epoch: i64,
 }
 
-/// One chunk position of a sweep.
+/// Which of the records it walks a sweep looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// All of them.
+    All,
+    /// Those with something in a set of references that goes through the links.
+    WithMembers,
+}
+
+/// One chunk of a walk over an entity's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<I> {
+    /// The records to look at.
+    pub listed: Vec<I>,
+    /// The last record walked; `None` at the end.
+    pub last: Option<I>,
+    /// How many were walked, listed or not.
+    pub walked: u64,
+}
+
+/// Some documents that no key can name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// The documents.
+    pub found: Vec<Stray>,
+    /// From where to go on; `None` at the end.
+    pub mark: Option<String>,
+}
+
+/// How far a sweep of one entity's side has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepState {
-    /// The last id of the last durable chunk, as text.
+    /// The end of the last durable chunk, as text.
     pub after: Option<String>,
     /// Whether the sweep is complete.
     pub done: bool,
-    /// Records swept so far.
+    /// Records walked so far, without those in `parked`.
     pub records: i64,
+    /// Documents met that no key can name; each is parked.
+    pub parked: i64,
+    /// How many records there are; an estimate.
+    pub total: Option<i64>,
 }
 
 /// The renaissance database together with the bridge's state, which lives in the same Postgres so that both change in
@@ -335,23 +379,33 @@ pub trait RenaissanceStore: Send + Sync {
     fn save_checkpoint(&self, position: &[(Side, Position)]) -> impl Future<Output = Result<()>> + Send;
 
     /// How far the sweep of an entity's side has come.
-    fn sweep(&self, entity: EntityIndex, side: Side) -> impl Future<Output = Result<SweepState>> + Send;
+    fn sweep(
+        &self,
+        entity: EntityIndex,
+        side: Side,
+        kind: SweepKind,
+    ) -> impl Future<Output = Result<SweepState>> + Send;
 
     /// Saves how far it has come.
     fn save_sweep(
         &self,
         entity: EntityIndex,
         side: Side,
+        kind: SweepKind,
         state: &SweepState,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Ids after `after`, at most `limit`: one chunk of a sweep.
+    /// Forgets how far the first copy of these entities has come, so that it starts over.
+    fn forget_sweeps(&self, entities: &[EntityIndex]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Walks on from `after` by at most `limit` rows: one chunk of a sweep.
     fn page(
         &self,
         entity: EntityIndex,
         after: Option<RenaissanceId>,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<RenaissanceId>>> + Send;
+        listed: Listed,
+    ) -> impl Future<Output = Result<Page<RenaissanceId>>> + Send;
 
     /// Parked keys whose reason may pass without a change to the record itself, a bounded number of them.
     fn parked_for_others(&self) -> impl Future<Output = Result<Vec<Key>>> + Send;
@@ -359,6 +413,16 @@ pub trait RenaissanceStore: Send + Sync {
     /// How many records there are, roughly.
     fn count(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Records a key that cannot even be read, such as a document with an unsupported `_id`.
+    /// Records a key that cannot even be read, such as a document with an unsupported `_id`. Again is once.
     fn park(&self, entity: EntityIndex, row: &ParkedRow, shown_id: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Takes back [`RenaissanceStore::park`]: what was shown so is gone.
+    fn unpark(&self, entity: EntityIndex, shown_id: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Parked rows, all or those with these numbers, with the keys that bring their records back; `None` for a record
+    /// that no key can name.
+    fn parked_keys(&self, ids: Option<&[i64]>) -> impl Future<Output = Result<Vec<(i64, Option<Key>)>>> + Send;
+
+    /// Forgets parked rows; returns the numbers of those that were there.
+    fn drop_parked(&self, ids: &[i64]) -> impl Future<Output = Result<Vec<i64>>> + Send;
 }

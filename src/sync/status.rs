@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use live::{Live, age, direction_index, progress, rfc3339, side_index};
+use live::{Live, Running, age, direction_index, progress, rfc3339, side_index};
 pub use report::{
     Crossing, DirectionReport, ErrorReport, LoopReport, ParkedReport, QueueReport, SideReport, StatusReport,
     SweepReport,
@@ -47,6 +47,8 @@ pub struct Swept {
     pub chunk: u64,
     /// Records so far, former runs included.
     pub records: u64,
+    /// How many of them are parked, as no key can name them.
+    pub parked: u64,
     /// Estimate of all records.
     pub total: Option<u64>,
     /// Whether it is complete.
@@ -209,8 +211,10 @@ impl Status {
     /// A chunk of a sweep is done.
     pub fn swept(&self, swept: Swept) {
         let mut live = self.live();
-        live.sweeps.insert((swept.entity, swept.side, swept.kind), swept);
-        let both = Side::ALL.map(|side| live.sweeps.get(&(swept.entity, side, swept.kind)).copied());
+        let running = Running::after(live.sweeps.get(&(swept.entity, swept.side, swept.kind)), swept, Instant::now());
+        live.sweeps.insert((swept.entity, swept.side, swept.kind), running);
+        let known = |side| live.sweeps.get(&(swept.entity, side, swept.kind)).map(|running| running.swept);
+        let both = Side::ALL.map(known);
         drop(live);
         self.metrics.swept(swept.entity, swept.kind, swept.chunk, progress(both));
     }

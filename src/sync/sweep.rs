@@ -1,9 +1,12 @@
 //! Walking all keys of an entity's side in chunks: how records get in that no change ever hinted at.
 
+use std::collections::VecDeque;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ports::{LegacyStore, RenaissanceStore, SweepState},
+    pace::Pace,
+    ports::{LegacyStore, Listed, Page, ParkedRow, RenaissanceStore, SweepState},
     queue::HintQueue,
     status::{Status, Swept},
     tracker::Lane,
@@ -14,17 +17,20 @@ use crate::{
         fact::SweepKind,
         hint::{Freshness, Hint},
         key::{EntityIndex, Key, SideId},
+        problem::{Problem, Reason},
         side::Side,
     },
     retry::{Policy, retry},
 };
 
-/// Keys per chunk: one indexed page read.
-const CHUNK: u32 = 1000;
 /// Chunks that may be on their way at once, so that reading pages overlaps with reconciling.
 const IN_FLIGHT: usize = 3;
+/// What retries are about.
+const READING: &str = "reading what to sweep";
+/// Marks progress among documents that no key can name.
+const STRAY: &str = "stray:";
 
-/// A first copy of one entity's side, resumable chunk by chunk.
+/// A walk over one entity's side, resumable chunk by chunk.
 pub struct Sweep<'a, L, R, Q> {
     /// The legacy store.
     pub legacy: &'a L,
@@ -34,47 +40,90 @@ pub struct Sweep<'a, L, R, Q> {
     pub queue: &'a Q,
     /// What people see.
     pub status: &'a Status,
+    /// How many records at once, and how fast.
+    pub pace: &'a Pace,
     /// The entity.
     pub entity: EntityIndex,
     /// The side whose keys are walked.
     pub side: Side,
+    /// Why.
+    pub kind: SweepKind,
 }
 
-/// A chunk on its way: the number of its last hint, its last id, its size.
+/// A chunk on its way: the number of its last hint (0: it needed none), its last id, its size.
 struct Chunk {
     seq: u64,
     last: SideId,
-    records: u64,
+    walked: u64,
 }
 
 impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
-    /// Sweeps what is not swept yet. Progress is saved only for chunks that are durable.
+    /// Sweeps what is not swept yet. Progress is saved only for chunks that are durable. May be dropped at any point.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
-        let what = "reading what to sweep";
-        let retried = Policy::CONNECTION;
-        let mut state = retry(what, retried, stop, || self.renaissance.sweep(self.entity, self.side)).await?;
-        let total = retry(what, retried, stop, || self.total()).await?;
-        self.show(&state, 0, total);
+        let saved = || self.renaissance.sweep(self.entity, self.side, self.kind);
+        let mut state = retry(READING, Policy::CONNECTION, stop, saved).await?;
+        if state.done {
+            self.show(&state, 0);
+            return Ok(());
+        }
+        let total = retry(READING, Policy::CONNECTION, stop, || self.total()).await?;
+        state.total = i64::try_from(total).ok();
+        self.save(&state, 0, stop).await?;
+        let mark = state.after.as_deref().and_then(|after| after.strip_prefix(STRAY)).map(str::to_owned);
+        if mark.is_none() {
+            self.walk(&mut state, stop).await?;
+        }
+        if (self.side, self.kind) == (Side::Legacy, SweepKind::Backfill) {
+            self.park_strays(&mut state, mark, stop).await?;
+        }
+        state.done = true;
+        self.save(&state, 0, stop).await
+    }
+
+    async fn walk(&self, state: &mut SweepState, stop: &CancellationToken) -> Result<()> {
         let mut after = state.after.as_deref().map(|text| self.parse(text)).transpose()?;
-        let mut chunks: std::collections::VecDeque<Chunk> = std::collections::VecDeque::new();
-        while !state.done {
-            let ids = retry(what, retried, stop, || self.page(after)).await?;
-            if let Some(last) = ids.last().copied() {
+        let mut chunks: VecDeque<Chunk> = VecDeque::new();
+        loop {
+            let page = retry(READING, Policy::CONNECTION, stop, || self.page(after)).await?;
+            let ended = page.last.is_none();
+            if let Some(last) = page.last {
                 after = Some(last);
-                chunks.push_back(self.offer(&ids, last).await);
+                self.pace.spend(page.walked, stop).await;
+                chunks.push_back(Chunk { seq: self.offer(&page.listed).await, last, walked: page.walked });
             }
-            let ended = ids.is_empty();
             while chunks.len() >= if ended { 1 } else { IN_FLIGHT } {
                 let Some(chunk) = chunks.pop_front() else { break };
-                self.finish(chunk, &mut state, total, stop).await?;
+                self.finish(&chunk, state, stop).await?;
             }
             if ended {
-                state.done = true;
-                retry(what, retried, stop, || self.renaissance.save_sweep(self.entity, self.side, &state)).await?;
-                self.show(&state, 0, total);
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// Parks every document whose `_id` no key can name, under its own id.
+    async fn park_strays(
+        &self,
+        state: &mut SweepState,
+        mut mark: Option<String>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        loop {
+            let page = || self.legacy.strays(self.entity, mark.as_deref(), self.pace.chunk());
+            let strays = retry(READING, Policy::CONNECTION, stop, page).await?;
+            let Some(last) = strays.mark else { return Ok(()) };
+            let count = strays.found.len() as u64;
+            self.pace.spend(count, stop).await;
+            for stray in &strays.found {
+                let row = unsupported(stray.kind);
+                let park = || self.renaissance.park(self.entity, &row, &stray.shown);
+                retry("parking a record", Policy::CONNECTION, stop, park).await?;
+            }
+            state.after = Some(format!("{STRAY}{last}"));
+            state.parked = state.parked.saturating_add_unsigned(count);
+            self.save(state, count, stop).await?;
+            mark = Some(last);
+        }
     }
 
     async fn total(&self) -> Result<u64> {
@@ -84,34 +133,32 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
         }
     }
 
-    async fn page(&self, after: Option<SideId>) -> Result<Vec<SideId>> {
-        match (self.side, after) {
-            (Side::Legacy, Some(SideId::Legacy(id))) => self.legacy_page(Some(id)).await,
-            (Side::Legacy, _) => self.legacy_page(None).await,
-            (Side::Renaissance, Some(SideId::Renaissance(id))) => self.renaissance_page(Some(id)).await,
-            (Side::Renaissance, _) => self.renaissance_page(None).await,
+    async fn page(&self, after: Option<SideId>) -> Result<Page<SideId>> {
+        let limit = self.pace.chunk();
+        let listed = if self.kind == SweepKind::References { Listed::WithMembers } else { Listed::All };
+        match self.side {
+            Side::Legacy => {
+                let after = if let Some(SideId::Legacy(id)) = after { Some(id) } else { None };
+                Ok(keyed(self.legacy.page(self.entity, after, limit, listed).await?, SideId::Legacy))
+            }
+            Side::Renaissance => {
+                let after = if let Some(SideId::Renaissance(id)) = after { Some(id) } else { None };
+                Ok(keyed(self.renaissance.page(self.entity, after, limit, listed).await?, SideId::Renaissance))
+            }
         }
     }
 
-    async fn legacy_page(&self, after: Option<crate::model::key::LegacyId>) -> Result<Vec<SideId>> {
-        Ok(self.legacy.page(self.entity, after, CHUNK).await?.into_iter().map(SideId::Legacy).collect())
-    }
-
-    async fn renaissance_page(&self, after: Option<i64>) -> Result<Vec<SideId>> {
-        Ok(self.renaissance.page(self.entity, after, CHUNK).await?.into_iter().map(SideId::Renaissance).collect())
-    }
-
-    async fn offer(&self, ids: &[SideId], last: SideId) -> Chunk {
+    async fn offer(&self, ids: &[SideId]) -> u64 {
         let mut seq = 0;
         for id in ids {
             let key = Key { entity: self.entity, id: *id };
             let hint = Hint { key, freshness: Freshness::Any, committed_at: None };
             seq = self.queue.offer(Lane::Sweep(self.side), hint).await;
         }
-        Chunk { seq, last, records: ids.len() as u64 }
+        seq
     }
 
-    async fn finish(&self, chunk: Chunk, state: &mut SweepState, total: u64, stop: &CancellationToken) -> Result<()> {
+    async fn finish(&self, chunk: &Chunk, state: &mut SweepState, stop: &CancellationToken) -> Result<()> {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::retry("the sweep was interrupted; it resumes at the next start")),
@@ -121,10 +168,14 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
             SideId::Legacy(id) => id.to_string(),
             SideId::Renaissance(id) => id.to_string(),
         });
-        state.records += i64::try_from(chunk.records).unwrap_or(i64::MAX);
-        let save = || self.renaissance.save_sweep(self.entity, self.side, state);
+        state.records = state.records.saturating_add_unsigned(chunk.walked);
+        self.save(state, chunk.walked, stop).await
+    }
+
+    async fn save(&self, state: &SweepState, chunk: u64, stop: &CancellationToken) -> Result<()> {
+        let save = || self.renaissance.save_sweep(self.entity, self.side, self.kind, state);
         retry("saving how far the sweep has come", Policy::CONNECTION, stop, save).await?;
-        self.show(state, chunk.records, total);
+        self.show(state, chunk);
         Ok(())
     }
 
@@ -136,16 +187,28 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
         }
     }
 
-    fn show(&self, state: &SweepState, chunk: u64, total: u64) {
-        let records = u64::try_from(state.records).unwrap_or(0);
+    fn show(&self, state: &SweepState, chunk: u64) {
+        let known = |number: i64| u64::try_from(number).unwrap_or(0);
+        let (records, parked) = (known(state.records), known(state.parked));
         self.status.swept(Swept {
             entity: self.entity,
             side: self.side,
-            kind: SweepKind::Backfill,
+            kind: self.kind,
             chunk,
-            records,
-            total: Some(total.max(records)),
+            records: records + parked,
+            parked,
+            total: state.total.map(|total| known(total).max(records + parked)),
             done: state.done,
         });
     }
+}
+
+/// Why a document that no key can name is parked.
+pub(super) fn unsupported(kind: &str) -> ParkedRow {
+    let detail = format!("a document's _id is of type {kind}; only ObjectIds can be linked");
+    ParkedRow { field: None, problem: Problem::new(Reason::UnsupportedId, detail), waits: Vec::new() }
+}
+
+fn keyed<I>(page: Page<I>, id: fn(I) -> SideId) -> Page<SideId> {
+    Page { listed: page.listed.into_iter().map(id).collect(), last: page.last.map(id), walked: page.walked }
 }

@@ -23,6 +23,8 @@ pub enum Lane {
 const LANES: usize = 4;
 /// What one dirty key costs, roughly: the map entry with its spare room, the lane entry and the queue slot.
 const KEY_BYTES: usize = 512;
+/// Sweeps may take every how-manieth turn while streams have keys waiting.
+const SWEEPS_TURN: u32 = 4;
 /// Older positions are merged beyond this many: a coarser checkpoint, not a lost one.
 const POSITIONS: usize = 4096;
 
@@ -86,6 +88,11 @@ struct Dirty {
 }
 
 impl Dirty {
+    /// Whether a stream hinted at it.
+    fn is_streamed(&self) -> bool {
+        [Side::Legacy, Side::Renaissance].iter().any(|side| self.first[Lane::Stream(*side).index()].is_some())
+    }
+
     fn absorb(&mut self, later: Self) {
         for (mine, theirs) in self.first.iter_mut().zip(later.first) {
             *mine = mine.or(theirs);
@@ -102,6 +109,40 @@ impl Dirty {
 struct Entry {
     waiting: Option<Dirty>,
     in_flight: Option<Dirty>,
+    /// Whether it waits out a delay.
+    delayed: bool,
+}
+
+/// Keys ready to be handed out; entities take turns.
+#[derive(Debug, Default)]
+struct Ready {
+    queues: BTreeMap<EntityIndex, VecDeque<Key>>,
+    last: Option<EntityIndex>,
+}
+
+impl Ready {
+    fn push(&mut self, key: Key) {
+        self.queues.entry(key.entity).or_default().push_back(key);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// Up to `max` keys of the entity whose turn it is.
+    fn take(&mut self, max: usize) -> Vec<Key> {
+        let turns = || self.queues.keys().copied();
+        let Some(entity) = turns().find(|entity| Some(*entity) > self.last).or_else(|| turns().next()) else {
+            return Vec::new();
+        };
+        self.last = Some(entity);
+        let Some(queue) = self.queues.get_mut(&entity) else { return Vec::new() };
+        let keys = queue.drain(..queue.len().min(max)).collect();
+        if queue.is_empty() {
+            self.queues.remove(&entity);
+        }
+        keys
+    }
 }
 
 #[derive(Debug)]
@@ -133,13 +174,15 @@ impl LaneLog {
 #[derive(Debug)]
 pub struct Tracker {
     entries: HashMap<Key, Entry>,
-    ready: BTreeMap<EntityIndex, VecDeque<Key>>,
+    /// Keys that a stream hinted at, and keys that only sweeps want.
+    ready: [Ready; 2],
+    /// Turns that streams had while sweeps waited.
+    turns: u32,
     /// (due in ms, tiebreak) → key waiting out a delay.
     delayed: BTreeMap<(u64, u64), Key>,
     lanes: [LaneLog; LANES],
     limit: usize,
     bytes: usize,
-    last_entity: Option<EntityIndex>,
     tiebreak: u64,
 }
 
@@ -152,12 +195,12 @@ impl Tracker {
     pub fn new(limit: usize) -> Self {
         Self {
             entries: HashMap::new(),
-            ready: BTreeMap::new(),
+            ready: Default::default(),
+            turns: 0,
             delayed: BTreeMap::new(),
             lanes: std::array::from_fn(|_| LaneLog::new()),
             limit,
             bytes: 0,
-            last_entity: None,
             tiebreak: 0,
         }
     }
@@ -176,8 +219,10 @@ impl Tracker {
             self.bytes += KEY_BYTES;
             Entry::default()
         });
-        if entry.waiting.is_none() && entry.in_flight.is_none() {
-            self.ready.entry(hint.key.entity).or_default().push_back(hint.key);
+        let streamed = matches!(lane, Lane::Stream(_));
+        let promoted = streamed && entry.waiting.as_ref().is_some_and(|waiting| !waiting.is_streamed());
+        if entry.in_flight.is_none() && (entry.waiting.is_none() || promoted && !entry.delayed) {
+            self.ready[usize::from(!streamed)].push(hint.key);
         }
         let dirty = entry.waiting.get_or_insert_default();
         let grown = dirty.needs.xids.len();
@@ -204,17 +249,24 @@ impl Tracker {
         log.settle();
     }
 
-    /// Hands out up to `max` dirty keys of one entity; entities take turns. `now` in ms.
+    /// Hands out up to `max` dirty keys of one entity; entities take turns, and sweeps give way to streams but for a
+    /// fair share. `now` in ms.
     pub fn take(&mut self, max: usize, now: u64) -> Vec<Taken> {
         while let Some(first) = self.delayed.first_entry().filter(|first| first.key().0 <= now) {
             let key = first.remove();
-            self.ready.entry(key.entity).or_default().push_back(key);
+            self.make_ready(key);
         }
-        let Some(entity) = self.next_entity() else { return Vec::new() };
-        self.last_entity = Some(entity);
-        let Some(queue) = self.ready.get_mut(&entity) else { return Vec::new() };
-        let keys: Vec<Key> = queue.drain(..queue.len().min(max)).collect();
-        keys.into_iter().filter_map(|key| self.hand_out(key)).collect()
+        loop {
+            let [streams, sweeps] = &mut self.ready;
+            let swept = streams.is_empty() || !sweeps.is_empty() && self.turns >= SWEEPS_TURN;
+            self.turns = if swept || sweeps.is_empty() { 0 } else { self.turns + 1 };
+            let keys = if swept { sweeps.take(max) } else { streams.take(max) };
+            let ended = keys.is_empty();
+            let taken: Vec<Taken> = keys.into_iter().filter_map(|key| self.hand_out(key)).collect();
+            if ended || !taken.is_empty() {
+                return taken;
+            }
+        }
     }
 
     /// Settles keys whose reconcile has become durable.
@@ -230,7 +282,7 @@ impl Tracker {
                 }
             }
             if entry.waiting.is_some() {
-                self.ready.entry(key.entity).or_default().push_back(key);
+                self.make_ready(key);
             } else {
                 self.entries.remove(&key);
                 self.bytes = self.bytes.saturating_sub(KEY_BYTES);
@@ -255,6 +307,7 @@ impl Tracker {
                 dirty.absorb(later);
             }
             entry.waiting = Some(dirty);
+            entry.delayed = true;
             self.tiebreak += 1;
             self.delayed.insert((due, self.tiebreak), key);
         }
@@ -302,13 +355,16 @@ impl Tracker {
         self.bytes
     }
 
-    fn next_entity(&self) -> Option<EntityIndex> {
-        let waiting = || self.ready.iter().filter(|(_, queue)| !queue.is_empty()).map(|(entity, _)| *entity);
-        waiting().find(|entity| Some(*entity) > self.last_entity).or_else(|| waiting().next())
+    fn make_ready(&mut self, key: Key) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.delayed = false;
+        let streamed = entry.waiting.as_ref().is_some_and(Dirty::is_streamed);
+        self.ready[usize::from(!streamed)].push(key);
     }
 
+    /// A key that a stream hinted at while it waited for a sweep is in both queues; the first one to come counts.
     fn hand_out(&mut self, key: Key) -> Option<Taken> {
-        let entry = self.entries.get_mut(&key)?;
+        let entry = self.entries.get_mut(&key).filter(|entry| entry.in_flight.is_none() && !entry.delayed)?;
         let dirty = entry.waiting.take()?;
         let taken =
             Taken { key, needs: dirty.needs.clone(), committed_at: dirty.committed_at, attempts: dirty.attempts };

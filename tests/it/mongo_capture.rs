@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use biograph_bridge::error::Disposition;
-use biograph_bridge::model::hint::{Captured, Freshness, Position};
+use biograph_bridge::model::hint::{Captured, Freshness, Position, Stray};
 use biograph_bridge::sync::ports::{Capture, LegacyChange, LegacyStore, LegacyWrite, Outcome, Source};
 use mongodb::bson::doc;
 use uuid::Uuid;
@@ -25,7 +25,8 @@ async fn insert_update_replace_and_delete_each_give_one_hint() {
 
     let heard = hear(&mut capture, 4, 0).await;
     assert_eq!(heard.ids(), [id(1); 4]);
-    assert_eq!(heard.others, [Captured::Unaddressable(USER, "text")]);
+    let stray = Stray { kind: "text", shown: "\"text\"".to_owned(), gone: false };
+    assert_eq!(heard.others, [Captured::Unaddressable(USER, stray)]);
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap();
     for hint in &heard.hints {
         assert!((now - hint.committed_at.unwrap()).abs() < 30_000_000, "{hint:?}");

@@ -3,7 +3,7 @@
 use biograph_bridge::error::Disposition;
 use biograph_bridge::model::key::LegacyId;
 use biograph_bridge::model::value::Value;
-use biograph_bridge::sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Outcome, Probe};
+use biograph_bridge::sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Probe};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use uuid::Uuid;
 
@@ -261,12 +261,20 @@ async fn a_sweep_pages_through_object_ids_and_counts_the_others() {
     world.people().insert_many(numbered.chain(odd.into_iter().map(|id| doc! { "_id": id }))).await.unwrap();
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = world.legacy.page(USER, after, 10).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some(*last);
-        all.extend(page);
+        let page = world.legacy.page(USER, after, 10, Listed::All).await.unwrap();
+        let Some(last) = page.last else { break };
+        after = Some(last);
+        all.extend(page.listed);
     }
     assert_eq!(all, (1..=25).map(id).collect::<Vec<_>>());
+    let (mut kinds, mut mark) = (Vec::new(), None);
+    loop {
+        let strays = world.legacy.strays(USER, mark.as_deref(), 3).await.unwrap();
+        let Some(last) = strays.mark else { break };
+        mark = Some(last);
+        kinds.extend(strays.found.iter().map(|stray| stray.kind));
+    }
+    assert_eq!(kinds, ["null", "int", "text", "object"], "in the order of MongoDB's types");
     assert_eq!(world.legacy.unaddressable(USER).await.unwrap(), 4);
 }
 

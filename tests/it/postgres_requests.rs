@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use biograph_bridge::postgres::{
-    lease::{self, Lease},
-    request::{self, Inbox},
-    setup,
+use biograph_bridge::{
+    postgres::{
+        lease::{self, Lease},
+        request::{self, Inbox},
+        setup,
+    },
+    sync::requests::Inbox as _,
 };
 use serde_json::json;
 
@@ -15,7 +18,7 @@ use crate::postgres_fixture::fixture;
 async fn a_request_is_heard_answered_once_and_can_be_withdrawn_before() {
     let on = fixture(Default::default()).await;
     setup::upgrade(&on.pool).await.unwrap();
-    let mut inbox = Inbox::open(&on.pool).await.unwrap();
+    let mut inbox = Inbox::new(&on.pool);
     let (asked, heard) = tokio::join!(
         async {
             // the daemon is already waiting

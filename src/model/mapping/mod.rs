@@ -257,6 +257,11 @@ impl Entity {
         linked.flat_map(move |(field, refers)| field.slots(side).iter().map(|slot| (refers.entity, *slot)))
     }
 
+    /// Whether a field holds a set of references that go through the links.
+    pub fn has_linked_sets(&self) -> bool {
+        self.fields.iter().any(|field| field.refers.as_ref().is_some_and(|refers| refers.linked && refers.many))
+    }
+
     /// The names of its tables, the root first.
     pub fn table_names(&self) -> impl Iterator<Item = &str> {
         self.renaissance.tables.iter().map(|table| table.name.as_str())

@@ -4,7 +4,7 @@ use super::{Reconciler, label, planned, references::Pull};
 use crate::{
     error::Result,
     model::{
-        key::{EntityIndex, Key},
+        key::{EntityIndex, Key, LegacyId, RenaissanceId},
         mapping::Entity,
         problem::Reason,
         side::Side,
@@ -40,6 +40,10 @@ pub enum Foreseen {
 pub struct Rehearsed {
     /// The keys among those given that lead to it.
     pub keys: Vec<Key>,
+    /// Its document, if there is one.
+    pub legacy: Option<LegacyId>,
+    /// Its row, if there is one.
+    pub renaissance: Option<RenaissanceId>,
     /// What would become of it.
     pub foreseen: Foreseen,
     /// What would be parked: the field's name (`None`: the whole record) and why.
@@ -72,6 +76,8 @@ fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<P
     let parked = plan.iter().flat_map(|plan| plan.parked.iter().map(|row| (row.field.clone(), row.problem.reason)));
     Rehearsed {
         keys,
+        legacy: record.legacy.is_some().then_some(record.legacy_id),
+        renaissance: record.renaissance_id.filter(|_| record.renaissance.is_some()),
         foreseen,
         parked: parked.collect(),
         conflicts: plan.as_ref().map_or(0, |plan| plan.conflicts.len()),

@@ -15,6 +15,29 @@ use crate::model::{
     side::{Direction, Side},
 };
 
+/// A sweep with what its rate is taken from.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    pub(super) swept: Swept,
+    /// When this daemon first heard of it, and how far it was then.
+    since: (Instant, u64),
+}
+
+impl Running {
+    /// What is known after one more chunk. A sweep that starts over is a new one.
+    pub(super) fn after(former: Option<&Self>, swept: Swept, now: Instant) -> Self {
+        let same = former.filter(|former| !former.swept.done && former.swept.records <= swept.records);
+        Self { swept, since: same.map_or((now, swept.records), |former| former.since) }
+    }
+
+    /// Records a second so far; `None` while it is too early to say or when it is complete.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let took = now.saturating_duration_since(self.since.0).as_secs_f64();
+        let walked = self.swept.records.saturating_sub(self.since.1);
+        (!self.swept.done && walked > 0 && took > 0.0).then(|| walked as f64 / took)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Live {
     pub(super) state: Option<DaemonState>,
@@ -22,7 +45,7 @@ pub(super) struct Live {
     pub(super) lags: [Lag; 2],
     pub(super) checkpoints: [Option<(String, Instant)>; 2],
     pub(super) queue: (usize, usize),
-    pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Swept>,
+    pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Running>,
     pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
     pub(super) people: BTreeMap<PersonState, i64>,
     pub(super) errors: BTreeMap<&'static str, (SystemTime, String, Option<String>)>,
@@ -51,13 +74,20 @@ impl Live {
     /// The parts that need nothing but what is here.
     pub(super) fn report(&self, entities: &[&str], now: Instant) -> StatusReport {
         let name = |entity: EntityIndex| entities.get(usize::from(entity.0)).copied().unwrap_or("unknown").to_owned();
-        let sweep = |swept: &Swept| SweepReport {
-            entity: name(swept.entity),
-            side: swept.side.to_string(),
-            kind: swept.kind.to_string(),
-            records: swept.records,
-            total: swept.total,
-            done: swept.done,
+        let sweep = |running: &Running| {
+            let (swept, rate) = (running.swept, running.rate(now));
+            let left = swept.total.map(|total| total.saturating_sub(swept.records));
+            SweepReport {
+                entity: name(swept.entity),
+                side: swept.side.to_string(),
+                kind: swept.kind.to_string(),
+                records: swept.records,
+                parked: swept.parked,
+                total: swept.total,
+                done: swept.done,
+                rate,
+                eta_seconds: rate.zip(left).filter(|(rate, _)| *rate > 0.0).map(|(rate, left)| left as f64 / rate),
+            }
         };
         let error = |(place, (at, message, fix)): (&&str, &(SystemTime, String, Option<String>))| ErrorReport {
             place: (*place).to_owned(),

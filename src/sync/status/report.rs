@@ -89,14 +89,20 @@ pub struct SweepReport {
     pub entity: String,
     /// On which side.
     pub side: String,
-    /// `backfill`, `verify`, `heal`.
+    /// `backfill`, `references`, `verify`, `heal`.
     pub kind: String,
     /// Records walked so far.
     pub records: u64,
+    /// How many of them are parked, as no key can name them.
+    pub parked: u64,
     /// Estimate of all records.
     pub total: Option<u64>,
     /// Whether it is complete.
     pub done: bool,
+    /// Records a second, while it runs.
+    pub rate: Option<f64>,
+    /// Seconds left at that rate, while it runs.
+    pub eta_seconds: Option<f64>,
 }
 
 /// What is parked for one reason.

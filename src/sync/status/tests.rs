@@ -120,6 +120,7 @@ fn sweep_progress_covers_the_sides_that_are_swept() {
         kind: SweepKind::Backfill,
         chunk: 10,
         records,
+        parked: 0,
         total: Some(100),
         done,
     };
@@ -129,6 +130,30 @@ fn sweep_progress_covers_the_sides_that_are_swept() {
     assert!(text.contains("sweep_progress_ratio{entity=\"user\",kind=\"backfill\"} 0.75\n"), "{text}");
     assert!(text.contains("sweep_records_total{entity=\"user\",kind=\"backfill\"} 20\n"));
     assert_eq!(status.snapshot().sweeps.len(), 2);
+}
+
+#[test]
+fn a_running_sweep_has_a_rate_and_an_end_and_a_complete_one_has_neither() {
+    let status = status();
+    let swept = |records, done| Swept {
+        entity: USER,
+        side: Side::Legacy,
+        kind: SweepKind::Backfill,
+        chunk: 10,
+        records,
+        parked: 0,
+        total: Some(400),
+        done,
+    };
+    status.swept(swept(100, false));
+    assert_eq!(status.snapshot().sweeps[0].rate, None, "what a former run did says nothing about this one");
+    std::thread::sleep(Duration::from_millis(10));
+    status.swept(swept(200, false));
+    let sweep = status.snapshot().sweeps.remove(0);
+    let (rate, left) = (sweep.rate.unwrap(), sweep.eta_seconds.unwrap());
+    assert!(rate > 0.0 && rate <= 10_000.0 && left > 0.0, "{rate} {left}");
+    status.swept(swept(400, true));
+    assert_eq!((status.snapshot().sweeps[0].rate, status.snapshot().sweeps[0].eta_seconds), (None, None));
 }
 
 #[test]

@@ -187,3 +187,43 @@ proptest! {
         prop_assert_eq!(t.bytes(), 0);
     }
 }
+
+const SWEEP: Lane = Lane::Sweep(Side::Renaissance);
+
+fn swept(id: i64) -> Hint {
+    Hint { key: key(id), freshness: Freshness::Any, committed_at: None }
+}
+
+#[test]
+fn sweeps_give_way_to_streams_but_for_a_fair_share() {
+    let mut t = tracker();
+    for id in 0..100 {
+        t.offer(SWEEP, &swept(id)).unwrap();
+    }
+    for id in 100..200 {
+        t.offer(STREAM, &hint(id, 10)).unwrap();
+    }
+    let turns: Vec<bool> = (0..20).map(|_| t.take(5, 0)[0].key.id >= SideId::Renaissance(100)).collect();
+    assert!(turns[..4].iter().all(|streamed| *streamed), "{turns:?}");
+    assert_eq!(turns.iter().filter(|streamed| !**streamed).count(), 4, "every fifth turn: {turns:?}");
+}
+
+#[test]
+fn a_key_that_waits_for_a_sweep_comes_first_once_a_stream_hints_at_it() {
+    let mut t = tracker();
+    for id in 0..10 {
+        t.offer(SWEEP, &swept(id)).unwrap();
+    }
+    t.offer(STREAM, &hint(7, 10)).unwrap();
+    assert_eq!(take(&mut t), [key(7)]);
+    t.offer(STREAM, &hint(7, 11)).unwrap();
+    let rest = take(&mut t);
+    assert_eq!(rest.len(), 9, "one reconcile of a key at a time");
+    assert!(!rest.contains(&key(7)));
+    t.done([key(7)]);
+    assert_eq!(take(&mut t), [key(7)]);
+    t.done(rest);
+    t.done([key(7)]);
+    assert!(t.is_empty());
+    assert!(take(&mut t).is_empty());
+}

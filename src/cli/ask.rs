@@ -1,0 +1,40 @@
+//! Having the active daemon do something.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::Failure;
+use crate::{
+    error::{Error, Result},
+    postgres::{Pool, lease, request},
+};
+
+/// How long a daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Has the active daemon carry out a request and returns what it says. Nobody active is a "no".
+pub(super) async fn daemon(pool: &Pool, command: &str, arguments: &Json) -> Result<Json, Failure> {
+    if !lease::is_held(pool).await? {
+        let error = Error::halt("no daemon is active, and this is carried out by the daemon");
+        return Err(Failure::No(Box::new(error.with_hint("start one with `biograph-bridge run`"))));
+    }
+    let id = request::submit(pool, command, arguments).await?;
+    let outcome = match request::wait(pool, id, PATIENCE).await? {
+        Some(outcome) => outcome,
+        // withdrawn, so that no daemon does it when nobody expects it any more
+        None if request::withdraw(pool, id).await? => return Err(late().into()),
+        None => request::outcome(pool, id).await?.ok_or_else(late)?,
+    };
+    if let Some(done) = outcome.get("ok") {
+        return Ok(done.clone());
+    }
+    let why = outcome.get("error").and_then(Json::as_str).unwrap_or("its answer is not understood");
+    Err(Error::halt(format!("the daemon refused: {why}")).into())
+}
+
+fn late() -> Error {
+    let seconds = PATIENCE.as_secs();
+    Error::halt(format!("the daemon has not answered for {seconds} s; the request is withdrawn"))
+        .with_hint("see `biograph-bridge status`")
+}

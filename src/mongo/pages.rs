@@ -1,0 +1,64 @@
+//! Walking documents in chunks.
+
+use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
+
+use super::{
+    codec::{self, object_id},
+    connect::Legacy,
+};
+use crate::{
+    error::Result,
+    model::{
+        key::{EntityIndex, LegacyId},
+        mapping::Entity,
+        side::Side,
+    },
+    sync::ports::{Listed, Page},
+};
+
+/// Whether a document is listed, as the server finds.
+const HOLDS: &str = "holds";
+
+impl Legacy {
+    pub(super) async fn page_after(
+        &self,
+        index: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+        listed: Listed,
+    ) -> Result<Page<LegacyId>> {
+        let entity = self.entity(index);
+        // a comparison with an ObjectId matches ObjectIds only; documents with another type of `_id` are strays
+        let range = after
+            .map_or_else(|| doc! { "$gte": ObjectId::from_bytes([0; 12]) }, |after| doc! { "$gt": object_id(after) });
+        let mut projection = doc! { "_id": 1 };
+        if listed == Listed::WithMembers {
+            projection.insert(HOLDS, holds_members(entity));
+        }
+        let documents = self.documents(entity, doc! { "_id": range }, None, projection, Some(limit)).await?;
+        let mut page = Page { listed: Vec::with_capacity(documents.len()), last: None, walked: 0 };
+        for document in &documents {
+            let Some(id) = codec::id_of(document) else { continue };
+            page.walked += 1;
+            page.last = Some(id);
+            if listed == Listed::All || document.get_bool(HOLDS).unwrap_or(false) {
+                page.listed.push(id);
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// An expression: whether any set of references that goes through the links is an array with something in it. Asked per
+/// document and not as a filter, so that a chunk stays a short read however rare they are.
+fn holds_members(entity: &Entity) -> Document {
+    let sets =
+        entity.fields.iter().filter(|field| field.refers.as_ref().is_some_and(|refers| refers.linked && refers.many));
+    let paths = sets.flat_map(|field| field.slots(Side::Legacy)).filter_map(|slot| entity.legacy.paths.get(*slot));
+    let held = paths.map(|path| {
+        let path = format!("${}", path.0.join("."));
+        let array = doc! { "$cond": [{ "$isArray": &path }, &path, []] };
+        Bson::Document(doc! { "$gt": [{ "$size": array }, 0] })
+    });
+    doc! { "$or": held.collect::<Vec<_>>() }
+}

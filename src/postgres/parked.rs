@@ -1,0 +1,150 @@
+//! Parked rows as operators see them and by their numbers, and documents that no key can name.
+
+use serde::Serialize;
+use sqlx::{FromRow, PgPool};
+
+use super::store::Postgres;
+use crate::{
+    error::{Error, Result},
+    model::key::{EntityIndex, Key, SideId},
+    sync::ports::ParkedRow,
+};
+
+/// A parked key or field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
+pub struct ParkedKey {
+    /// Its number.
+    pub id: i64,
+    /// The entity.
+    pub entity: String,
+    /// The record on the legacy side.
+    pub legacy_id: Option<String>,
+    /// The record on the renaissance side.
+    pub renaissance_id: Option<i64>,
+    /// The field; `None` for the whole record.
+    pub field: Option<String>,
+    /// Why, from the closed set.
+    pub reason: String,
+    /// Why, in words.
+    pub detail: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The records it waits for: `user legacy:65f0…`.
+    pub waits: Vec<String>,
+}
+
+/// Which parked rows to list.
+#[derive(Clone, Debug, Default)]
+pub struct ParkedFilter {
+    /// Only this one.
+    pub id: Option<i64>,
+    /// Only of this entity.
+    pub entity: Option<String>,
+    /// Only for this reason.
+    pub reason: Option<String>,
+    /// Only of this person and of records that belong to them.
+    pub person: Option<Person>,
+}
+
+/// A person by an id.
+#[derive(Clone, Debug, Default)]
+pub struct Person {
+    /// Their legacy id.
+    pub legacy_id: Option<String>,
+    /// Their renaissance id.
+    pub renaissance_id: Option<i64>,
+    /// The entities whose records are persons.
+    pub entities: Vec<String>,
+}
+
+/// What is parked, oldest first; at most `limit` rows. The other id comes from the link, if there is one.
+pub async fn parked(pool: &PgPool, filter: &ParkedFilter, limit: i64) -> Result<Vec<ParkedKey>> {
+    let person = filter.person.clone();
+    let named = person.is_some();
+    let person = person.unwrap_or_default();
+    sqlx::query_as(LIST)
+        .bind(limit)
+        .bind(filter.id)
+        .bind(&filter.entity)
+        .bind(&filter.reason)
+        .bind(named)
+        .bind(person.legacy_id)
+        .bind(person.renaissance_id)
+        .bind(person.entities)
+        .fetch_all(pool)
+        .await
+        .map_err(Error::from)
+}
+
+const LIST: &str = "SELECT p.id, p.entity, coalesce(p.legacy_id, l.legacy_id) AS legacy_id, \
+    coalesce(p.renaissance_id, l.renaissance_id) AS renaissance_id, p.field, p.reason, p.detail, p.attempts, p.waits, \
+    to_char(p.since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since \
+    FROM biograph_bridge.parked p LEFT JOIN LATERAL (SELECT legacy_id, renaissance_id, person FROM biograph_bridge.link l \
+      WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id) LIMIT 1) l ON true \
+    WHERE ($2::bigint IS NULL OR p.id = $2) AND ($3::text IS NULL OR p.entity = $3) \
+    AND ($4::text IS NULL OR p.reason = $4) \
+    AND (NOT $5 OR p.entity = ANY($8) AND (p.legacy_id = $6 OR p.renaissance_id = $7) \
+      OR l.person = coalesce($6, (SELECT legacy_id FROM biograph_bridge.link WHERE entity = ANY($8) AND renaissance_id = $7 \
+        LIMIT 1))) \
+    ORDER BY p.since, p.id LIMIT $1";
+
+impl Postgres {
+    pub(super) async fn park_unaddressable(&self, index: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
+        let (entity, _) = self.entity(index)?;
+        sqlx::query(
+            "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, reason, detail) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
+             DO UPDATE SET attempts = p.attempts + 1",
+        )
+        .bind(&entity.name)
+        .bind(shown_id)
+        .bind(row.problem.reason.as_str())
+        .bind(&row.problem.detail)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
+    }
+
+    pub(super) async fn unpark_unaddressable(&self, index: EntityIndex, shown_id: &str) -> Result<()> {
+        let (entity, _) = self.entity(index)?;
+        sqlx::query(
+            "DELETE FROM biograph_bridge.parked \
+             WHERE entity = $1 AND legacy_id = $2 AND renaissance_id IS NULL AND field IS NULL",
+        )
+        .bind(&entity.name)
+        .bind(shown_id)
+        .execute(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
+    }
+
+    pub(super) async fn keys_of_parked(&self, ids: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
+        let rows: Vec<(i64, String, Option<String>, Option<i64>)> = sqlx::query_as(
+            "SELECT id, entity, legacy_id, renaissance_id FROM biograph_bridge.parked \
+             WHERE $1::bigint[] IS NULL OR id = ANY($1) ORDER BY id",
+        )
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(rows.into_iter().map(|(id, entity, legacy, row)| (id, self.key_of(&entity, legacy, row))).collect())
+    }
+
+    pub(super) async fn forget_parked(&self, ids: &[i64]) -> Result<Vec<i64>> {
+        sqlx::query_scalar("DELETE FROM biograph_bridge.parked WHERE id = ANY($1) RETURNING id")
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::from)
+    }
+
+    /// The key that brings a parked record back: by its document if it has one.
+    pub(super) fn key_of(&self, entity: &str, legacy: Option<String>, row: Option<i64>) -> Option<Key> {
+        let legacy = legacy.and_then(|text| text.parse().ok()).map(SideId::Legacy);
+        Some(Key { entity: self.index_of(entity)?, id: legacy.or(row.map(SideId::Renaissance))? })
+    }
+}

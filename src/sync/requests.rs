@@ -1,0 +1,177 @@
+//! What commands ask of the daemon while it runs: each request is carried out and answered.
+//!
+//! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice.
+
+use std::{future::Future, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{ports::RenaissanceStore, queue::HintQueue, sweeps::Ask, tracker::Lane};
+use crate::{
+    error::{Disposition, Error, Result},
+    model::{
+        hint::{Freshness, Hint},
+        key::EntityIndex,
+        mapping::Entity,
+        side::Side,
+    },
+    retry::{Backoff, Policy},
+};
+
+/// How long a request to retry waits for the outcome.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// What a command asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Its number; later ones are greater.
+    pub id: i64,
+    /// What to do: `backfill`, `parked_retry`, `parked_drop`.
+    pub command: String,
+    /// With what; an object.
+    pub arguments: Json,
+}
+
+/// Where requests come from and their outcomes go.
+pub trait Inbox: Send {
+    /// Waits until there are requests without an outcome and returns all of them, oldest first. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Result<Vec<Request>>> + Send;
+    /// Stores the outcome of a request: `{"ok": …}` or `{"error": …}`.
+    fn finish(&mut self, id: i64, outcome: &Json) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Arguments of `backfill`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackfillArguments {
+    /// Names; none means all.
+    #[serde(default)]
+    entities: Vec<String>,
+    #[serde(default)]
+    restart: bool,
+}
+
+/// Arguments of `parked_retry` and `parked_drop`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ParkedArguments {
+    /// Numbers; none means all.
+    ids: Option<Vec<i64>>,
+}
+
+/// Carries out requests.
+pub struct Executor<'a, R, Q> {
+    /// The state.
+    pub store: &'a R,
+    /// Where keys go that are to be looked at again.
+    pub queue: &'a Q,
+    /// Who sweeps.
+    pub sweeps: mpsc::Sender<Ask>,
+    /// The mapped entities.
+    pub entities: &'a [Entity],
+}
+
+impl<R: RenaissanceStore, Q: HintQueue> Executor<'_, R, Q> {
+    /// Answers requests for ever; failing to read them is tried again.
+    pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
+        let mut backoff = Backoff::new(Policy::CONNECTION);
+        loop {
+            match self.answer_all(&mut inbox).await {
+                Ok(()) => backoff.reset(),
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    tracing::warn!(%error, "cannot read what commands ask for; it is tried again");
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                Err(error) => return Err(error.during("answering requests")),
+            }
+        }
+    }
+
+    async fn answer_all(&self, inbox: &mut impl Inbox) -> Result<()> {
+        for request in inbox.next().await? {
+            let outcome = match self.carry_out(&request).await {
+                Ok(done) => json!({ "ok": done }),
+                // the database is gone for a moment: the request stays open
+                Err(error) if error.disposition() == Disposition::Retry => return Err(error),
+                Err(error) => json!({ "error": error.to_string() }),
+            };
+            tracing::info!(id = request.id, command = request.command, "carried out a request");
+            inbox.finish(request.id, &outcome).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, request: &Request) -> Result<Json> {
+        match request.command.as_str() {
+            "backfill" => self.backfill(arguments(request)?).await,
+            "parked_retry" => self.retry_parked(arguments(request)?).await,
+            "parked_drop" => self.drop_parked(arguments(request)?).await,
+            other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
+        }
+    }
+
+    async fn backfill(&self, arguments: BackfillArguments) -> Result<Json> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask { entities: self.named(&arguments.entities)?, restart: arguments.restart, answer };
+        let stopping = || Error::retry("the bridge is stopping");
+        self.sweeps.send(ask).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    fn named(&self, names: &[String]) -> Result<Vec<EntityIndex>> {
+        let known = || (0..=u16::MAX).map(EntityIndex).zip(self.entities);
+        if names.is_empty() {
+            return Ok(known().map(|(index, _)| index).collect());
+        }
+        let find = |name: &String| {
+            let found = known().find(|(_, entity)| entity.name == *name).map(|(index, _)| index);
+            found.ok_or_else(|| Error::halt(format!("the daemon has no mapping for an entity `{name}`")))
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// Brings parked records back and waits a moment for what becomes of them.
+    async fn retry_parked(&self, arguments: ParkedArguments) -> Result<Json> {
+        let rows = self.store.parked_keys(arguments.ids.as_deref()).await?;
+        let (mut last, mut retried) = ([0; 2], Vec::new());
+        for (id, key) in &rows {
+            let Some(key) = key else { continue };
+            let side = key.id.side();
+            let hint = Hint { key: *key, freshness: Freshness::Any, committed_at: None };
+            last[usize::from(side == Side::Renaissance)] = self.queue.offer(Lane::Sweep(side), hint).await;
+            retried.push(*id);
+        }
+        let settled = async {
+            self.queue.until_durable(Lane::Sweep(Side::Legacy), last[0]).await;
+            self.queue.until_durable(Lane::Sweep(Side::Renaissance), last[1]).await;
+        };
+        let in_time = tokio::time::timeout(SETTLED, settled).await.is_ok();
+        let still = self.store.parked_keys(Some(&retried)).await?.len();
+        Ok(json!({
+            "retried": retried.len(),
+            "settled": in_time,
+            "still_parked": still,
+            "without_key": rows.len() - retried.len(),
+            "unknown": unknown(arguments.ids, rows.iter().map(|(id, _)| *id)),
+        }))
+    }
+
+    async fn drop_parked(&self, arguments: ParkedArguments) -> Result<Json> {
+        let ids = arguments.ids.ok_or_else(|| Error::halt("a request to drop names no parked entry"))?;
+        let dropped = self.store.drop_parked(&ids).await?;
+        Ok(json!({ "dropped": dropped.len(), "unknown": unknown(Some(ids), dropped.into_iter()) }))
+    }
+}
+
+fn arguments<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T> {
+    T::deserialize(&request.arguments)
+        .map_err(|error| Error::halt(format!("the arguments of a `{}` request: {error}", request.command)))
+}
+
+/// Numbers that were asked for and are not there.
+fn unknown(asked: Option<Vec<i64>>, found: impl Iterator<Item = i64>) -> Vec<i64> {
+    let found: Vec<i64> = found.collect();
+    asked.unwrap_or_default().into_iter().filter(|id| !found.contains(id)).collect()
+}
