@@ -1,17 +1,19 @@
 //! Examples inside a mapping file: what a document or row means, and what is written on the other side for it.
 //!
-//! `from = "legacy"` (the default): the document `legacy` reads as `record`, and writing that into `current` (nothing, if
-//! not given) leaves what `renaissance` shows. `"renaissance"`: the other way round. `"both"`: both ways. All four are
-//! JSON, documents and dates in MongoDB's extended form, rows as `{"table": {"column": …}}`; only what is shown is
-//! compared. A field that cannot be converted or written is `{"problem": "wrong_type"}`.
+//! `from = "legacy"` (the default): the document `legacy` reads as `record`, and writing that into `current` leaves what
+//! `renaissance` shows; without `current` the record is new there and gets its insert values too. `"renaissance"`: the other way
+//! round. `"both"`: both ways. All four are JSON, in the forms of [`super::shown`]; only what is shown is compared. A field that
+//! cannot be converted or written is `{"problem": "wrong_type"}`; a generated insert value is `{"generate": "now"}`.
 
 use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Entity, Path};
+use super::{
+    Computed, Entity, InsertValue, TemplatePart,
+    shown::{Extra, extended, same},
+};
 use crate::model::{
-    calendar,
     image::{Image, Version},
     json::{from_json, to_json},
     problem::Problem,
@@ -71,14 +73,13 @@ impl Entity {
             Side::Renaissance => (&case.renaissance, &case.legacy),
         };
         let mut found = Vec::new();
-        let image = self.image(from, given.as_ref().unwrap_or(&nothing), &mut found);
-        let current = case.current.as_ref().map(|current| self.image(from.other(), current, &mut found));
-        let shown = expected.as_ref().map(|expected| self.image(from.other(), expected, &mut found));
+        let (image, _) = self.image(from, given.as_ref().unwrap_or(&nothing), &mut found);
+        let current = case.current.as_ref().map(|current| self.image(from.other(), current, &mut found).0);
         let record = case.record.as_object().cloned().unwrap_or_default();
         for name in record.keys().filter(|name| self.field(name).is_none()) {
             found.push(format!("record: there is no field `{name}`"));
         }
-        let mut after = current.clone().unwrap_or_else(|| empty(self.slots(from.other())));
+        let mut after = current.clone().unwrap_or_else(|| self.blank(from.other()));
         for field in &self.fields {
             let read = field.get(from, &image);
             let put = read.value().map(|value| field.put(from.other(), value, current.as_ref()));
@@ -95,69 +96,139 @@ impl Entity {
                 }
             }
         }
-        if let Some(shown) = shown {
+        if current.is_none() {
+            self.fill_new(from.other(), &mut after);
+        }
+        if let Some(expected) = expected {
+            let (shown, extras) = self.image(from.other(), expected, &mut found);
             found.extend(self.differences(from.other(), &shown, &after));
+            let new = extras.iter().filter(|_| current.is_none());
+            found.extend(new.filter_map(|extra| self.insert_difference(extra)));
         }
         let failure =
             |message| CaseFailure { file: self.origin.file.clone(), line: case.line, case: case.name.clone(), message };
         found.into_iter().map(failure).collect()
     }
 
-    fn slots(&self, side: Side) -> usize {
-        match side {
+    /// A record of that side without any content.
+    pub(super) fn blank(&self, side: Side) -> Image {
+        let slots = match side {
             Side::Legacy => self.legacy.paths.len(),
             Side::Renaissance => self.renaissance.columns.len(),
-        }
+        };
+        Image { slots: vec![None; slots], version: Version(Vec::new()) }
     }
 
-    /// The record that a case shows, as an image.
-    fn image(&self, side: Side, json: &Json, found: &mut Vec<String>) -> Image {
+    /// The record that a case shows, as an image. Columns that have nothing to do with the mapping are wrong.
+    fn image(&self, side: Side, json: &Json, found: &mut Vec<String>) -> (Image, Vec<Extra>) {
         match side {
-            Side::Legacy => {
-                let document = from_json(json);
-                let slots = self.legacy.paths.iter().map(|path| at_path(&document, path)).collect();
-                Image { slots, version: Version(Vec::new()) }
+            Side::Legacy => (self.image_of_document(json), Vec::new()),
+            Side::Renaissance => {
+                let (image, extras) = self.image_of_rows(json);
+                for extra in extras.iter().filter(|extra| self.insert_of(extra).is_none()) {
+                    found.push(format!("renaissance: `{}.{}` is not mapped", extra.table, extra.column));
+                }
+                (image, extras)
             }
-            Side::Renaissance => self.rows(json, found),
         }
     }
 
-    fn rows(&self, json: &Json, found: &mut Vec<String>) -> Image {
-        let mut image = empty(self.renaissance.columns.len());
-        let none = Map::new();
-        for (table, row) in json.as_object().unwrap_or(&none) {
-            for (column, content) in row.as_object().unwrap_or(&none) {
-                let place = self.renaissance.columns.iter().position(|known| {
-                    known.name == *column
-                        && self.renaissance.tables.get(known.table).is_some_and(|owner| owner.name == *table)
-                });
-                match place.and_then(|place| image.slots.get_mut(place)) {
-                    Some(slot) => *slot = Some(from_json(content)),
-                    None => found.push(format!("renaissance: `{table}.{column}` is not mapped")),
+    fn insert_of(&self, extra: &Extra) -> Option<&InsertValue> {
+        let table = self.renaissance.tables.iter().find(|table| table.name == extra.table)?;
+        table.insert.iter().find(|(column, _)| *column == extra.column).map(|(_, value)| value)
+    }
+
+    fn insert_difference(&self, extra: &Extra) -> Option<String> {
+        let value = self.insert_of(extra)?;
+        let inserted = value.shown();
+        let agrees = same(&from_json(&extra.content), &from_json(&inserted));
+        let Extra { table, column, content } = extra;
+        (!agrees).then(|| format!("renaissance {table}.{column}: expected {content}, inserted {inserted}"))
+    }
+
+    /// Puts insert values and templates into the slots of a new record; generated ones as what generates them.
+    pub(super) fn fill_new(&self, side: Side, image: &mut Image) {
+        let (inserts, computed) = match side {
+            Side::Legacy => (self.legacy.insert.as_slice(), &self.legacy.computed),
+            Side::Renaissance => (&[][..], &self.renaissance.computed),
+        };
+        let texts = computed.iter().map(|computed| (computed.slot, Value::Text(self.text_of(computed, side, image))));
+        let texts: Vec<(usize, Value)> = texts.collect();
+        let values = inserts.iter().map(|(slot, value)| (*slot, from_json(&value.shown())));
+        for (slot, content) in values.chain(texts) {
+            if let Some(place) = image.slots.get_mut(slot) {
+                *place = Some(content);
+            }
+        }
+    }
+
+    fn text_of(&self, computed: &Computed, side: Side, created: &Image) -> String {
+        let part = |part: &TemplatePart| match part {
+            TemplatePart::Text(text) => text.clone(),
+            TemplatePart::Field(field) => {
+                let reading = self.fields.get(*field).map(|field| field.get(side, created));
+                match reading.as_ref().and_then(Reading::value).map(to_json) {
+                    None | Some(Json::Null) => String::new(),
+                    Some(Json::String(text)) => text,
+                    Some(other) => other.to_string(),
                 }
             }
-        }
-        image
+        };
+        computed.parts.iter().map(part).collect()
     }
 
     /// Slots shown by the case that came out otherwise.
     fn differences(&self, side: Side, shown: &Image, after: &Image) -> Vec<String> {
-        let name = |slot: usize| match side {
-            Side::Legacy => self.legacy.paths.get(slot).map(|path| path.0.join(".")),
-            Side::Renaissance => self.renaissance.columns.get(slot).map(|column| column.name.clone()),
-        };
         let identity = |slot: usize| side == Side::Legacy && slot == super::lens::ID_SLOT;
         let pairs = shown.slots.iter().zip(&after.slots).enumerate();
+        let differs = |slot: usize, shown: &Value, after: &Slot| match after {
+            Some(after) if self.is_set(side, slot) => !same(&sorted(shown), &sorted(after)),
+            Some(after) => !same(shown, after),
+            None => true,
+        };
         pairs
-            .filter(|(slot, (shown, after))| {
-                shown.is_some() && !identity(*slot) && !same(shown.as_ref(), after.as_ref())
-            })
-            .map(|(slot, (shown, after))| {
-                let name = name(slot).unwrap_or_default();
-                format!("{side} {name}: expected {}, found {}", display(shown.as_ref()), display(after.as_ref()))
+            .filter_map(|(slot, (shown, after))| Some((slot, shown.as_ref()?, after)))
+            .filter(|(slot, shown, after)| !identity(*slot) && differs(*slot, shown, after))
+            .map(|(slot, shown, after)| {
+                let place = self.place(side, slot);
+                format!("{side} {place}: expected {}, found {}", extended(shown), display(after.as_ref()))
             })
             .collect()
     }
+
+    /// Whether a slot holds the rows of a join table, which have no order.
+    fn is_set(&self, side: Side, slot: usize) -> bool {
+        let column = self.renaissance.columns.get(slot).filter(|_| side == Side::Renaissance);
+        column.and_then(|column| self.renaissance.tables.get(column.table)).is_some_and(|table| table.members.is_some())
+    }
+}
+
+impl InsertValue {
+    /// As a mapping file or a case writes it.
+    pub(super) fn shown(&self) -> Json {
+        let generate =
+            |word: &str| Json::Object(Map::from_iter([("generate".to_owned(), Json::String(word.to_owned()))]));
+        match self {
+            Self::Constant(value) => extended(value),
+            Self::UnusablePassword => generate("unusable_password"),
+            Self::Now => generate("now"),
+            Self::Uuid => generate("uuid"),
+        }
+    }
+}
+
+/// A set in an order of its own; ids in hex are ids.
+fn sorted(value: &Value) -> Value {
+    let Value::List(items) = value else { return value.clone() };
+    let id = |item: &Value| match item {
+        Value::Text(text) => {
+            text.parse().map_or_else(|_| item.clone(), |id: crate::model::key::LegacyId| Value::Id(id.bytes()))
+        }
+        item => item.clone(),
+    };
+    let mut items: Vec<Value> = items.iter().map(id).collect();
+    items.sort_by_cached_key(|item| to_json(item).to_string());
+    Value::List(items)
 }
 
 fn compare(field: &str, expected: &Json, read: &Reading, problem: Option<&Problem>) -> Option<String> {
@@ -166,38 +237,13 @@ fn compare(field: &str, expected: &Json, read: &Reading, problem: Option<&Proble
         (Some(problem), _) if wanted == Some(problem.reason.as_str()) => return None,
         (Some(problem), _) => problem.to_string(),
         (None, Reading::Absent) => "nothing at all".to_owned(),
-        (None, Reading::Value(value)) if wanted.is_none() && same(Some(&from_json(expected)), Some(value)) => {
-            return None;
-        }
-        (None, Reading::Value(value)) => to_json(value).to_string(),
+        (None, Reading::Value(value)) if wanted.is_none() && same(&from_json(expected), value) => return None,
+        (None, Reading::Value(value)) => extended(value).to_string(),
         (None, Reading::Invalid(problem)) => problem.to_string(),
     };
     Some(format!("field {field}: expected {expected}, found {found}"))
 }
 
-/// Equal, with dates in ISO text taken as dates.
-fn same(expected: Option<&Value>, found: Option<&Value>) -> bool {
-    match (expected, found) {
-        (Some(Value::Text(text)), Some(Value::Timestamp(micros))) => calendar::from_iso(text) == Some(*micros),
-        (expected, found) => expected == found,
-    }
-}
-
 fn display(slot: Option<&Value>) -> String {
-    slot.map_or_else(|| "nothing".to_owned(), |value| to_json(value).to_string())
-}
-
-fn empty(slots: usize) -> Image {
-    Image { slots: vec![None; slots], version: Version(Vec::new()) }
-}
-
-/// What a document holds at a path.
-fn at_path(document: &Value, path: &Path) -> Slot {
-    path.0
-        .iter()
-        .try_fold(document, |value, part| match value {
-            Value::Object(entries) => entries.get(part),
-            _ => None,
-        })
-        .cloned()
+    slot.map_or_else(|| "nothing".to_owned(), |value| extended(value).to_string())
 }

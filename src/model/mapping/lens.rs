@@ -2,7 +2,7 @@
 //! what a side already reads as is left alone (get-put), and what would not read back is refused (put-get).
 
 use super::{
-    Field,
+    Field, OnInvalid,
     limits::{self, Limits},
     transform::{NullForm, Place, Shape, Transform, Write, timestamp},
 };
@@ -61,14 +61,16 @@ impl HalfLens {
                 None => Value::Null,
             },
         };
-        if value != Value::Null {
-            return Ok(value);
-        }
-        Ok(match (&self.missing, slots.get(ID_SLOT)) {
+        Ok(if value == Value::Null { self.nothing(slots) } else { value })
+    }
+
+    /// What nothing means.
+    fn nothing(&self, slots: &[Slot]) -> Value {
+        match (&self.missing, slots.get(ID_SLOT)) {
             (Missing::Default(default), _) => default.clone(),
             (Missing::IdTime, Some(Some(Value::Id(id)))) => timestamp::id_time(*id),
             (Missing::Null | Missing::IdTime, _) => Value::Null,
-        })
+        }
     }
 
     /// What to do to each slot so that they read as the value.
@@ -83,7 +85,7 @@ impl HalfLens {
     }
 
     /// The slots that have to change so that `current` reads as the value.
-    fn patch(&self, value: &Value, current: &[Slot]) -> Result<Patch, Problem> {
+    pub(super) fn patch(&self, value: &Value, current: &[Slot]) -> Result<Patch, Problem> {
         let writes = self.writes(value, current)?;
         let mut after = current.to_vec();
         let highest = self.slots.iter().max().map_or(0, |slot| slot + 1);
@@ -145,7 +147,28 @@ impl Field {
         if side == Side::Renaissance && half.places(&image.slots).iter().all(|place| place.held.is_none()) {
             return Reading::Absent;
         }
-        half.read(&image.slots).map_or_else(|problem| Reading::Invalid(on(side, &problem)), Reading::Value)
+        let meaning = self.meaning(side, &image.slots);
+        meaning.map_or_else(|problem| Reading::Invalid(on(side, &problem)), Reading::Value)
+    }
+
+    /// What these slots mean, whatever `on_invalid` says about what cannot be converted, or held by the other side.
+    fn meaning(&self, side: Side, slots: &[Slot]) -> Result<Value, Problem> {
+        let half = self.half(side);
+        let read = half.read(slots);
+        let fallback = || match &self.on_invalid {
+            OnInvalid::Value(value) => value.clone(),
+            OnInvalid::Park | OnInvalid::Missing | OnInvalid::Truncate(_) => half.nothing(slots),
+        };
+        match (&self.on_invalid, read) {
+            (OnInvalid::Park, read) => read,
+            (OnInvalid::Truncate(length), Ok(Value::Text(text))) => Ok(Value::Text(cut(text, *length))),
+            (OnInvalid::Truncate(_), read) => read,
+            // a reference that may come to life is waited for
+            (_, Err(problem)) if problem.reason == Reason::MissingReference => Err(problem),
+            (_, Err(_)) => Ok(fallback()),
+            (_, Ok(value)) if value == Value::Null || self.half(side.other()).can_hold(&value) => Ok(value),
+            (_, Ok(_)) => Ok(fallback()),
+        }
     }
 
     /// The slots that have to change so that `current` reads as `value`; for an insert (`None`) all that must be there.
@@ -156,7 +179,12 @@ impl Field {
             Some((image, Reading::Value(_) | Reading::Invalid(_))) => image.slots.as_slice(),
             Some((_, Reading::Absent)) | None => &[],
         };
-        self.half(side).patch(value, current).map_err(|problem| on(side, &problem))
+        let half = self.half(side);
+        let patch = half.patch(value, current).map_err(|problem| on(side, &problem))?;
+        if self.on_invalid != OnInvalid::Park && self.meaning(side, &applied(current, &patch)).as_ref() != Ok(value) {
+            return Err(on(side, &half.would_not_read_back(value)));
+        }
+        Ok(patch)
     }
 
     /// For natural keys: every content of the side's slots that may hold this value. Null has none: nothing is no identity.
@@ -176,6 +204,26 @@ impl Field {
             Shape::Compound(compound) => compound.forms(value).into_iter().filter_map(patch).collect(),
         }
     }
+}
+
+/// The slots after the patch.
+fn applied(slots: &[Slot], patch: &Patch) -> Vec<Slot> {
+    let mut after = slots.to_vec();
+    for (slot, content) in patch {
+        after.resize(after.len().max(slot + 1), None);
+        if let Some(held) = after.get_mut(*slot) {
+            held.clone_from(content);
+        }
+    }
+    after
+}
+
+/// The text without what comes after this many characters.
+fn cut(mut text: String, length: u32) -> String {
+    if let Some((at, _)) = text.char_indices().nth(length as usize) {
+        text.truncate(at);
+    }
+    text
 }
 
 /// Says on which side.

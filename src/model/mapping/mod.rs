@@ -8,7 +8,9 @@ mod error;
 mod filter;
 mod lens;
 mod limits;
+mod loss;
 mod parse;
+pub mod shown;
 pub mod transform;
 
 use super::{catalog::ColumnInfo, key::EntityIndex, policy::Policy, side::Side, value::Value};
@@ -19,6 +21,7 @@ pub use self::{
     error::MappingError,
     filter::Filter,
     lens::HalfLens,
+    loss::Loss,
     parse::parse,
 };
 

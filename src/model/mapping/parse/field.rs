@@ -42,6 +42,9 @@ pub(super) fn field(keys: &Keys<'_>, default: Policy, slots: &mut Slots, groups:
     let field =
         Field { name: name?, policy, legacy, renaissance, flow, once, group, on_invalid, refers, normal_form, line };
     check(keys, &field);
+    if let Some((message, hint)) = field.undeclared_loss() {
+        keys.report(keys.get("normal_form"), message, Some(hint));
+    }
     Some(field)
 }
 

@@ -2,8 +2,10 @@
 
 mod binding;
 mod laws;
+mod nasty;
 mod options;
 mod refusals;
+mod spelling;
 
 use super::*;
 

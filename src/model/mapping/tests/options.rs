@@ -132,3 +132,62 @@ fn owners_lead_to_a_person() {
     let person = ("thing.toml".to_owned(), format!("{HEAD}{FIELDS}"));
     assert_eq!(check(&[person, owned("book", "thing"), owned("page", "book")]).errors, []);
 }
+
+/// A mapping with one field of these lines.
+fn lossy(lines: &str) -> Vec<String> {
+    let head = "entity = \"x\"\n[legacy]\ncollection = \"x\"\n[renaissance]\ntable = \"x\"\nlegacy_id = \"old_id\"\n";
+    let found = refusals(&format!("{head}[[field]]\nname = \"f\"\n{lines}\n"));
+    found.iter().map(|line| line.strip_prefix("m.toml:").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_loss_that_is_not_declared_is_refused_with_the_line_to_add() {
+    let sides = "legacy = \"a\"\nrenaissance = \"a\"";
+    let cases = [
+        (
+            format!("as = \"timestamp\"\n{sides}"),
+            "7: field f: microseconds are cut off: say what is written instead; `normal_form` is \"millisecond\" here; write `normal_form = \"millisecond\"`",
+        ),
+        (
+            format!("as = \"table\"\nvalues = [[\"free\", 0], [\"premium\", 1], [\"pro\", 1]]\n{sides}"),
+            "7: field f: \"premium\" and \"pro\" read as 1: say what is written instead; `normal_form` is \"premium\" or \"pro\" here; write `normal_form = \"premium\"`",
+        ),
+        (
+            format!("as = \"table\"\nvalues = [[\"a\", 0], [\"b\", 1]]\notherwise = 1\n{sides}"),
+            "7: field f: \"b\" and anything unlisted read as 1: say what is written instead; `normal_form` is \"b\" here; write `normal_form = \"b\"`",
+        ),
+        (
+            "legacy = \"a\"\nrenaissance = { as = \"name\", first = \"b\", last = \"c\" }".to_owned(),
+            "7: field f: where a name is split into b and c is not kept: say what is written instead; `normal_form` is \"first\" or \"split\" here; write `normal_form = \"first\"`",
+        ),
+        (
+            format!("as = \"int\"\non_invalid = \"null\"\n{sides}"),
+            "7: field f: what cannot be converted reads as null: say what is written instead; `normal_form` is \"null\" here; write `normal_form = \"null\"`",
+        ),
+        (
+            format!("as = \"timestamp\"\non_invalid = \"null\"\nnormal_form = \"null\"\n{sides}"),
+            "11: field f: microseconds are cut off: say what is written instead; `normal_form` is \"millisecond\" here; write `normal_form = [\"millisecond\", \"null\"]`",
+        ),
+        (
+            format!("normal_form = \"first\"\n{sides}"),
+            "9: field f: `normal_form` names \"first\", which stands for nothing that is lost here; remove `normal_form`",
+        ),
+        (
+            format!("as = \"table\"\nvalues = [[\"a\", 0], [\"b\", 0]]\nnormal_form = [\"a\", \"b\"]\n{sides}"),
+            "11: field f: \"a\" and \"b\" read as 0: `normal_form` names more than one of them; write `normal_form = \"a\"`",
+        ),
+    ];
+    for (lines, expected) in cases {
+        assert_eq!(lossy(&lines), [expected]);
+    }
+    assert_eq!(lossy(&format!("as = \"table\"\nvalues = [[\"a\", 0], [\"b\", 1]]\n{sides}")), [""; 0]);
+}
+
+#[test]
+fn the_declared_normal_form_is_what_is_written_whatever_the_order() {
+    let text = include_str!("variants.toml");
+    let variant = parsed("variants.toml", text);
+    let kind = &variant.fields[variant.field("kind").unwrap()];
+    let written = kind.put(Side::Legacy, &Value::Text("two".into()), None).unwrap();
+    assert_eq!(written[0].1, Some(Value::Text("deux".into())));
+}

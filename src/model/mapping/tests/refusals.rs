@@ -55,7 +55,7 @@ fn what_would_make_a_field_ambiguous_is_refused() {
         ("{ generate = \"now\" }", "{ generate = \"noon\" }", "is not known; one of unusable_password, now"),
         ("parent = \"user_id\"", "", "`parent` is missing"),
         ("legacy_id = \"old_user_id\"", "", "`legacy_id` is missing"),
-        ("split = \"never\"", "split = never", "not TOML"),
+        ("normal_form = \"first\"", "normal_form = first", "not TOML"),
         ("path = \"name\", null_as = \"empty\"", "path = \"_id\"", "the identity of the record"),
         (
             "renaissance = { country = \"country_code\", number = \"phone_number\", stored = \"national\" }",

@@ -13,6 +13,7 @@ use super::{Place, Scalar, misfit};
 use crate::model::{
     calendar,
     catalog::ColumnKind,
+    mapping::Loss,
     problem::{Problem, Reason},
     value::Value,
 };
@@ -51,6 +52,11 @@ impl Scalar for DateForm {
 
     fn fits(&self, kind: ColumnKind) -> bool {
         kind == if self.as_moment { ColumnKind::Timestamp } else { ColumnKind::Date }
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        let loss = || Loss::word("the time of day is cut off", &["day"]);
+        self.as_moment.then(loss).into_iter().collect()
     }
 }
 

@@ -1,15 +1,17 @@
 //! `as = "flags"`: one truth value that several slots decide together. It is true when every condition is `on`; a missing or null slot is
-//! on. Setting it true turns on what is not; setting it false turns off the conditions that have an `off` value and leaves the others.
+//! on. Setting it true turns on what is not; setting it false turns off the conditions that have an `off` value and leaves the others;
+//! `normal_form` names the first of those.
 //! ```toml
 //! [[field]]
 //! name = "active"
 //! as = "bool"
+//! normal_form = "is_removed"
 //! legacy = { as = "flags", all = [{ path = "is_removed", on = false, off = true }, { path = "status_key", on = 1 }] }
 //! renaissance = "is_active"
 //! ```
 
 use super::{Compound, NullForm, Place, Write, bool::truth, misfit, text::as_text, whole_number};
-use crate::model::{catalog::ColumnKind, problem::Problem, value::Value};
+use crate::model::{catalog::ColumnKind, mapping::Loss, problem::Problem, value::Value};
 
 /// One truth value over several slots.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,5 +87,17 @@ impl Compound for Flags {
             | Value::Dangling(_)
             | Value::Opaque(_) => false,
         })
+    }
+
+    fn losses(&self, names: &[String]) -> Vec<Loss> {
+        // one slot that can only be on or off loses nothing
+        let exact =
+            |condition: &Condition| matches!((&condition.on, &condition.off), (Value::Bool(_), Some(Value::Bool(_))));
+        if self.conditions.len() == 1 && self.conditions.iter().all(exact) {
+            return Vec::new();
+        }
+        let switches = self.conditions.iter().zip(names).filter(|(condition, _)| condition.off.is_some());
+        let switches: Vec<&str> = switches.map(|(_, name)| name.as_str()).take(1).collect();
+        vec![Loss::word(format!("everything in {} that is not on reads as false", names.join(" and ")), &switches)]
     }
 }

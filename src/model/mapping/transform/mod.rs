@@ -32,6 +32,7 @@ use self::{
 };
 use crate::model::{
     catalog::ColumnKind,
+    mapping::Loss,
     problem::{Problem, Reason},
     value::Value,
 };
@@ -103,6 +104,10 @@ pub trait Scalar {
     }
     /// Whether a column of this kind can hold what it writes.
     fn fits(&self, kind: ColumnKind) -> bool;
+    /// Different contents that read as one value.
+    fn losses(&self) -> Vec<Loss> {
+        Vec::new()
+    }
 }
 
 /// A transform over several slots.
@@ -116,6 +121,10 @@ pub trait Compound {
     fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>>;
     /// Whether a column of this kind can hold what is written into this place.
     fn fits(&self, place: usize, kind: ColumnKind) -> bool;
+    /// Different contents of the slots, which are called so, that read as one value.
+    fn losses(&self, _names: &[String]) -> Vec<Loss> {
+        Vec::new()
+    }
 }
 
 /// A transform, with its options.

@@ -1,15 +1,16 @@
-//! `as = "name"`: a person's whole name over a first and a last name. Read: both joined by a space. Written: whole into `first`
-//! (`split = "never"`, the default), or at its first space (`split = "first_space"`).
+//! `as = "name"`: a person's whole name over a first and a last name. Read: both joined by a space; where it was split is lost.
+//! Written: whole into `first` (`normal_form = "first"`), or split at its first space (`normal_form = "split"`).
 //! ```toml
 //! [[field]]
 //! name = "name"
 //! empty = "null"
+//! normal_form = "first"
 //! legacy = { path = "name", null_as = "empty" }
-//! renaissance = { as = "name", first = "first_name", last = "last_name", split = "never", null_as = "empty" }
+//! renaissance = { as = "name", first = "first_name", last = "last_name", null_as = "empty" }
 //! ```
 
 use super::{Compound, NullForm, Place, Write, misfit, text::as_text};
-use crate::model::{catalog::ColumnKind, problem::Problem, value::Value};
+use crate::model::{catalog::ColumnKind, mapping::Loss, problem::Problem, value::Value};
 
 /// A whole name over two slots, first and last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,5 +58,10 @@ impl Compound for WholeName {
 
     fn fits(&self, _place: usize, kind: ColumnKind) -> bool {
         matches!(kind, ColumnKind::Text(_))
+    }
+
+    fn losses(&self, names: &[String]) -> Vec<Loss> {
+        let what = format!("where a name is split into {} is not kept", names.join(" and "));
+        vec![Loss::word(what, &["first", "split"])]
     }
 }

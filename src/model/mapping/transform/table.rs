@@ -13,6 +13,7 @@
 use super::{Place, Scalar, same_content};
 use crate::model::{
     catalog::ColumnKind,
+    mapping::{Loss, loss::spelled},
     problem::{Problem, Reason},
     value::Value,
 };
@@ -68,6 +69,21 @@ impl Scalar for ValueTable {
             | Value::Dangling(_)
             | Value::Opaque(_) => false,
         })
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        let mut losses: Vec<Loss> = Vec::new();
+        for (index, (_, meaning)) in self.pairs.iter().enumerate() {
+            let first = self.pairs.iter().take(index).all(|(_, earlier)| earlier != meaning);
+            let contents: Vec<Value> = self.stored(meaning).collect();
+            let unlisted = self.otherwise.as_ref() == Some(meaning);
+            if first && (contents.len() > 1 || unlisted) {
+                let listed = contents.iter().map(spelled);
+                let all: Vec<String> = listed.chain(unlisted.then(|| "anything unlisted".to_owned())).collect();
+                losses.push(Loss::new(format!("{} read as {}", all.join(" and "), spelled(meaning)), contents));
+            }
+        }
+        losses
     }
 }
 

@@ -1,11 +1,12 @@
 //! `as = "timestamp"`: a moment, canonically in milliseconds: what a BSON date can hold. Microseconds of a column are left alone until
-//! the moment really changes. Dates stored as ISO 8601 text are understood, without an offset as UTC.
+//! the moment really changes; `normal_form = "millisecond"` says so. Dates stored as ISO 8601 text are understood, without an offset as UTC.
 //! `missing = "id_time"` on the legacy side: an absent or null slot means the creation time inside the document's ObjectId.
 //! With several columns the first is read and all are written.
 //! ```toml
 //! [[field]]
 //! name = "created"
 //! as = "timestamp"
+//! normal_form = "millisecond"
 //! legacy = { path = "created_time", missing = "id_time" }
 //! renaissance = { columns = ["created_at", "date_joined"] }
 //! ```
@@ -14,6 +15,7 @@ use super::{Place, Scalar, misfit};
 use crate::model::{
     calendar,
     catalog::ColumnKind,
+    mapping::Loss,
     problem::{Problem, Reason},
     value::Value,
 };
@@ -56,6 +58,10 @@ impl Scalar for TimestampForm {
 
     fn fits(&self, kind: ColumnKind) -> bool {
         kind == ColumnKind::Timestamp
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        vec![Loss::word("microseconds are cut off", &["millisecond"])]
     }
 }
 

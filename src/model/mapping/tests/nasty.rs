@@ -1,0 +1,166 @@
+//! Contents that slots may hold, from ordinary to nasty, and the values a field of a mapping must accept.
+
+use std::collections::BTreeSet;
+
+use proptest::{collection, prelude::*, sample::select};
+
+use crate::model::{
+    mapping::{
+        Field, OnInvalid,
+        transform::{Transform, json::Structure},
+    },
+    value::Value,
+};
+
+const KNOWN: &[&str] = &[
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "0",
+    "1",
+    "-1",
+    "007",
+    "1e3",
+    "true",
+    "FALSE",
+    "null",
+    "P",
+    "F",
+    "O",
+    "free",
+    "premium",
+    "pro",
+    "public",
+    "+",
+    "+1",
+    "+0123",
+    "00",
+    "(847) 555-0100",
+    "+1 847-555-0100",
+    "8475550100",
+    "+8475550100",
+    "١٢٣",
+    "x",
+    "2024-01-02T03:04:05.678901Z",
+    "2024-01-02",
+    "live",
+    "draft",
+    "one",
+    "deux",
+    "users/BioGraph/",
+    "users/BioGraph/profile/x.jpg",
+    "https://media.example.com/users/BioGraph/profile/x.jpg",
+    "https://elsewhere.test/x.jpg",
+    "a/a/",
+    "b/x",
+    "old/x",
+    "https://y/x",
+    "Ada Lovelace",
+    " Ada",
+    "Ada ",
+    "Ada  Lovelace",
+    "  ",
+    "\u{feff}",
+    "🧑‍🚀 Zoë",
+    "18446744073709551616",
+    "65f0c0ffee00000000000001",
+    "65F0C0FFEE00000000000001",
+    " 65f0c0ffee00000000000001 ",
+];
+
+fn nasty_text() -> impl Strategy<Value = String> {
+    prop_oneof![4 => select(KNOWN).prop_map(str::to_owned), 2 => "\\PC{0,12}", 1 => "[0-9+() -]{0,18}", 1 => "[a-z ]{140,260}"]
+}
+
+/// Anything a slot may hold.
+pub(super) fn nasty() -> impl Strategy<Value = Value> {
+    let doubles =
+        prop_oneof![any::<f64>(), select(&[0.0, -0.0, 1.0, 1.5, 8_475_550_100.0, f64::NAN, f64::INFINITY, 1e300][..])];
+    let whole = prop_oneof![any::<i64>(), 0_i64..5, Just(8_475_550_100), Just(i64::MIN)];
+    let leaf = prop_oneof![
+        2 => Just(Value::Null),
+        2 => any::<bool>().prop_map(Value::Bool),
+        2 => whole.prop_map(Value::Int),
+        2 => doubles.prop_map(Value::Float),
+        6 => nasty_text().prop_map(Value::Text),
+        2 => prop_oneof![any::<i64>(), 0_i64..4_000_000_000_000_000].prop_map(Value::Timestamp),
+        2 => id().prop_map(Value::Id),
+        1 => id().prop_map(|id| Value::Dangling(Box::new(Value::Id(id)))),
+        1 => any::<i32>().prop_map(Value::Date),
+        1 => any::<[u8; 16]>().prop_map(Value::Uuid),
+        1 => (0_u8..6, collection::vec(any::<u8>(), 0..4)).prop_map(|(subtype, bytes)| Value::Binary(subtype, bytes)),
+        1 => select(&["0.1", "-7", "1e400", "12345678901234567890.5"][..]).prop_map(decimal),
+        1 => Just(Value::Opaque("decimal128")),
+    ];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            collection::vec(inner.clone(), 0..3).prop_map(Value::List),
+            collection::btree_map("[a-z]{1,3}", inner, 0..3).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn decimal(text: &str) -> Value {
+    text.parse().map_or(Value::Opaque("decimal128"), Value::Decimal)
+}
+
+/// Few enough to meet again.
+fn id() -> impl Strategy<Value = [u8; 12]> {
+    prop_oneof![Just([1; 12]), Just([2; 12]), Just([0xab; 12]), any::<[u8; 12]>()]
+}
+
+/// Canonical values that a field must accept, on both sides and whatever is there.
+pub(super) fn ordinary(field: &Field) -> BoxedStrategy<Value> {
+    let halves = [&field.legacy.transform, &field.renaissance.transform];
+    let listed = halves.iter().find_map(|transform| match transform {
+        Transform::Table(table) => Some(table.pairs.iter().map(|(_, meaning)| meaning.clone()).collect::<Vec<_>>()),
+        _ => None,
+    });
+    if let Some(listed) = listed {
+        return select(listed).boxed();
+    }
+    let longest = match &field.on_invalid {
+        OnInvalid::Truncate(length) => *length as usize,
+        _ => 40,
+    };
+    match halves[0] {
+        Transform::Bool(_) | Transform::Flags(_) => any::<bool>().prop_map(Value::Bool).boxed(),
+        Transform::Int(_) => any::<i64>().prop_map(Value::Int).boxed(),
+        Transform::Timestamp(_) => {
+            (-60_000_000_000_000_i64..250_000_000_000_000).prop_map(|ms| Value::Timestamp(ms * 1000)).boxed()
+        }
+        Transform::Media(_) => "https://[a-z]{1,8}/[a-zA-Z/]{0,20}".prop_map(Value::Text).boxed(),
+        Transform::Phone(_) => "\\+[1-9][0-9]{6,14}".prop_map(Value::Text).boxed(),
+        Transform::Reference(_) => id().prop_map(Value::Id).boxed(),
+        Transform::References(many) if many.set => {
+            collection::vec(id(), 0..5).prop_map(|ids| ids_of(ids.into_iter().collect::<BTreeSet<_>>())).boxed()
+        }
+        Transform::References(_) => collection::vec(id(), 0..5).prop_map(ids_of).boxed(),
+        Transform::Date(_) => (-700_000..2_900_000_i32).prop_map(Value::Date).boxed(),
+        Transform::Json(form) => match form.only {
+            Some(Structure::Array) => collection::vec(plain(), 0..3).prop_map(Value::List).boxed(),
+            Some(Structure::Object) | None => {
+                collection::btree_map("[a-z$]{1,3}", plain(), 0..3).prop_map(Value::Object).boxed()
+            }
+        },
+        Transform::Text(_) | Transform::Name(_) | Transform::Table(_) => {
+            let text = prop_oneof!["[^\\x00]{1,40}", "\\PC{1,30}"];
+            text.prop_map(move |text: String| Value::Text(text.chars().take(longest).collect())).boxed()
+        }
+    }
+}
+
+/// Values inside JSON.
+fn plain() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        "[^\\x00]{0,9}".prop_map(Value::Text),
+    ]
+}
+
+fn ids_of(ids: impl IntoIterator<Item = [u8; 12]>) -> Value {
+    Value::List(ids.into_iter().map(Value::Id).collect())
+}
