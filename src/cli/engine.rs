@@ -147,6 +147,18 @@ impl Engine<'_> {
         let tables: Vec<&str> = self.entities.iter().flat_map(Entity::table_names).collect();
         let catalog = retry("reading the tables", starting, stop, || catalog::load(pool, &tables)).await?;
         let entities = Arc::new(bound(self.entities, &catalog)?);
+        for (entity, off) in self
+            .entities
+            .iter()
+            .flat_map(|entity| entity.fields_off(&catalog).into_iter().map(move |off| (entity, off)))
+        {
+            warn!(
+                "{}: field {} is off: there is no table {table}; deploy/renaissance/{table}.sql creates it",
+                entity.name,
+                off.field,
+                table = off.table
+            );
+        }
         let uri = self.databases.legacy_uri.expose();
         let legacy = retry("resolving legacy", starting, stop, || Legacy::connect(uri, Arc::clone(&entities))).await?;
         retry("preparing legacy", starting, stop, || async {

@@ -17,6 +17,10 @@ const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 /// Reads the column at `index`; SQL NULL is [`Value::Null`].
 pub(super) fn decode(row: &PgRow, index: usize, kind: ColumnKind) -> Result<Slot> {
     let malformed = || Error::halt(format!("column {} of the answer has an unexpected layout", index + 1));
+    if kind == ColumnKind::Ids {
+        let ids: Option<Vec<i64>> = row.try_get(index).map_err(Error::from)?;
+        return Ok(Some(Value::List(ids.unwrap_or_default().into_iter().map(Value::Int).collect())));
+    }
     let raw = row.try_get_raw(index).map_err(Error::from)?;
     if raw.is_null() {
         return Ok(Some(Value::Null));
@@ -68,15 +72,17 @@ fn date(since_2000: i32) -> Value {
 /// How a column is selected so that [`decode`] can read it.
 pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
     match kind {
-        ColumnKind::Text(_) | ColumnKind::Bool | ColumnKind::Int(_) | ColumnKind::Timestamp | ColumnKind::Date => {
-            quoted.to_owned()
-        }
+        ColumnKind::Text(_)
+        | ColumnKind::Bool
+        | ColumnKind::Int(_)
+        | ColumnKind::Timestamp
+        | ColumnKind::Date
+        | ColumnKind::Ids => quoted.to_owned(),
         ColumnKind::Float(_)
         | ColumnKind::Numeric
         | ColumnKind::Json
         | ColumnKind::Bytes
         | ColumnKind::Uuid
-        | ColumnKind::Ids
         | ColumnKind::Other => format!("{quoted}::text"),
     }
 }

@@ -8,18 +8,17 @@ use uuid::Uuid;
 
 use super::{
     journal,
+    refusal::refusal,
     sql::{OWN_NAME, quote_ident, quote_literal},
     statements::Collision,
     store::Postgres,
+    waiting::Arrived,
     write,
 };
 use crate::{
     error::{Disposition, Error, Result},
-    model::{
-        key::{EntityIndex, RenaissanceId},
-        problem::{Problem, Reason},
-    },
-    sync::ports::{Outcome, RecordPlan, RenaissanceChange},
+    model::key::{EntityIndex, RenaissanceId},
+    sync::ports::{Committed, Outcome, RecordPlan, RenaissanceChange},
 };
 
 /// How long a write waits for a lock that an application holds, as Postgres writes it.
@@ -70,7 +69,9 @@ impl Postgres {
         index: EntityIndex,
         intent: Uuid,
         plans: &[RecordPlan],
-    ) -> Result<Vec<Outcome>> {
+    ) -> Result<Committed> {
+        let (entity, _) = self.entity(index)?;
+        let mut arrived: Vec<Arrived<'_>> = Vec::new();
         let mut outcomes = vec![Outcome::LostRace; plans.len()];
         let mut parts: Vec<(Range<usize>, Collision)> = Vec::new();
         if !plans.is_empty() {
@@ -81,9 +82,10 @@ impl Postgres {
             let result = self.commit_part(index, intent, plans[range.clone()].iter().collect(), collision).await;
             let error = match result {
                 Ok(written) => {
-                    for (n, written) in range.zip(written) {
+                    for (n, (written, id)) in range.zip(written) {
                         if written {
                             outcomes[n] = Outcome::Written;
+                            arrived.extend(arrival(&entity.name, &plans[n], id));
                         } else if plans[n].insists && matches!(plans[n].rows, Some(RenaissanceChange::Insert(_))) {
                             parts.push((n..n + 1, Collision::Refuse));
                         }
@@ -102,10 +104,10 @@ impl Postgres {
                 let middle = range.start + range.len() / 2;
                 parts.extend([(range.start..middle, collision), (middle..range.end, collision)]);
             } else if !locked {
-                outcomes[range.start] = self.refusal(index, &error)?;
+                outcomes[range.start] = refusal(entity, &plans[range.start], &error);
             }
         }
-        Ok(outcomes)
+        Ok(Committed { outcomes, woken: self.waiting_for(&arrived).await? })
     }
 
     async fn commit_part(
@@ -114,7 +116,7 @@ impl Postgres {
         intent: Uuid,
         plans: Vec<&RecordPlan>,
         collision: Collision,
-    ) -> Result<Vec<bool>> {
+    ) -> Result<Vec<(bool, Option<RenaissanceId>)>> {
         let (entity, statements) = self.entity(index)?;
         let mut part = Part::new(plans);
         let mut transaction = self.begin().await?;
@@ -122,32 +124,18 @@ impl Postgres {
         write::insert(&mut transaction, entity, statements, &mut part, collision).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;
         let shape = self.shapes().current(index)?;
-        journal::record(&mut transaction, &entity.name, shape, intent, &part).await?;
+        journal::record(&mut transaction, (self.entities(), &entity.name), shape, intent, &part).await?;
+        // foreign keys that are deferred are looked at here, and a refusal names the constraint
         transaction.commit().await.map_err(Error::from)?;
-        Ok(part.alive)
+        Ok(part.alive.into_iter().zip(part.ids).collect())
     }
+}
 
-    /// Names the field and the reason behind a refusal of a single record.
-    fn refusal(&self, index: EntityIndex, error: &Error) -> Result<Outcome> {
-        let (entity, _) = self.entity(index)?;
-        let Some(fault) = error.fault() else {
-            return Ok(Outcome::Refused(None, Problem::new(Reason::Constraint, error.to_string())));
-        };
-        let reason = match fault.code.as_str() {
-            "22001" => Reason::TooLong,
-            "22021" | "22P05" => Reason::NulCharacter,
-            "22003" | "22008" => Reason::OutOfRange,
-            "23502" => Reason::NotNull,
-            "23503" => Reason::MissingReference,
-            "23505" => Reason::UniqueTaken,
-            code if code.starts_with("22") => Reason::WrongType,
-            _ => Reason::Constraint,
-        };
-        let table = fault.table.as_deref().unwrap_or_default();
-        let by_column = fault.column.as_deref().and_then(|column| entity.field_of_column(table, column));
-        let field = by_column.or_else(|| entity.field_of_constraint(table, fault.constraint.as_deref()?));
-        Ok(Outcome::Refused(field, Problem::new(reason, error.to_string())))
-    }
+/// Whether a written plan makes a record complete on both sides that was not before.
+fn arrival<'a>(entity: &'a str, plan: &RecordPlan, id: Option<RenaissanceId>) -> Option<Arrived<'a>> {
+    let made = !plan.linked || matches!(plan.rows, Some(RenaissanceChange::Insert(_)));
+    let (legacy, renaissance) = plan.legacy.zip(id).filter(|_| made && plan.base.is_some())?;
+    Some(Arrived { entity, legacy, renaissance })
 }
 
 fn is_locked(error: &Error) -> bool {

@@ -58,13 +58,11 @@ impl RenaissanceStore for Postgres {
     }
 
     async fn commit(&self, entity: EntityIndex, intent: Uuid, plans: &[RecordPlan]) -> Result<Committed> {
-        let outcomes = self.commit_plans(entity, intent, plans).await?;
-        Ok(Committed { outcomes, woken: Vec::new() })
+        self.commit_plans(entity, intent, plans).await
     }
 
     async fn settle(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
-        self.settle_intent(intent, landed).await?;
-        Ok(Vec::new())
+        self.settle_intent(intent, landed).await
     }
 
     async fn open_intents(&self) -> Result<Vec<Uuid>> {

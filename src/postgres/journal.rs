@@ -3,40 +3,48 @@
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::commit::Part;
+use super::{commit::Part, waiting::parked};
 use crate::{
     error::{Error, Result},
-    model::{digest::Base, side::Side},
+    model::{digest::Base, mapping::Entity, side::Side},
     sync::ports::IntentKind,
 };
 
 /// Records everything of the plans still in the race.
 pub(super) async fn record(
     connection: &mut PgConnection,
-    entity: &str,
+    (entities, entity): (&[Entity], &str),
     shape: i32,
     intent: Uuid,
     part: &Part<'_>,
 ) -> Result<()> {
     links(connection, entity, shape, part).await?;
     conflicts(connection, entity, intent, part).await?;
-    parked(connection, entity, part).await?;
+    parked(connection, (entities, entity), part).await?;
     intents(connection, entity, shape, intent, part).await
 }
 
-/// Links to write: legacy ids, renaissance ids, bases.
-type Links = (Vec<String>, Vec<i64>, Vec<Option<Vec<u8>>>);
+/// Links to write, a column each.
+#[derive(Default)]
+struct Links {
+    legacy: Vec<String>,
+    renaissance: Vec<i64>,
+    bases: Vec<Option<Vec<u8>>>,
+    persons: Vec<Option<String>>,
+}
 
 /// Links that exist are updated in place; an upsert would ask both unique indexes again for each.
 const UPDATE_LINKS: &str = "UPDATE biograph_bridge.link l SET renaissance_id = v.renaissance, \
-    base = coalesce(v.base, l.base), shape = CASE WHEN v.base IS NULL THEN l.shape ELSE $2 END \
-    FROM unnest($3::text[], $4::bigint[], $5::bytea[]) AS v(legacy, renaissance, base) \
+    base = coalesce(v.base, l.base), shape = CASE WHEN v.base IS NULL THEN l.shape ELSE $2 END, \
+    person = coalesce(v.person, l.person) \
+    FROM unnest($3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS v(legacy, renaissance, base, person) \
     WHERE l.entity = $1 AND l.legacy_id = v.legacy";
-const INSERT_LINKS: &str = "INSERT INTO biograph_bridge.link AS l (entity, legacy_id, renaissance_id, shape, base) \
-    SELECT $1, v.legacy, v.renaissance, $2, v.base \
-    FROM unnest($3::text[], $4::bigint[], $5::bytea[]) AS v(legacy, renaissance, base) \
+const INSERT_LINKS: &str = "INSERT INTO biograph_bridge.link AS l \
+    (entity, legacy_id, renaissance_id, shape, base, person) \
+    SELECT $1, v.legacy, v.renaissance, $2, v.base, v.person \
+    FROM unnest($3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS v(legacy, renaissance, base, person) \
     ON CONFLICT (entity, legacy_id) DO UPDATE SET renaissance_id = excluded.renaissance_id, \
-    base = coalesce(excluded.base, l.base), \
+    base = coalesce(excluded.base, l.base), person = coalesce(excluded.person, l.person), \
     shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END";
 
 async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &Part<'_>) -> Result<()> {
@@ -48,18 +56,20 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         } else if let Some(id) = id
             && (plan.base.is_some() || matches!(plan.intent, Some((IntentKind::Insert, _))))
         {
-            let (legacy, renaissance, bases) = if plan.linked { &mut known } else { &mut fresh };
-            legacy.push(legacy_id.to_string());
-            renaissance.push(id);
-            bases.push(plan.base.as_ref().map(Base::to_bytes));
+            let links = if plan.linked { &mut known } else { &mut fresh };
+            links.legacy.push(legacy_id.to_string());
+            links.renaissance.push(id);
+            links.bases.push(plan.base.as_ref().map(Base::to_bytes));
+            links.persons.push(plan.person.map(|person| person.to_string()));
         }
     }
-    for (sql, (legacy, renaissance, bases)) in [(UPDATE_LINKS, known), (INSERT_LINKS, fresh)] {
-        if legacy.is_empty() {
+    for (sql, links) in [(UPDATE_LINKS, known), (INSERT_LINKS, fresh)] {
+        if links.legacy.is_empty() {
             continue;
         }
-        let count = legacy.len() as u64;
-        let query = sqlx::query(sql).bind(entity).bind(shape).bind(legacy).bind(renaissance).bind(bases);
+        let count = links.legacy.len() as u64;
+        let query = sqlx::query(sql).bind(entity).bind(shape).bind(links.legacy).bind(links.renaissance);
+        let query = query.bind(links.bases).bind(links.persons);
         let written = query.execute(&mut *connection).await.map_err(Error::from)?.rows_affected();
         if written != count {
             return Err(Error::retry("links changed while they were being written"));
@@ -69,10 +79,31 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         sqlx::query("DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2)")
             .bind(entity)
             .bind(ended)
-            .execute(connection)
+            .execute(&mut *connection)
             .await
             .map_err(Error::from)?;
     }
+    persons(connection, entity, part).await
+}
+
+/// A record may change hands by a document that is yet to be written, which leaves its base as it is for now.
+async fn persons(connection: &mut PgConnection, entity: &str, part: &Part<'_>) -> Result<()> {
+    let waiting = part.living().filter(|(_, plan, _)| plan.linked && plan.base.is_none() && plan.intent.is_some());
+    let owned = waiting.filter_map(|(_, plan, _)| Some((plan.legacy?.to_string(), plan.person?.to_string())));
+    let (records, persons): (Vec<String>, Vec<String>) = owned.unzip();
+    if records.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE biograph_bridge.link l SET person = v.person FROM unnest($2::text[], $3::text[]) AS v(legacy, person) \
+         WHERE l.entity = $1 AND l.legacy_id = v.legacy AND l.person IS DISTINCT FROM v.person",
+    )
+    .bind(entity)
+    .bind(records)
+    .bind(persons)
+    .execute(connection)
+    .await
+    .map_err(Error::from)?;
     Ok(())
 }
 
@@ -102,62 +133,6 @@ async fn conflicts(connection: &mut PgConnection, entity: &str, intent: Uuid, pa
     .bind(rows.iter().map(|(plan, ..)| text(plan.owner)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(plan, ..)| plan.epoch).collect::<Vec<_>>())
     .bind(rows.iter().map(|(plan, ..)| plan.intent.is_some().then_some(intent)).collect::<Vec<_>>())
-    .execute(connection)
-    .await
-    .map_err(Error::from)?;
-    Ok(())
-}
-
-async fn parked(connection: &mut PgConnection, entity: &str, part: &Part<'_>) -> Result<()> {
-    let (mut legacy, mut renaissance) = (Vec::new(), Vec::new());
-    let (mut row_legacy, mut row_renaissance, mut fields) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut reasons, mut details) = (Vec::new(), Vec::new());
-    for (_, plan, id) in part.living().filter(|(_, plan, _)| plan.was_parked || !plan.parked.is_empty()) {
-        let legacy_id = plan.legacy.map(|legacy| legacy.to_string());
-        for row in &plan.parked {
-            row_legacy.push(legacy_id.clone());
-            row_renaissance.push(id);
-            fields.push(row.field.clone());
-            reasons.push(row.problem.reason.as_str());
-            details.push(row.problem.detail.clone());
-        }
-        legacy.extend(legacy_id);
-        renaissance.extend(id);
-    }
-    if legacy.is_empty() && renaissance.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "DELETE FROM biograph_bridge.parked p WHERE p.entity = $1 \
-         AND (p.legacy_id = ANY($2) OR p.renaissance_id = ANY($3)) \
-         AND NOT EXISTS (SELECT FROM unnest($4::text[], $5::bigint[], $6::text[]) AS k(legacy, renaissance, field) \
-           WHERE k.legacy IS NOT DISTINCT FROM p.legacy_id AND k.renaissance IS NOT DISTINCT FROM p.renaissance_id \
-           AND k.field IS NOT DISTINCT FROM p.field)",
-    )
-    .bind(entity)
-    .bind(legacy)
-    .bind(renaissance)
-    .bind(&row_legacy)
-    .bind(&row_renaissance)
-    .bind(&fields)
-    .execute(&mut *connection)
-    .await
-    .map_err(Error::from)?;
-    if fields.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, renaissance_id, field, reason, detail) \
-         SELECT $1, v.* FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[]) v \
-         ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
-         DO UPDATE SET reason = excluded.reason, detail = excluded.detail, attempts = p.attempts + 1",
-    )
-    .bind(entity)
-    .bind(row_legacy)
-    .bind(row_renaissance)
-    .bind(fields)
-    .bind(reasons)
-    .bind(details)
     .execute(connection)
     .await
     .map_err(Error::from)?;

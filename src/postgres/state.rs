@@ -2,14 +2,18 @@
 
 use uuid::Uuid;
 
-use super::store::Postgres;
+use super::{read::parse_legacy, store::Postgres, waiting::Arrived};
 use crate::{
     error::{Error, Result},
-    model::{hint::Position, key::LegacyId, side::Side},
+    model::{
+        hint::Position,
+        key::{Key, LegacyId},
+        side::Side,
+    },
 };
 
 impl Postgres {
-    pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<()> {
+    pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
         let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
         let mut transaction = self.begin().await?;
         let created: Vec<(String, String, Option<i64>)> = sqlx::query_as(SETTLE)
@@ -31,7 +35,14 @@ impl Postgres {
                     .map_err(Error::from)?;
             }
         }
-        transaction.commit().await.map_err(Error::from)
+        transaction.commit().await.map_err(Error::from)?;
+        let mut arrived = Vec::with_capacity(created.len());
+        for (entity, legacy, id) in &created {
+            if let Some(renaissance) = *id {
+                arrived.push(Arrived { entity, legacy: parse_legacy(legacy)?, renaissance });
+            }
+        }
+        self.waiting_for(&arrived).await
     }
 
     pub(super) async fn intents_left_open(&self) -> Result<Vec<Uuid>> {

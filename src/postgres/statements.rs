@@ -1,6 +1,8 @@
 //! Every statement built from a mapping's names, in one place for audit: all identifiers are quoted, all data are
 //! parameters.
 
+mod members;
+
 use sqlx::AssertSqlSafe;
 
 use super::{
@@ -11,6 +13,7 @@ use crate::{
     error::{Error, Result},
     model::{
         catalog::{Catalog, ColumnInfo, ColumnKind},
+        key::EntityIndex,
         mapping::{Column, Entity, InsertValue},
     },
 };
@@ -28,21 +31,27 @@ pub(super) struct Statements {
     pub(super) delete: String,
     /// Writes the legacy id into rows whose documents were just created.
     pub(super) back_reference: String,
-    /// Per table: locks the rows that still have the expected version, skipping those that others hold.
+    /// Per table: locks the rows that still have the expected version, skipping those that others hold. For a join table:
+    /// locks all rows of records and says what they are.
     pub(super) lock: Vec<String>,
+    /// Per table: removes members, if it is a join table.
+    pub(super) remove: Vec<String>,
     /// Per table: what an INSERT gives to the columns no field maps.
     pub(super) constants: Vec<Vec<(ColumnInfo, InsertValue)>>,
 }
 
 impl Statements {
-    /// Builds them for a bound entity.
-    pub(super) fn new(entity: &Entity, catalog: &Catalog) -> Result<Self> {
+    /// Builds them for one of the bound entities.
+    pub(super) fn new(entities: &[Entity], index: EntityIndex, catalog: &Catalog) -> Result<Self> {
+        let entity = entities.get(usize::from(index.0)).ok_or_else(|| Error::halt("an entity that is not mapped"))?;
+        let tables = &entity.renaissance.tables;
         Ok(Self {
             read: read(entity),
             by_legacy_id: by_legacy_id(entity),
-            delete: delete(entity),
+            delete: delete(entity, &members::forget(entities, index)),
             back_reference: back_reference(entity),
-            lock: (0..entity.renaissance.tables.len()).map(|table| lock(entity, table)).collect(),
+            lock: (0..tables.len()).map(|table| lock(entity, table)).collect(),
+            remove: tables.iter().map(|table| members::remove(table).unwrap_or_default()).collect(),
             constants: constants(entity, catalog)?,
         })
     }
@@ -90,13 +99,19 @@ fn read(entity: &Entity) -> String {
     );
     let mut joins = String::new();
     for (n, table) in shape.tables.iter().enumerate() {
-        select += &format!(", t{n}.xmin::text::bigint");
-        joins += &format!(" LEFT JOIN {} t{n} ON t{n}.{} = k.id", quote_ident(&table.name), address(entity, n));
+        if let Some(lookup) = members::lookup(table, n) {
+            select += &format!(", t{n}.version");
+            joins += &lookup;
+        } else {
+            select += &format!(", t{n}.xmin::text::bigint");
+            joins += &format!(" LEFT JOIN {} t{n} ON t{n}.{} = k.id", quote_ident(&table.name), address(entity, n));
+        }
     }
     for column in &shape.columns {
         let kind = column.info.as_ref().map_or(ColumnKind::Other, |info| info.limits.kind);
+        let name = if kind == ColumnKind::Ids { "ids".to_owned() } else { quote_ident(&column.name) };
         select += ", ";
-        select += &codec::select(&format!("t{}.{}", column.table, quote_ident(&column.name)), kind);
+        select += &codec::select(&format!("t{}.{name}", column.table), kind);
     }
     format!(
         "WITH s AS MATERIALIZED (SELECT pg_current_snapshot()::text AS snapshot) SELECT {select} \
@@ -113,6 +128,9 @@ fn by_legacy_id(entity: &Entity) -> String {
 
 /// The strongest row lock: an update of a unique column would wait for somebody else's `FOR KEY SHARE`.
 fn lock(entity: &Entity, table: usize) -> String {
+    if let Some(lock) = members::lock(&entity.renaissance.tables[table]) {
+        return lock;
+    }
     let (name, address) = (quote_ident(&entity.renaissance.tables[table].name), address(entity, table));
     format!(
         "SELECT t.{address} FROM {name} t JOIN unnest($1::bigint[], $2::bigint[]) AS v(id, version) \
@@ -120,16 +138,21 @@ fn lock(entity: &Entity, table: usize) -> String {
     )
 }
 
-fn delete(entity: &Entity) -> String {
+/// All of it is one statement, so that foreign keys are looked at when everything is gone. `forget`: what removes the rows
+/// by which others name the deleted records.
+fn delete(entity: &Entity, forget: &[String]) -> String {
     let tables = &entity.renaissance.tables;
-    let mut ctes = Vec::new();
+    let mut ctes = forget.to_vec();
     let mut record = format!("jsonb_build_object({}, d0.row", quote_literal(&tables[0].name));
     let mut joins = String::new();
     for (n, table) in tables.iter().enumerate() {
         let (name, address) = (quote_ident(&table.name), address(entity, n));
-        ctes.push(format!(
-            "d{n} AS (DELETE FROM {name} t WHERE t.{address} = ANY($1::bigint[]) RETURNING t.{address} AS id, to_jsonb(t) AS row)"
-        ));
+        ctes.push(members::delete(table, n).unwrap_or_else(|| {
+            format!(
+                "d{n} AS (DELETE FROM {name} t WHERE t.{address} = ANY($1::bigint[]) \
+                 RETURNING t.{address} AS id, to_jsonb(t) AS row)"
+            )
+        }));
         if n > 0 {
             record += &format!(", {}, d{n}.row", quote_literal(&table.name));
             joins += &format!(" LEFT JOIN d{n} ON d{n}.id = d0.id");
@@ -179,6 +202,8 @@ pub(super) fn update(entity: &Entity, table: usize, slots: &[usize]) -> Sql {
 pub(super) enum Fill<'a> {
     /// From the record, one parameter array: slot.
     Slot(usize),
+    /// The member of a join table, one parameter array of ids: the second parameter.
+    Member,
     /// The same text for all, one scalar parameter.
     Constant(&'a InsertValue),
     /// A text per row, one parameter array.
@@ -196,8 +221,9 @@ pub(super) fn fills<'a>(
     entity: &'a Entity,
     table: usize,
 ) -> Vec<(Fill<'a>, &'a ColumnInfo)> {
+    let is_join = entity.renaissance.tables[table].members.is_some();
     let mapped = columns_of(entity, table).filter(|(_, column, _)| !column.filter_only);
-    let mapped = mapped.map(|(slot, _, info)| (Fill::Slot(slot), info));
+    let mapped = mapped.map(move |(slot, _, info)| (if is_join { Fill::Member } else { Fill::Slot(slot) }, info));
     let constants = statements.constants[table].iter().map(|(info, value)| {
         let fill = match value {
             InsertValue::Constant(_) => Fill::Constant(value),
@@ -239,6 +265,13 @@ pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnI
                 arrays.push(format!("${parameter}::text[]"));
                 names.push(format!("c{}", n + 1));
                 format!("v.c{}", n + 1)
+            }
+            Fill::Member => {
+                parameter += 1;
+                arrays.push(format!("${parameter}::bigint[]"));
+                names.push(format!("c{}", n + 1));
+                select.push(format!("v.c{}", n + 1));
+                continue;
             }
             Fill::Constant(_) => {
                 parameter += 1;

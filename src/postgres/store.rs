@@ -27,15 +27,15 @@ pub struct Postgres {
 impl Postgres {
     /// Prepares the store for bound entities; the state schema must be there (`setup`).
     pub async fn open(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
-        let statements: Result<Vec<_>> = entities.iter().map(|entity| Statements::new(entity, catalog)).collect();
+        let statements = statements(&entities, catalog)?;
         Shapes::register(&pool, &entities).await?;
         let shapes = Arc::new(Shapes::load(&pool, &entities).await?);
-        Ok(Self { pool, entities, statements: Arc::new(statements?), shapes, has_state: true })
+        Ok(Self { pool, entities, statements: Arc::new(statements), shapes, has_state: true })
     }
 
     /// Prepares the store for reading only; nothing need be set up, and nothing is. Without a state no record is linked.
     pub async fn open_for_reading(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
-        let statements: Result<Vec<_>> = entities.iter().map(|entity| Statements::new(entity, catalog)).collect();
+        let statements = statements(&entities, catalog)?;
         let version = setup::state_version(&mut *pool.acquire().await?).await?;
         let has_state = match version {
             StateVersion::Missing => false,
@@ -47,7 +47,7 @@ impl Postgres {
             }
         };
         let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
-        Ok(Self { pool, entities, statements: Arc::new(statements?), shapes: Arc::new(shapes), has_state })
+        Ok(Self { pool, entities, statements: Arc::new(statements), shapes: Arc::new(shapes), has_state })
     }
 
     /// Whether there is a state: links, parked keys, people.
@@ -72,6 +72,11 @@ impl Postgres {
     pub(super) fn shapes(&self) -> &Shapes {
         &self.shapes
     }
+}
+
+fn statements(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Statements>> {
+    let indices = (0..=u16::MAX).map(EntityIndex).take(entities.len());
+    indices.map(|index| Statements::new(entities, index, catalog)).collect()
 }
 
 /// Which fields, in which order, stored bases were written under; mappings change while bases stay.

@@ -9,6 +9,8 @@ pub struct WatchedTable {
     pub name: String,
     /// Its primary key column.
     pub key: String,
+    /// Whether the database may be without it: then a field is off.
+    pub optional: bool,
     /// Who it belongs to, and the column that holds the id of that entity's root row.
     pub owners: Vec<(EntityIndex, String)>,
 }
@@ -28,11 +30,16 @@ pub fn watched_tables(entities: &[Entity]) -> Vec<WatchedTable> {
     let mut tables: Vec<WatchedTable> = Vec::new();
     for (index, entity) in (0..).map(EntityIndex).zip(entities) {
         for table in &entity.renaissance.tables {
+            let optional = table.members.as_ref().is_some_and(|members| members.optional);
             let owner = (index, table.parent.clone().unwrap_or_else(|| table.key.clone()));
             match tables.iter_mut().find(|known| known.name == table.name) {
-                Some(known) => known.owners.push(owner),
+                Some(known) => {
+                    known.optional &= optional;
+                    known.owners.push(owner);
+                }
                 None => {
-                    tables.push(WatchedTable { name: table.name.clone(), key: table.key.clone(), owners: vec![owner] })
+                    let (name, key) = (table.name.clone(), table.key.clone());
+                    tables.push(WatchedTable { name, key, optional, owners: vec![owner] });
                 }
             }
         }

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{
     codec,
     commit::Part,
+    members::{self, Held},
     statements::{self, Collision, Fill, Statements},
 };
 use crate::{
@@ -31,12 +32,17 @@ pub(super) async fn update(
     statements: &Statements,
     part: &mut Part<'_>,
 ) -> Result<()> {
-    lock(connection, entity, statements, part).await?;
-    for table in 0..entity.renaissance.tables.len() {
+    let held = lock(connection, entity, statements, part).await?;
+    for table in row_tables(entity) {
         fill_missing_children(connection, entity, statements, part, table).await?;
     }
-    for table in 0..entity.renaissance.tables.len() {
+    for table in row_tables(entity) {
         set_columns(connection, entity, part, table).await?;
+    }
+    let changed = part.living().filter_map(|(_, plan, id)| Some((id?, updated(plan)?.1)));
+    let changed: Vec<(RenaissanceId, &Patch)> = changed.collect();
+    for (table, held) in held {
+        members::write(connection, (entity, statements), table, &changed, &held).await?;
     }
     name_rows(connection, statements, part).await
 }
@@ -55,7 +61,7 @@ async fn name_rows(connection: &mut PgConnection, statements: &Statements, part:
 }
 
 /// The version a plan expects of its rows, if it touches existing rows.
-fn expected(plan: &RecordPlan) -> Option<&Version> {
+pub(super) fn expected(plan: &RecordPlan) -> Option<&Version> {
     match plan.rows.as_ref()? {
         RenaissanceChange::Insert(_) => None,
         RenaissanceChange::Update(version, _) | RenaissanceChange::Delete(version) => Some(version),
@@ -73,14 +79,20 @@ fn slot_of(patch: &Patch, slot: usize) -> Option<&Slot> {
     patch.iter().find(|(at, _)| *at == slot).map(|(_, content)| content)
 }
 
-/// Whether a plan writes to a table. Making a missing child row also counts as touching the root: it must stay.
+/// The root and its children, one row each per record.
+fn row_tables(entity: &Entity) -> impl Iterator<Item = usize> {
+    entity.renaissance.tables.iter().enumerate().filter(|(_, table)| table.members.is_none()).map(|(n, _)| n)
+}
+
+/// Whether a plan writes to a table. Making rows that refer to the root also counts as touching the root: it must stay.
 fn touches(entity: &Entity, plan: &RecordPlan, table: usize) -> bool {
     match &plan.rows {
         None | Some(RenaissanceChange::Insert(_)) => false,
         Some(RenaissanceChange::Delete(_)) => true,
         Some(RenaissanceChange::Update(version, patch)) => patch.iter().any(|(slot, _)| {
             let written = entity.renaissance.columns[*slot].table;
-            written == table || (table == 0 && version.0.get(written) == Some(&0))
+            let is_join = entity.renaissance.tables[written].members.is_some();
+            written == table || (table == 0 && (is_join || version.0.get(written) == Some(&0)))
         }),
     }
 }
@@ -88,13 +100,14 @@ fn touches(entity: &Entity, plan: &RecordPlan, table: usize) -> bool {
 /// Takes locks of the rows to be written, in id order, and drops plans whose rows changed, vanished or are held by
 /// somebody else: waiting for an application's lock would hold up everybody in the batch. Rows that are only read need
 /// no lock: every field is decided by its own columns, and a later change of others brings a hint of its own.
+/// Returns what the join tables hold for the records that change there.
 async fn lock(
     connection: &mut PgConnection,
     entity: &Entity,
     statements: &Statements,
     part: &mut Part<'_>,
-) -> Result<()> {
-    for (table, sql) in statements.lock.iter().enumerate() {
+) -> Result<Vec<(usize, Held)>> {
+    for table in row_tables(entity) {
         let (mut ids, mut versions, mut who) = (Vec::new(), Vec::new(), Vec::new());
         for (n, plan, id) in part.living().filter(|(_, plan, _)| touches(entity, plan, table)) {
             let Some((version, id)) = expected(plan).zip(id) else { continue };
@@ -108,7 +121,7 @@ async fn lock(
         if ids.is_empty() {
             continue;
         }
-        let held: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
+        let held: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statements.lock[table].clone()))
             .bind(&ids)
             .bind(&versions)
             .fetch_all(&mut *connection)
@@ -117,7 +130,12 @@ async fn lock(
         let held: HashSet<i64> = held.into_iter().collect();
         who.iter().filter(|(_, id)| !held.contains(id)).for_each(|(n, _)| part.alive[*n] = false);
     }
-    Ok(())
+    let mut held = Vec::new();
+    for table in members::join_tables(entity) {
+        let rows = members::lock(connection, statements, part, table, |plan| touches(entity, plan, table)).await?;
+        held.push((table, rows));
+    }
+    Ok(held)
 }
 
 async fn fill_missing_children(
@@ -212,8 +230,11 @@ pub(super) async fn insert(
     }
     let rows: Vec<(RenaissanceId, &Patch)> =
         fresh.iter().filter_map(|(_, legacy, patch)| Some((*made.get(legacy)?, *patch))).collect();
-    for table in 1..entity.renaissance.tables.len() {
+    for table in row_tables(entity).skip(1) {
         insert_children(connection, entity, statements, table, &rows).await?;
+    }
+    for table in members::join_tables(entity) {
+        members::write(connection, (entity, statements), table, &rows, &Held::new()).await?;
     }
     Ok(())
 }
@@ -242,12 +263,16 @@ async fn insert_children(
     Ok(made.into_iter().collect())
 }
 
-enum Parameter {
+/// A parameter of an INSERT.
+pub(super) enum Parameter {
     PerRow(Vec<Option<String>>),
     Scalar(Option<String>),
 }
 
-fn parameters(fills: &[(Fill<'_>, &crate::model::catalog::ColumnInfo)], patches: &[&Patch]) -> Vec<Parameter> {
+pub(super) fn parameters(
+    fills: &[(Fill<'_>, &crate::model::catalog::ColumnInfo)],
+    patches: &[&Patch],
+) -> Vec<Parameter> {
     let parameter = |(fill, info): &(Fill<'_>, &crate::model::catalog::ColumnInfo)| match fill {
         Fill::Slot(slot) => Some(Parameter::PerRow(
             patches.iter().map(|patch| codec::encode(slot_of(patch, *slot), info.limits.kind)).collect(),
@@ -257,6 +282,7 @@ fn parameters(fills: &[(Fill<'_>, &crate::model::catalog::ColumnInfo)], patches:
             Some(Parameter::Scalar(codec::encode(Some(&Some(value.clone())), info.limits.kind)))
         }
         Fill::Constant(InsertValue::UnusablePassword | InsertValue::Now | InsertValue::Uuid)
+        | Fill::Member
         | Fill::Now
         | Fill::Uuid => None,
     };

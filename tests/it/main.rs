@@ -32,6 +32,8 @@ mod postgres_catalog;
 #[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
+mod postgres_join_tables;
+#[cfg(test)]
 mod postgres_preflight;
 #[cfg(test)]
 mod postgres_requests;

@@ -2,7 +2,7 @@
 
 use super::{
     Column, Constraint, Entity, Field, InsertValue, MappingError, OnInvalid, Table, error::did_you_mean,
-    transform::Shape,
+    join::join_problems, transform::Shape,
 };
 use crate::model::{
     catalog::{Catalog, ColumnInfo, ColumnKind, TableInfo},
@@ -11,8 +11,13 @@ use crate::model::{
 };
 
 impl Entity {
-    /// This mapping with what the database says about each column, or everything that does not fit.
+    /// This mapping with what the database says about each column, or everything that does not fit. A field whose optional
+    /// join table is missing is left out ([`Entity::fields_off`]).
     pub fn bind(&self, catalog: &Catalog) -> Result<Self, Vec<MappingError>> {
+        let off = self.optional_missing(catalog);
+        if !off.is_empty() {
+            return self.without_tables(&off).bind(catalog);
+        }
         let mut bound = self.clone();
         let mut errors = Vec::new();
         bound.renaissance.constraints.clear();
@@ -31,6 +36,15 @@ impl Entity {
     }
 
     fn at_table(&self, table: usize, message: String) -> MappingError {
+        let joined = |field: &super::Field| {
+            let columns = field.slots(Side::Renaissance).iter().filter_map(|slot| self.renaissance.columns.get(*slot));
+            columns.into_iter().any(|column| column.table == table)
+        };
+        if self.renaissance.tables.get(table).is_some_and(|table| table.members.is_some())
+            && let Some(field) = self.fields.iter().position(joined)
+        {
+            return self.at_field(field, message);
+        }
         let line = self.origin.table_lines.get(table).copied().unwrap_or(1);
         MappingError { file: self.origin.file.clone(), line, field: None, message, hint: None }
     }
@@ -58,7 +72,9 @@ impl Entity {
             columns: columns.clone(),
         };
         self.renaissance.constraints.extend(unique.chain(foreign).map(constraint));
-        let mut messages = self.structure(index, table, info);
+        self.bind_members(index);
+        let mut messages =
+            if table.members.is_some() { join_problems(table, info) } else { self.structure(index, table, info) };
         messages
             .extend(table.insert.iter().filter_map(|(column, value)| insert_problem(&table.name, column, value, info)));
         messages.extend(self.uncovered(index, table, info));
@@ -103,6 +119,8 @@ impl Entity {
     fn uncovered(&self, index: usize, table: &Table, info: &TableInfo) -> Vec<String> {
         let section = if index == 0 {
             "[renaissance.insert]".to_owned()
+        } else if table.members.is_some() {
+            "`insert` beside `table`".to_owned()
         } else {
             format!("[renaissance.child.insert] of {}", table.name)
         };
@@ -198,7 +216,7 @@ fn cut_too_long(field: &Field, column: &Column) -> Option<String> {
     (*length > limit).then(|| format!("`truncate = {length}` is more than column {name} holds; write {limit} or less"))
 }
 
-fn absent(table: &str, column: &str, info: &TableInfo) -> String {
+pub(super) fn absent(table: &str, column: &str, info: &TableInfo) -> String {
     let hint = did_you_mean(column, info.columns.iter().map(|known| known.name.as_str()));
     format!("column {table}.{column} does not exist{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default())
 }

@@ -6,6 +6,7 @@ pub mod check;
 mod connect;
 mod error;
 mod filter;
+mod join;
 mod lens;
 mod limits;
 mod loss;
@@ -20,6 +21,7 @@ pub use self::{
     connect::{connect, dependency_order},
     error::MappingError,
     filter::Filter,
+    join::FieldOff,
     lens::HalfLens,
     loss::Loss,
     parse::parse,

@@ -19,7 +19,12 @@ const OTHER: u32 = 3;
 fn reader() -> Reader {
     let table = |name: &str, column: &str| ReaderTable {
         schema: "public".into(),
-        table: WatchedTable { name: name.into(), key: "id".into(), owners: vec![(EntityIndex(0), column.into())] },
+        table: WatchedTable {
+            name: name.into(),
+            key: "id".into(),
+            optional: false,
+            owners: vec![(EntityIndex(0), column.into())],
+        },
     };
     Reader::new(vec![table("users", "id"), table("user_profiles", "user_id")], 5)
 }

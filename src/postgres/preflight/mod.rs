@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{catalog, connect, fault::during, setup, sql::OWN_NAME};
 use crate::{
     error::{Error, Result},
-    model::mapping::{Entity, MappingError},
+    model::mapping::{Entity, FieldOff, MappingError},
     sync::finding::Finding,
 };
 
@@ -93,7 +93,13 @@ async fn mappings(pool: &PgPool, entities: &[Entity]) -> Result<Vec<Finding>> {
         entities.iter().flat_map(|e| &e.renaissance.tables).map(|table| table.name.as_str()).collect();
     let catalog = catalog::load(pool, &names).await?;
     let finding = |entity: &Entity| match entity.bind(&catalog) {
-        Ok(_) => vec![Finding::good(format!("mapping {}", entity.name), "fits the tables")],
+        Ok(_) => {
+            let fits = Finding::good(format!("mapping {}", entity.name), "fits the tables");
+            [fits]
+                .into_iter()
+                .chain(entity.fields_off(&catalog).iter().map(|off| field_off(entity, off)))
+                .collect::<Vec<_>>()
+        }
         Err(errors) => {
             let subject = || format!("mapping {}", entity.name);
             let fix =
@@ -106,6 +112,15 @@ async fn mappings(pool: &PgPool, entities: &[Entity]) -> Result<Vec<Finding>> {
         }
     };
     Ok(entities.iter().flat_map(finding).collect())
+}
+
+/// A field that is not synced, as the database has no table for it.
+fn field_off(entity: &Entity, off: &FieldOff) -> Finding {
+    Finding::warning(
+        format!("mapping {}", entity.name),
+        format!("field {} is off: there is no table {}", off.field, off.table),
+        format!("create it (deploy/renaissance/{}.sql), then restart the bridge", off.table),
+    )
 }
 
 fn refused(subject: &str, error: &Error, otherwise: &str) -> Finding {

@@ -113,25 +113,28 @@ pub(super) async fn steps(session: &mut Session, tables: &[Located]) -> Result<V
     Ok(changed)
 }
 
-/// Finds the tables on the search path.
+/// Finds the tables on the search path. An optional one that is not there is left out.
 pub async fn locate(connection: &mut PgConnection, tables: &[WatchedTable]) -> Result<Vec<Located>> {
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let rows = sqlx::query(LOCATE).bind(&names).fetch_all(&mut *connection).await;
     let rows = rows.map_err(during("looking for the mapped tables"))?;
     let candidates = sqlx::query(CANDIDATES).bind(&names).fetch_all(connection).await;
     let candidates = candidates.map_err(during("looking for the indexes of the mapped tables"))?;
-    tables.iter().map(|table| located(table, &rows, &candidates)).collect()
+    tables.iter().filter_map(|table| located(table, &rows, &candidates).transpose()).collect()
 }
 
-fn located(table: &WatchedTable, rows: &[PgRow], candidates: &[PgRow]) -> Result<Located> {
+fn located(table: &WatchedTable, rows: &[PgRow], candidates: &[PgRow]) -> Result<Option<Located>> {
     let of_table = |row: &&PgRow| row.try_get::<&str, _>("wanted").is_ok_and(|name| name == table.name);
     let Some(row) = rows.iter().find(of_table) else {
+        if table.optional {
+            return Ok(None);
+        }
         return Err(Error::halt(format!("table {} is not in the database (search_path)", table.name)).with_hint(
             "correct the mapping or the URL's database; `biograph-bridge check` lists all that is missing",
         ));
     };
     let candidates = candidates.iter().filter(of_table);
-    Ok(Located {
+    Ok(Some(Located {
         watched: table.clone(),
         schema: row.try_get("schema")?,
         current: row.try_get("identity")?,
@@ -140,7 +143,7 @@ fn located(table: &WatchedTable, rows: &[PgRow], candidates: &[PgRow]) -> Result
         candidates: candidates
             .map(|row| Ok((row.try_get("index")?, row.try_get("columns")?)))
             .collect::<Result<_, sqlx::Error>>()?,
-    })
+    }))
 }
 
 const LOCATE: &str = "
@@ -180,6 +183,7 @@ mod tests {
             watched: WatchedTable {
                 name: "user_profiles".into(),
                 key: "id".into(),
+                optional: false,
                 owners: vec![(EntityIndex(0), "user_id".into())],
             },
             schema: "public".into(),
