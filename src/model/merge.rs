@@ -114,7 +114,8 @@ fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissan
 }
 
 /// Three-way merge of two sets: in is what both hold and what one side holds that was not agreed on (it was added there);
-/// out is what one side lacks that was (it was removed there). Members keep the order of the legacy side.
+/// out is what one side lacks that was (it was removed there). Members keep the order of the legacy side; sets, whose members
+/// are in ascending order on both sides, stay so.
 fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
     let (Value::List(left), Value::List(right)) = (legacy, renaissance) else { return Verdict::Undecided };
     let digests = |items: &[Value]| items.iter().map(|item| Digest::of(item).to_bits()).collect::<HashSet<u64>>();
@@ -128,11 +129,26 @@ fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
             merged.push(item.clone());
         }
     }
+    if ascending(left) && ascending(right) {
+        merged.sort_by(|a, b| rank(a, b).unwrap_or(Ordering::Equal));
+    }
     let same = |side: &HashSet<u64>| *side == seen;
     match (same(&in_left), same(&in_right)) {
         (true, _) => Verdict::Copy { to: Side::Renaissance, value: legacy.clone() },
         (false, true) => Verdict::Copy { to: Side::Legacy, value: renaissance.clone() },
         (false, false) => Verdict::Combined(Value::List(merged)),
+    }
+}
+
+fn ascending(items: &[Value]) -> bool {
+    items.is_sorted_by(|a, b| rank(a, b) == Some(Ordering::Less))
+}
+
+/// The order of members of a set.
+fn rank(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Id(left), Value::Id(right)) => Some(left.cmp(right)),
+        _ => order(left, right),
     }
 }
 

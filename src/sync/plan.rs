@@ -5,7 +5,6 @@ mod fields;
 mod scope;
 mod waits;
 
-pub(super) use self::scope::belongs;
 use crate::{
     model::{
         digest::{Base, Digest},

@@ -26,6 +26,8 @@ pub(crate) struct Bed {
     pub(crate) log: PathBuf,
     pub(crate) renaissance_url: String,
     pub(crate) legacy_uri: String,
+    /// Settings that differ from the usual ones.
+    pub(crate) settings: Vec<(&'static str, String)>,
     port: u16,
 }
 
@@ -51,7 +53,7 @@ impl Bed {
         make_collections(&legacy).await.unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = postgres.folder().with_extension("bridge.log");
-        Self { postgres, mongo, pool, legacy, log, renaissance_url, legacy_uri, port }
+        Self { postgres, mongo, pool, legacy, log, renaissance_url, legacy_uri, settings: Vec::new(), port }
     }
 
     /// A bed with an agreeing bridge on it.
@@ -73,6 +75,7 @@ impl Bed {
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("BRIDGE_PARKED_RETRY", "1s")
             .env("RUST_LOG", "biograph_bridge=debug")
+            .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null());
         command
     }

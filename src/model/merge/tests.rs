@@ -248,9 +248,42 @@ proptest! {
             Verdict::Copy { value, .. } | Verdict::Combined(value) => value,
             other => return Err(TestCaseError::fail(format!("{other:?}"))),
         };
-        let Value::List(mut found) = found else { return Err(TestCaseError::fail("no list")) };
-        found.sort_by_key(|item| if let Value::Int(n) = item { *n } else { 0 });
-        prop_assert_eq!(Value::List(found), list(&expected));
+        prop_assert_eq!(found, list(&expected), "in the order that sets read in");
+    }
+
+    /// The follower's own edit is the only thing that can lose, and then it is a conflict.
+    #[test]
+    fn a_follower_ends_up_with_what_leads(to in side(), base in value(), left in value(), right in value()) {
+        let readings = [Reading::Value(left.clone()), Reading::Value(right.clone())];
+        let verdict = follow(to, Some(Digest::of(&base)), &readings[0], &readings[1]);
+        let (leading, following) = if to == Side::Legacy { (&right, &left) } else { (&left, &right) };
+        match verdict {
+            Verdict::Agreed(_) => prop_assert_eq!(leading, following),
+            Verdict::Copy { to: written, value } => {
+                prop_assert_eq!((written, &value, following), (to, leading, &base));
+            }
+            Verdict::Conflict { winner, value } => {
+                prop_assert_eq!((winner, &value), (to.other(), leading));
+                prop_assert!(*following != base);
+            }
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        }
+    }
+
+    /// A group of one is decided like a field of its own.
+    #[test]
+    fn a_group_of_one_is_no_different(policy in decided_by_side(), owner in side(), base in value(), left in value(), right in value()) {
+        let readings = [Reading::Value(left), Reading::Value(right)];
+        let base = Some(Digest::of(&base));
+        let alone = merge(policy, owner, base, &readings[0], &readings[1]);
+        let grouped = together(policy, owner, None, &[Member { base, readings: &readings }]);
+        let same = match (alone, grouped) {
+            (Verdict::Agreed(_), Together::Agreed) => true,
+            (Verdict::Copy { to, .. }, Together::Copy(grouped)) => to == grouped,
+            (Verdict::Conflict { winner, .. }, Together::Conflict(grouped)) => winner == grouped,
+            _ => false,
+        };
+        prop_assert!(same);
     }
 
     #[test]

@@ -7,31 +7,12 @@ use crate::model::{
     mapping::{DeleteRule, Entity, Flow},
     merge::{Existence, existence},
     side::Side,
-    value::Value,
 };
-
-/// Whether a side's record meets the filters that look at that side.
-pub(in crate::sync) fn belongs(entity: &Entity, side: Side, image: &Image) -> bool {
-    entity.filters.iter().filter(|filter| filter.side == side).all(|filter| {
-        let held = image.slots.get(filter.slot).and_then(Option::as_ref).unwrap_or(&Value::Null);
-        filter.any_of.iter().any(|wanted| is_same(wanted, held)) != filter.negated
-    })
-}
-
-/// Numbers are the same whatever type holds them.
-fn is_same(wanted: &Value, held: &Value) -> bool {
-    match (wanted, held) {
-        (Value::Int(wanted), Value::Float(held)) => {
-            crate::model::mapping::transform::whole_double(*held) == Some(*wanted)
-        }
-        (wanted, held) => wanted == held,
-    }
-}
 
 /// Whether what is there of a record belongs, on whichever sides it is.
 pub(super) fn is_synced(entity: &Entity, record: &Record) -> bool {
     let images = [(Side::Legacy, &record.legacy), (Side::Renaissance, &record.renaissance)];
-    images.into_iter().all(|(side, image)| image.as_ref().is_none_or(|image| belongs(entity, side, image)))
+    images.into_iter().all(|(side, image)| image.as_ref().is_none_or(|image| entity.belongs(side, image)))
 }
 
 /// What is to become of a whole record.

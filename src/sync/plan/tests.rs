@@ -1,6 +1,9 @@
 use super::*;
 use crate::model::{mapping, problem::Reason};
 
+mod references;
+mod rules;
+
 fn uuid() -> uuid::Uuid {
     uuid::Uuid::from_bytes([7; 16])
 }
@@ -61,12 +64,15 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
 
 /// The record as it is once it was created in Renaissance.
 fn agreed(entity: &Entity) -> Record {
-    let document = ada(entity);
+    as_created(entity, &ada(entity))
+}
+
+fn as_created(entity: &Entity, document: &Image) -> Record {
     let planned = plan(entity, &record(Some(document.clone()), None, None)).unwrap();
     let mut rows = Image { slots: vec![None; entity.renaissance.columns.len()], version: Version(vec![1, 1]) };
     let Some(RenaissanceChange::Insert(patch)) = planned.plan.rows else { panic!("an insert was expected") };
     apply(&mut rows, &patch);
-    record(Some(document), Some(rows), planned.plan.base)
+    record(Some(document.clone()), Some(rows), planned.plan.base)
 }
 
 fn set(entity: &Entity, image: &mut Option<Image>, side: Side, field: &str, value: &Value) {

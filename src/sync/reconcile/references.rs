@@ -17,7 +17,7 @@ use crate::{
         value::Value,
     },
     sync::{
-        plan::{Record, belongs},
+        plan::Record,
         ports::{LegacyStore, Owner, RenaissanceStore},
         tracker::{Needs, Taken},
     },
@@ -79,7 +79,7 @@ pub(super) fn named<'a>(
     names: impl Fn(Side, &Image) -> Vec<(EntityIndex, SideId)>,
 ) -> Vec<(EntityIndex, SideId)> {
     let mut all: Vec<_> = images
-        .filter(|(side, image)| belongs(entity, *side, image))
+        .filter(|(side, image)| entity.belongs(*side, image))
         .flat_map(|(side, image)| names(side, image))
         .collect();
     all.sort_unstable();
