@@ -60,4 +60,6 @@ mod sync_merge;
 #[cfg(test)]
 mod sync_outages;
 #[cfg(test)]
+mod sync_references;
+#[cfg(test)]
 mod sync_silence;
