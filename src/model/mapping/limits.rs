@@ -47,7 +47,8 @@ pub(super) fn check(content: &Value, limits: Limits, column: &str) -> Result<(),
             refuse(Reason::OutOfRange, format!("holds integers of {bits} bits"))
         }
         (Value::Text(_), ColumnKind::Text(_))
-        | (Value::Int(_), ColumnKind::Int(_))
+        // a reference: the links turn it into the id that the column holds
+        | (Value::Int(_) | Value::Id(_) | Value::Dangling(_), ColumnKind::Int(_))
         | (Value::Bool(_), ColumnKind::Bool)
         | (Value::Date(_), ColumnKind::Date)
         | (Value::List(_), ColumnKind::Ids)
