@@ -48,8 +48,8 @@ pub struct Reconciler<L, R> {
     served: Mutex<Vec<Uuid>>,
     /// Keys that settling after a failure woke.
     woken: Mutex<Vec<Key>>,
-    /// Whether members of sets that are not linked yet are left for a second pass instead of being parked.
-    sets_later: AtomicBool,
+    /// In these entities members of sets that are not linked yet are left for a second pass instead of being parked.
+    sets_later: Mutex<Vec<EntityIndex>>,
 }
 
 /// One record's change on its way, for people watching.
@@ -124,14 +124,15 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             unsettled: AtomicBool::new(true),
             served: Mutex::new(Vec::new()),
             woken: Mutex::new(Vec::new()),
-            sets_later: AtomicBool::new(false),
+            sets_later: Mutex::new(Vec::new()),
         }
     }
 
-    /// While true, members of sets of references that are not linked are left where they are without parking their field:
-    /// the first pass of a backfill says so, as a second one visits the sets once everybody is linked.
-    pub fn postpone_sets(&self, postpone: bool) {
-        self.sets_later.store(postpone, Ordering::Release);
+    /// From now on members of sets of references that are not linked are left where they are without parking their field,
+    /// in these entities and no others: the first pass of a backfill says so, as a second one visits the sets once everybody
+    /// is linked.
+    pub fn postpone_sets(&self, entities: Vec<EntityIndex>) {
+        *self.sets_later.lock().unwrap_or_else(PoisonError::into_inner) = entities;
     }
 
     /// The legacy store.
@@ -212,7 +213,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     ) -> Result<Vec<Work>> {
         let entity = self.entity(index)?;
         self.read_whole_documents(index, entity, &mut works).await?;
-        let given = self.given(links);
+        let given = self.given(index, links);
         let mut writing = Vec::new();
         let mut plans: Vec<RecordPlan> = Vec::new();
         for mut work in works {
@@ -257,9 +258,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 
     /// What decisions need besides their records.
-    fn given<'a>(&self, links: &'a Links) -> Given<'a> {
+    fn given<'a>(&self, index: EntityIndex, links: &'a Links) -> Given<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let sets_later = self.sets_later.load(Ordering::Acquire);
+        let sets_later = self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index);
         Given { links, sets_later, now: i64::try_from(now.as_micros()).unwrap_or(i64::MAX), new_uuid: Uuid::new_v4 }
     }
 

@@ -22,6 +22,7 @@ use crate::{
         mapping::{Entity, dependency_order},
         side::Side,
     },
+    retry::{Policy, retry},
 };
 
 /// What to copy when the bridge starts.
@@ -107,12 +108,12 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
     async fn copy(&self, wanted: &BTreeSet<EntityIndex>, stop: &CancellationToken) -> Result<()> {
         let order: Vec<EntityIndex> =
             dependency_order(self.entities).into_iter().filter(|entity| wanted.contains(entity)).collect();
-        // members that are still to come are no reason to park a set
-        self.reconciler.postpone_sets(true);
+        // members that are still to come are no reason to park a set that is visited again
+        self.reconciler.postpone_sets(self.with_sets_to_fill(&order, stop).await?);
         for entity in &order {
             self.pass(*entity, SweepKind::Backfill, stop).await?;
         }
-        self.reconciler.postpone_sets(false);
+        self.reconciler.postpone_sets(Vec::new());
         for entity in order.into_iter().filter(|entity| self.has_sets(*entity)) {
             self.pass(entity, SweepKind::References, stop).await?;
         }
@@ -128,6 +129,21 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
             Sweep { legacy, renaissance, queue, status, pace, entity, side, kind }.run(stop).await?;
         }
         Ok(())
+    }
+
+    /// The entities whose second pass has not begun.
+    async fn with_sets_to_fill(&self, order: &[EntityIndex], stop: &CancellationToken) -> Result<Vec<EntityIndex>> {
+        let (store, mut found) = (self.reconciler.renaissance(), Vec::new());
+        for entity in order.iter().filter(|entity| self.has_sets(**entity)) {
+            let mut begun = false;
+            for side in Side::ALL {
+                let saved = || store.sweep(*entity, side, SweepKind::References);
+                let state = retry("reading what to sweep", Policy::CONNECTION, stop, saved).await?;
+                begun |= state.done || state.after.is_some();
+            }
+            found.extend((!begun).then_some(*entity));
+        }
+        Ok(found)
     }
 
     fn has_sets(&self, entity: EntityIndex) -> bool {

@@ -2,6 +2,10 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
+mod backfill;
+#[cfg(test)]
+mod backfill_cli;
+#[cfg(test)]
 mod bed;
 #[cfg(test)]
 mod cli;

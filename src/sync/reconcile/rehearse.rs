@@ -61,7 +61,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     pub async fn rehearse(&self, index: EntityIndex, taken: &[Taken]) -> Result<Vec<Rehearsed>> {
         let entity = self.entity(index)?;
         let gathered = self.gather(index, taken, &mut Pull::rehearsing()).await?;
-        let given = self.given(&gathered.links);
+        let given = self.given(index, &gathered.links);
         let rehearsed = gathered.works.into_iter().map(|mut work| {
             let planned = planned(entity, &mut work.record, &given);
             rehearsed(entity, &work.record, work.keys, planned)
