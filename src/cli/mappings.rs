@@ -1,4 +1,7 @@
-//! `mappings check`: the mapping files and their examples, without a database.
+//! `mappings`: the mapping files, without a database.
+
+mod attempt;
+mod show;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -18,6 +21,8 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Mappings {
     Check(Check),
+    Show(show::Show),
+    Try(attempt::Try),
 }
 
 /// Validate the mapping files and run their [[case]] examples; needs no database
@@ -38,6 +43,8 @@ impl Mappings {
     pub(super) fn run(self, settings: SettingFlags) -> Result<(), Failure> {
         match self {
             Self::Check(check) => check.run(settings),
+            Self::Show(show) => show.run(settings),
+            Self::Try(attempt) => attempt.run(settings),
         }
     }
 }

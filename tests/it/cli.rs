@@ -7,8 +7,19 @@ use std::{
 
 use crate::cli_harness::{Bridge, USER_MAPPING};
 
-const COMMANDS: [&str; 9] =
-    ["check", "init", "run", "status", "parked list", "mappings check", "teardown", "sandbox", "completions"];
+const COMMANDS: [&str; 11] = [
+    "check",
+    "init",
+    "run",
+    "status",
+    "parked list",
+    "mappings check",
+    "mappings show",
+    "mappings try",
+    "teardown",
+    "sandbox",
+    "completions",
+];
 const URIS: [(&str, &str); 2] = [
     ("BRIDGE_LEGACY_URI", "mongodb://ada:hunter2@127.0.0.1:9/db"),
     ("BRIDGE_RENAISSANCE_URL", "postgres://ada:hunter2@127.0.0.1:9/db"),
@@ -30,7 +41,7 @@ fn every_command_has_help_with_examples() {
 
 #[test]
 fn reading_commands_offer_json() {
-    for command in ["check", "status", "parked list", "mappings check"] {
+    for command in ["check", "status", "parked list", "mappings check", "mappings show", "mappings try"] {
         assert!(Bridge::new().run(&format!("{command} -h")).out.contains("--json"), "{command}");
     }
 }

@@ -14,6 +14,8 @@ mod cli_databases;
 #[cfg(test)]
 mod cli_harness;
 #[cfg(test)]
+mod cli_mappings;
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod layering;

@@ -104,7 +104,7 @@ impl OnInvalid {
 }
 
 /// A value as a mapping file spells it.
-pub(crate) fn spelled(value: &Value) -> String {
+pub fn spelled(value: &Value) -> String {
     let mut text = String::new();
     spell(value, &mut text);
     text

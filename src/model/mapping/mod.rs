@@ -13,6 +13,7 @@ mod loss;
 mod parse;
 pub mod shown;
 pub mod transform;
+pub mod trial;
 
 use super::{catalog::ColumnInfo, key::EntityIndex, policy::Policy, side::Side, value::Value};
 
@@ -23,7 +24,7 @@ pub use self::{
     filter::Filter,
     join::FieldOff,
     lens::HalfLens,
-    loss::Loss,
+    loss::{Loss, spelled},
     parse::parse,
 };
 

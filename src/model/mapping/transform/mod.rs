@@ -176,6 +176,25 @@ impl Transform {
         }
     }
 
+    /// Its word in mapping files.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Timestamp(_) => "timestamp",
+            Self::Date(_) => "date",
+            Self::Json(_) => "json",
+            Self::Table(_) => "table",
+            Self::Media(_) => "media",
+            Self::Flags(_) => "flags",
+            Self::Phone(_) => "phone",
+            Self::Name(_) => "name",
+            Self::Reference(_) => "reference",
+            Self::References(_) => "references",
+        }
+    }
+
     /// The transform by its shape.
     pub fn shape(&self) -> Shape<'_> {
         match self {
