@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use biograph_bridge::model::hint::{Captured, Hint, Position};
 use biograph_bridge::model::key::{EntityIndex, LegacyId, SideId};
-use biograph_bridge::model::mapping::{Entity, parse};
+use biograph_bridge::model::mapping::{Entity, connect, parse};
 use biograph_bridge::model::value::Value;
 use biograph_bridge::mongo::{Legacy, LegacyCapture};
 use biograph_bridge::sandbox::{MongodOptions, ReplicaSet};
@@ -27,7 +27,10 @@ pub(crate) struct World {
 
 /// The shipped mapping.
 pub(crate) fn user() -> Entity {
-    parse("mappings/user.toml", include_str!("../../mappings/user.toml")).expect("the shipped mapping is valid")
+    let user = parse("mappings/user.toml", include_str!("../../mappings/user.toml"));
+    let mut user = user.expect("the shipped mapping is valid");
+    assert_eq!(connect(std::slice::from_mut(&mut user)), []);
+    user
 }
 
 /// The slot of a path.

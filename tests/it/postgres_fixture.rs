@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use biograph_bridge::{
-    model::mapping::Entity,
+    model::mapping::{self, Entity},
     postgres::connect,
     sandbox::{PostgresOptions, PostgresServer, ServerChoice},
 };
@@ -54,9 +54,10 @@ impl Fixture {
 
 /// The part of the `user` mapping that capture and set-up look at.
 pub(crate) fn user() -> Vec<Entity> {
-    vec![
-        biograph_bridge::model::mapping::parse("mappings/user.toml", include_str!("../../mappings/user.toml")).unwrap(),
-    ]
+    let user = mapping::parse("mappings/user.toml", include_str!("../../mappings/user.toml"));
+    let mut entities = vec![user.unwrap()];
+    assert_eq!(mapping::connect(&mut entities), []);
+    entities
 }
 
 /// INSERTs people with these ids, without profiles.

@@ -10,7 +10,7 @@ use std::fmt;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Computed, Entity, InsertValue, TemplatePart,
+    Entity, InsertValue,
     shown::{Extra, extended, same},
 };
 use crate::model::{
@@ -152,7 +152,8 @@ impl Entity {
             Side::Legacy => (self.legacy.insert.as_slice(), &self.legacy.computed),
             Side::Renaissance => (&[][..], &self.renaissance.computed),
         };
-        let texts = computed.iter().map(|computed| (computed.slot, Value::Text(self.text_of(computed, side, image))));
+        let texts =
+            computed.iter().map(|computed| (computed.slot, Value::Text(self.computed_text(computed, side, image))));
         let texts: Vec<(usize, Value)> = texts.collect();
         let values = inserts.iter().map(|(slot, value)| (*slot, from_json(&value.shown())));
         for (slot, content) in values.chain(texts) {
@@ -160,21 +161,6 @@ impl Entity {
                 *place = Some(content);
             }
         }
-    }
-
-    fn text_of(&self, computed: &Computed, side: Side, created: &Image) -> String {
-        let part = |part: &TemplatePart| match part {
-            TemplatePart::Text(text) => text.clone(),
-            TemplatePart::Field(field) => {
-                let reading = self.fields.get(*field).map(|field| field.get(side, created));
-                match reading.as_ref().and_then(Reading::value).map(to_json) {
-                    None | Some(Json::Null) => String::new(),
-                    Some(Json::String(text)) => text,
-                    Some(other) => other.to_string(),
-                }
-            }
-        };
-        computed.parts.iter().map(part).collect()
     }
 
     /// Slots shown by the case that came out otherwise.

@@ -3,6 +3,7 @@
 mod bind;
 mod case;
 pub mod check;
+mod computed;
 mod connect;
 mod error;
 mod filter;
@@ -19,6 +20,7 @@ use super::{catalog::ColumnInfo, key::EntityIndex, policy::Policy, side::Side, v
 
 pub use self::{
     case::{Case, CaseFailure},
+    computed::{Computed, TemplatePart},
     connect::{connect, dependency_order},
     error::MappingError,
     filter::Filter,
@@ -158,24 +160,6 @@ pub enum InsertValue {
     Now,
     /// A random UUID.
     Uuid,
-}
-
-/// A slot that no field writes and that a new record gets computed from its other fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Computed {
-    /// Where it goes.
-    pub slot: usize,
-    /// What it is made of, in order.
-    pub parts: Vec<TemplatePart>,
-}
-
-/// A piece of a [`Computed`] text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplatePart {
-    /// This text.
-    Text(String),
-    /// The value of this field; nothing for null.
-    Field(usize),
 }
 
 /// A column that a field, a computed value or a filter uses.

@@ -231,7 +231,7 @@ mod tests {
         });
         let trial = user().try_out(Side::Legacy, &document);
         assert!(trial.belongs);
-        assert_eq!(trial.unmapped, ["email_notification.weekly", "badges"]);
+        assert_eq!(trial.unmapped, ["badges", "email_notification.weekly"]);
         assert_eq!(tried(&trial, "username").outcome, Outcome::Kept);
         assert_eq!(tried(&trial, "premium").outcome, Outcome::Kept);
         assert!(

@@ -5,7 +5,7 @@ use crate::{
     model::{
         digest::Digest,
         image::{Image, Patch},
-        mapping::{Computed, Field, Flow, InsertValue, TemplatePart},
+        mapping::{Computed, Field, Flow, InsertValue},
         problem::{Problem, Reason},
         reading::Reading,
         side::Side,
@@ -153,7 +153,8 @@ impl Draft<'_> {
             Side::Renaissance => (&[][..], &renaissance.computed),
         };
         let inserted = insert.iter().map(|(slot, value)| (*slot, Some(self.inserted(value))));
-        let text = |computed: &Computed| (computed.slot, Some(Value::Text(self.text_of(computed, to, created))));
+        let text =
+            |computed: &Computed| (computed.slot, Some(Value::Text(self.entity.computed_text(computed, to, created))));
         let filled: Vec<_> = inserted.chain(computed.iter().map(text)).collect();
         self.patches[at(to)].extend(filled);
     }
@@ -167,17 +168,6 @@ impl Draft<'_> {
             InsertValue::Uuid => Value::Uuid((self.given.new_uuid)().into_bytes()),
         }
     }
-
-    fn text_of(&self, computed: &Computed, to: Side, created: &Image) -> String {
-        let part = |part: &TemplatePart| match part {
-            TemplatePart::Text(text) => text.clone(),
-            TemplatePart::Field(field) => match self.entity.fields[*field].get(to, created) {
-                Reading::Value(value) => plain(&value),
-                Reading::Absent | Reading::Invalid(_) => String::new(),
-            },
-        };
-        computed.parts.iter().map(part).collect()
-    }
 }
 
 impl Start {
@@ -186,14 +176,5 @@ impl Start {
             Self::Problem(problem) => Some(problem),
             Self::Value(..) | Self::Nothing => None,
         }
-    }
-}
-
-/// A value inside a text.
-fn plain(value: &Value) -> String {
-    match crate::model::json::to_json(value) {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
     }
 }

@@ -10,7 +10,10 @@ mod spelling;
 use super::*;
 
 fn parsed(file: &str, text: &str) -> Entity {
-    parse(file, text).unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()))
+    let mut entity = parse(file, text)
+        .unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()));
+    connect(std::slice::from_mut(&mut entity));
+    entity
 }
 
 fn user() -> Entity {
