@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use sqlx::{AssertSqlSafe, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +26,9 @@ const LOCK_WAIT: &str = "200ms";
 /// After so many waits in one batch it is no single record's lock (a migration at work?): all is tried again later.
 const MOST_WAITS: u32 = 24;
 
+/// Whether a plan was written, and its record's id.
+type Written = (bool, Option<RenaissanceId>);
+
 /// The plans of one transaction: which are still in the race, and the ids of the rows they made.
 pub(super) struct Part<'a> {
     pub(super) plans: Vec<&'a RecordPlan>,
@@ -46,21 +49,24 @@ impl<'a> Part<'a> {
 }
 
 impl Postgres {
-    /// Opens a bridge transaction in one round trip: the capture drops transactions that start with its message. Where the
-    /// application has triggers on the mapped tables there is no message: what they change during our write has to be
-    /// heard.
+    /// Opens a bridge transaction in one round trip.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
+        self.pool.begin_with(self.opening()).await.map_err(Error::from)
+    }
+
+    /// How a bridge transaction opens: the capture drops those that start with its message. Where the application has triggers
+    /// on the mapped tables there is no message: what they change during our write has to be heard.
+    fn opening(&self) -> AssertSqlSafe<String> {
         let tables = self.all().flat_map(|(entity, _)| entity.table_names());
         let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
-        let sql = format!(
+        AssertSqlSafe(format!(
             "BEGIN; SELECT set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
              WHERE tgrelid = ANY(ARRAY[{}]::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
              THEN pg_logical_emit_message(true, {}, '') END",
             quote_literal(LOCK_WAIT),
             tables.join(", "),
             quote_literal(OWN_NAME)
-        );
-        self.pool.begin_with(AssertSqlSafe(sql)).await.map_err(Error::from)
+        ))
     }
 
     /// Commits all plans, bisecting around those the database refuses.
@@ -116,10 +122,29 @@ impl Postgres {
         intent: Uuid,
         plans: Vec<&RecordPlan>,
         collision: Collision,
-    ) -> Result<Vec<(bool, Option<RenaissanceId>)>> {
+    ) -> Result<Vec<Written>> {
+        let mut session = self.pool.acquire().await.map_err(Error::from)?;
+        let written = self.write_part(&mut session, index, intent, plans, collision).await;
+        // The server reports an error before it lets go of the locks: what is tried next must not find them.
+        if written.is_err()
+            && let Err(error) = session.ping().await
+        {
+            tracing::debug!(%error, "the connection went with the transaction");
+        }
+        written
+    }
+
+    async fn write_part(
+        &self,
+        session: &mut PgConnection,
+        index: EntityIndex,
+        intent: Uuid,
+        plans: Vec<&RecordPlan>,
+        collision: Collision,
+    ) -> Result<Vec<Written>> {
         let (entity, statements) = self.entity(index)?;
         let mut part = Part::new(plans);
-        let mut transaction = self.begin().await?;
+        let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
         write::update(&mut transaction, entity, statements, &mut part).await?;
         write::insert(&mut transaction, entity, statements, &mut part, collision).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;

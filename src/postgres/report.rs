@@ -31,7 +31,9 @@ impl Postgres {
 
     /// How many linked people are on each side or on their way. Those without a cutover row are on legacy.
     pub async fn people(&self) -> Result<Vec<(PersonState, i64)>> {
-        let linked: i64 = sqlx::query_scalar("SELECT count(*) FROM biograph_bridge.link WHERE entity = 'user'")
+        let persons = self.entities().iter().filter(|entity| entity.owner.is_none()).map(|entity| entity.name.clone());
+        let linked: i64 = sqlx::query_scalar("SELECT count(*) FROM biograph_bridge.link WHERE entity = ANY($1)")
+            .bind(persons.collect::<Vec<_>>())
             .fetch_one(&self.pool)
             .await?;
         let moving: Vec<(String, i64)> =

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::{catalog::Catalog, digest::Base, key::EntityIndex, mapping::Entity},
+    model::{catalog::Catalog, digest::Base, fact::SweepKind, key::EntityIndex, mapping::Entity},
 };
 
 /// Rows, links, journal and checkpoints, all in one Postgres. Cheap to clone.
@@ -88,8 +88,18 @@ pub(super) struct Shapes {
     places: HashMap<i32, Vec<Option<usize>>>,
 }
 
+/// Marks a field list ($2) of an entity ($1) as the one in use; forgets its first copy (kinds $3) if the last one lacked a
+/// field.
+const USE_FIELDS: &str = "WITH last AS (SELECT fields FROM biograph_bridge.shape \
+      WHERE entity = $1 AND used_at IS NOT NULL ORDER BY used_at DESC LIMIT 1), \
+    again AS (DELETE FROM biograph_bridge.sweep WHERE entity = $1 AND kind = ANY($3) \
+      AND EXISTS (SELECT FROM last WHERE NOT last.fields @> $2) RETURNING 1), \
+    used AS (UPDATE biograph_bridge.shape SET used_at = clock_timestamp() WHERE entity = $1 AND fields = $2) \
+    SELECT count(*) FROM again";
+
 impl Shapes {
-    /// Makes sure that the present field lists have a number.
+    /// Makes sure that the present field lists have a number. An entity that has a field it did not have when it was last in
+    /// use is copied anew: nobody has looked at that field since.
     async fn register(pool: &PgPool, entities: &[Entity]) -> Result<()> {
         for entity in entities {
             sqlx::query(
@@ -100,6 +110,16 @@ impl Shapes {
             .execute(pool)
             .await
             .map_err(Error::from)?;
+            let again: i64 = sqlx::query_scalar(USE_FIELDS)
+                .bind(&entity.name)
+                .bind(names(entity))
+                .bind(SweepKind::FIRST_COPY.map(SweepKind::as_str))
+                .fetch_one(pool)
+                .await
+                .map_err(Error::from)?;
+            if again > 0 {
+                tracing::info!(entity = entity.name, "a field is new: the first copy begins again");
+            }
         }
         Ok(())
     }

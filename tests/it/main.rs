@@ -38,7 +38,11 @@ mod postgres_catalog;
 #[cfg(test)]
 mod postgres_fixture;
 #[cfg(test)]
+mod postgres_join_setup;
+#[cfg(test)]
 mod postgres_join_tables;
+#[cfg(test)]
+mod postgres_links;
 #[cfg(test)]
 mod postgres_preflight;
 #[cfg(test)]
@@ -69,3 +73,5 @@ mod sync_outages;
 mod sync_references;
 #[cfg(test)]
 mod sync_silence;
+#[cfg(test)]
+mod town;

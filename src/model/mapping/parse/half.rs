@@ -2,12 +2,13 @@
 //! for both.
 
 use super::{
-    form,
+    form, insert,
     keys::{Item, Keys},
     slots::{Claim, Slots},
 };
 use crate::model::{
     mapping::{
+        Members, Table,
         lens::{HalfLens, Missing},
         transform::NullForm,
     },
@@ -74,7 +75,7 @@ impl<'k, 's> Half<'k, 's> {
         table.and_then(|table| table.get(key)).and_then(|item| item.get_ref().as_str()) == Some(word)
     }
 
-    /// Claims the rows of a join table as one slot: `{ table, parent, column }`.
+    /// Claims the rows of a join table as one slot: `{ table, parent, column, optional, insert }`.
     pub(super) fn join_slot(&self, slots: &mut Slots) -> Option<Claim> {
         let hint = "write `renaissance = { table = \"…\", parent = \"…\", column = \"…\" }`, or `stored = \"hex\"` for a jsonb list";
         let Some(own) = self.own.as_ref() else {
@@ -83,7 +84,17 @@ impl<'k, 's> Half<'k, 's> {
         };
         let [table, parent, column] = ["table", "parent", "column"].map(|key| own.need_text(key, "\"…\""));
         let optional = own.flag("optional");
-        slots.join(own, table?, parent?, column?, optional)
+        let insert = own.table("insert").map(|keys| insert::of_join(&keys)).unwrap_or_default();
+        slots.join(
+            own,
+            Table {
+                name: table?,
+                key: parent.clone()?,
+                parent,
+                insert,
+                members: Some(Members { column: column?, optional }),
+            },
+        )
     }
 
     /// What the field declares as its normal forms: one value or an array of them.

@@ -63,6 +63,15 @@ fn content(keys: &Keys<'_>, place: &str, item: Item<'_>, words: &[(&'static str,
     }
 }
 
+/// Reads the `insert` of a join table, whose rows belong to no one record: values only.
+pub(super) fn of_join(keys: &Keys<'_>) -> Vec<(String, InsertValue)> {
+    let (values, templates) = read(keys, Side::Renaissance);
+    for (_, item, _) in &templates {
+        keys.report(Some(item), "a row of a join table cannot be made from a template", None);
+    }
+    of_table(values)
+}
+
 /// Claims the places of legacy's insert values, which are slots like those of fields.
 pub(super) fn legacy(
     keys: &Keys<'_>,

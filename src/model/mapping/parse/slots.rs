@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::keys::{Item, Keys};
 use crate::model::{
-    mapping::{Column, Members, Path, Table, error::did_you_mean},
+    mapping::{Column, Path, Table, error::did_you_mean},
     side::Side,
 };
 
@@ -78,22 +78,15 @@ impl Slots {
     }
 
     /// Adds a join table, all of which is one slot.
-    pub(super) fn join(
-        &mut self,
-        keys: &Keys<'_>,
-        table: String,
-        parent: String,
-        column: String,
-        optional: bool,
-    ) -> Option<Claim> {
-        if self.tables.iter().any(|known| known.name == table) {
-            keys.report(None, format!("table `{table}` is used twice"), None);
+    pub(super) fn join(&mut self, keys: &Keys<'_>, table: Table) -> Option<Claim> {
+        if self.tables.iter().any(|known| known.name == table.name) {
+            keys.report(None, format!("table `{}` is used twice", table.name), None);
             return None;
         }
         let by = By::Field(keys.field.borrow().clone().unwrap_or_default());
-        let name = format!("{table}.{column}");
-        let members = Some(Members { column: column.clone(), optional });
-        self.tables.push(Table { name: table, key: parent.clone(), parent: Some(parent), insert: Vec::new(), members });
+        let column = table.members.as_ref()?.column.clone();
+        let name = format!("{}.{column}", table.name);
+        self.tables.push(table);
         let column = Column { table: self.tables.len() - 1, name: column, info: None, filter_only: false };
         self.columns.push((column, by));
         Some((self.columns.len() - 1, name))

@@ -71,6 +71,23 @@ fn what_would_make_a_field_ambiguous_is_refused() {
 }
 
 #[test]
+fn a_join_table_takes_insert_values_and_no_templates() {
+    let with = |insert: &str| {
+        format!(
+            "entity = \"a\"\nlegacy = {{ collection = \"a\" }}\nrenaissance = {{ table = \"a\", key = \"id\", legacy_id = \"old\" }}\n\
+             [[field]]\nname = \"f\"\nas = \"references\"\nto = \"a\"\nlegacy = \"f\"\n\
+             renaissance = {{ table = \"j\", parent = \"a_id\", column = \"f_id\", insert = {insert} }}\n"
+        )
+    };
+    let entity = parse("m.toml", &with("{ since = { generate = \"now\" }, kind = 1 }"));
+    let entity = entity.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let inserted: Vec<&str> = entity.renaissance.tables[1].insert.iter().map(|(column, _)| column.as_str()).collect();
+    assert_eq!(inserted, ["since", "kind"]);
+    let found = refusals(&with("{ since = { template = \"{f}\" } }"));
+    assert!(found.iter().any(|line| line.contains("cannot be made from a template")), "{found:#?}");
+}
+
+#[test]
 fn a_text_that_is_not_toml_is_refused_with_its_line() {
     let found = refusals("entity = \"x\"\n[legacy\n");
     assert!(found.iter().all(|line| line.starts_with("m.toml:2: not TOML")), "{found:#?}");
