@@ -60,6 +60,12 @@ const KINDS: [(&str, Kind); 13] = [
     ("json", Kind::Json),
 ];
 
+/// The words of `as`.
+#[cfg(test)]
+pub(in crate::model::mapping) fn words() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(word, _)| *word)
+}
+
 /// Reads a side's transform and claims its slots; `None` if something about it was wrong and reported.
 pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
     let kind = match half.option("as") {

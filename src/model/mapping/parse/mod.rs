@@ -3,7 +3,7 @@
 mod case;
 mod field;
 mod filter;
-mod form;
+pub(super) mod form;
 mod half;
 mod insert;
 mod keys;

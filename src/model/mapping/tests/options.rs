@@ -191,3 +191,12 @@ fn the_declared_normal_form_is_what_is_written_whatever_the_order() {
     let written = kind.put(Side::Legacy, &Value::Text("two".into()), None).unwrap();
     assert_eq!(written[0].1, Some(Value::Text("deux".into())));
 }
+
+#[test]
+fn the_readme_describes_every_conversion() {
+    let readme = include_str!("../../../../README.md");
+    let rows: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+    for word in parse::form::words() {
+        assert!(rows.iter().any(|row| row.contains(&format!("`{word}`"))), "{word}");
+    }
+}
