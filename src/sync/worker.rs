@@ -71,6 +71,8 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             match self.turning(self.reconciler.reconcile(entity, &taken)).await {
                 Ok(mut report) => {
                     woken.add(&mut report.woken);
+                    // before the batch is done: a queue that looks empty may be closed
+                    woken.offer(self.queue).await;
                     backoff.reset();
                     failures.succeeded(NAME);
                     self.status.recovered(NAME);

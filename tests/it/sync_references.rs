@@ -285,6 +285,19 @@ async fn sets_of_references_cross_merge_and_wait_for_dead_members() {
     toys.bed.until_parked(&[]).await;
 }
 
+/// What a rehearsal foresees for an entity: outcomes, conflicts, parked; counts only.
+fn foreseen(toys: &Toys, entity: &str) -> serde_json::Value {
+    let output = toys.bed.command(&["backfill", "--dry-run", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = report["entities"].as_array().unwrap().iter().find(|one| one["entity"] == entity).unwrap().clone();
+    let counts = |part: &serde_json::Value| {
+        let counts = part.as_object().unwrap().iter().map(|(name, counted)| (name.clone(), counted["count"].clone()));
+        serde_json::Value::Object(counts.collect())
+    };
+    serde_json::json!([counts(&found["outcomes"]), found["conflicts"]["count"], counts(&found["parked"])])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_of_a_record_is_its_persons_and_rows_that_were_copied_before_are_adopted() {
     let toys = Toys::new().await;
@@ -299,7 +312,15 @@ async fn the_owner_of_a_record_is_its_persons_and_rows_that_were_copied_before_a
              INSERT INTO toy_notes (id, text, author_id, old_id) VALUES (900, 'first, copied', 900, '{first}'), (901, 'second', 901, NULL)"
         ))
         .await;
+    let orphan = doc! { "text": "orphan", "author_id": ObjectId::new() };
+    toys.insert("notes", orphan).await;
+    toys.set("members", grace, "follows", vec![ada, ObjectId::new()]).await;
+    let members = serde_json::json!([{ "linked": 1, "adopted": 1 }, 0, { "missing_reference": 1 }]);
+    assert_eq!(foreseen(&toys, "member"), members, "the set of Grace is new to her row, one of it is dead");
+    let notes = serde_json::json!([{ "adopted": 2, "parked": 1 }, 2, { "missing_reference": 1 }]);
+    assert_eq!(foreseen(&toys, "note"), notes, "members that are only on their side count as linked");
     let daemon = toys.bed.start().await;
+    toys.until_follows("Grace", "Ada").await;
     toys.until_cell("SELECT text FROM toy_notes WHERE id = 900", "first").await;
     toys.until_cell("SELECT old_id FROM toy_notes WHERE id = 901", &second.to_hex()).await;
     toys.until_cell("SELECT editor_id FROM toy_notes WHERE id = 901", "901").await;

@@ -143,7 +143,8 @@ pub enum DeleteRule {
     /// It is deleted there too.
     #[default]
     Mirror,
-    /// It stays there, and the two are no longer linked.
+    /// It stays there and nothing is written about it any more. Its link stays as well: without it the record would look new
+    /// and be made again. Should it come back with the same id, the two are merged again.
     Keep,
     /// It is made again from there.
     Restore,

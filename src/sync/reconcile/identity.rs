@@ -41,7 +41,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         &self,
         index: EntityIndex,
         (documents, rows): Loose,
-        (links, pull): (&mut Links, &Pull),
+        (links, pull): (&mut Links, &mut Pull),
     ) -> Result<Vec<Work>> {
         let entity = self.entity(index)?;
         let row_of = self.rows_matching(index, (entity, links), &documents).await?;
@@ -93,19 +93,26 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(fold(pairs).into_iter().map(|pair| self.work(pair)).collect())
     }
 
-    /// Looks up what the counterparts that were found refer to.
+    /// Looks up what the counterparts that were found refer to. Nothing is brought in for them: it may be of this very batch,
+    /// which was read already; what is missing is waited for. A rehearsal has nobody to wait for.
     async fn lift_counterparts(
         &self,
         entity: &Entity,
         (documents, rows): (&mut [Option<Image>], &mut [Option<Image>]),
-        (links, pull): (&mut Links, &Pull),
+        (links, pull): (&mut Links, &mut Pull),
     ) -> Result<()> {
-        let wanted = {
+        let images = || {
             let documents = documents.iter().flatten().map(|image| (Side::Legacy, image));
-            let images = documents.chain(rows.iter().flatten().map(|image| (Side::Renaissance, image)));
-            named(entity, images, |side, image| Links::wanted(entity, side, image))
+            documents.chain(rows.iter().flatten().map(|image| (Side::Renaissance, image)))
         };
-        self.look_up(links, wanted, pull).await?;
+        let wanted = named(entity, images(), |side, image| Links::wanted(entity, side, image));
+        self.look_up(links, wanted.clone(), pull).await?;
+        if pull.is_rehearsal() {
+            let needed = named(entity, images(), |side, image| pull.needs(entity, side, image));
+            if self.pull(needed, (links, &[]), pull).await? {
+                self.look_up(links, wanted, pull).await?;
+            }
+        }
         documents.iter_mut().flatten().for_each(|image| links.lift(entity, Side::Legacy, image));
         rows.iter_mut().flatten().for_each(|image| links.lift(entity, Side::Renaissance, image));
         Ok(())

@@ -46,11 +46,16 @@ impl Pull {
         Self { foreseen: Some(Links::default()), ..Self::default() }
     }
 
-    /// What of a record has to be linked first: what its single references name; when rehearsing, what any of them name.
+    pub(super) const fn is_rehearsal(&self) -> bool {
+        self.foreseen.is_some()
+    }
+
+    /// What of a record has to be linked first: what its single references name. When rehearsing, the members of its sets
+    /// too, but not theirs in turn: everybody knows everybody by a few others.
     pub(super) fn needs(&self, entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
-        match self.foreseen {
-            None => Links::needed(entity, side, image),
-            Some(_) => Links::wanted(entity, side, image),
+        match (&self.foreseen, self.depth) {
+            (Some(_), 0) => Links::wanted(entity, side, image),
+            (Some(_) | None, _) => Links::needed(entity, side, image),
         }
     }
 
