@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use self::watch::{Ended, Watch};
 use super::{
     Failure, ask,
-    engine::Engine,
+    engine::{Engine, bound},
     load,
     options::SettingFlags,
     print,
@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     metrics::EntityLabels,
     model::{key::EntityIndex, mapping::Entity},
-    postgres::{Pool, connect, lease, sweeps},
+    postgres::{Pool, catalog, connect, lease, sweeps},
     sync::{status::Status, sweeps::Backfill as First},
     telemetry::Audience,
 };
@@ -70,7 +70,10 @@ impl Backfill {
         let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
         runtime.block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
-            let watch = Watch::new(&pool, &entities, &wanted, self.json);
+            // which sweeps there are depends on the tables: a set whose optional table is missing is off
+            let tables: Vec<&str> = entities.iter().flat_map(Entity::table_names).collect();
+            let bound = bound(&entities, &catalog::load(&pool, &tables).await?)?;
+            let watch = Watch::new(&pool, &bound, &wanted, self.json);
             if lease::is_held(&pool).await? {
                 self.by_the_daemon(&pool, &entities, &wanted, watch).await
             } else {
@@ -158,6 +161,8 @@ impl Backfill {
             ended = &mut running => ended?,
             watched = watch.until_complete(false) => {
                 watched?;
+                // a daemon that was started meanwhile may have done it, with this one as standby
+                stop.cancel();
                 running.await?;
             }
         }

@@ -7,12 +7,16 @@ use std::{
 
 use crate::cli_harness::{Bridge, USER_MAPPING};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 15] = [
     "check",
     "init",
     "run",
+    "backfill",
     "status",
     "parked list",
+    "parked show",
+    "parked retry",
+    "parked drop",
     "mappings check",
     "mappings show",
     "mappings try",

@@ -190,8 +190,10 @@ fn copying(view: &View<'_>) -> String {
     if report.state != DaemonState::Backfilling.as_str() {
         return String::new();
     }
-    let done = report.sweeps.iter().filter(|sweep| sweep.side == "legacy").map(|sweep| sweep.records).sum();
-    let total = view.people.legacy.map(|all| format!(" of {}", count(all))).unwrap_or_default();
+    let sweeps = || report.sweeps.iter().filter(|sweep| sweep.side == "legacy" && sweep.kind != "references");
+    let done = sweeps().map(|sweep| sweep.records).sum();
+    let known: Option<u64> = sweeps().map(|sweep| sweep.total).sum();
+    let total = known.or(view.people.legacy).map(|all| format!(" of {}", count(all))).unwrap_or_default();
     format!("  first copy: {}{total}", count(done))
 }
 
