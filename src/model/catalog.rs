@@ -56,16 +56,19 @@ pub struct ColumnLimits {
 pub enum ColumnKind {
     /// `text`, `varchar(n)`: at most this many characters.
     Text(Option<u32>),
+    /// `char(n)`: at most this many characters, without the blanks at the end, which mean nothing there.
+    Char(u32),
     /// `boolean`.
     Bool,
     /// `smallint` (16), `integer` (32), `bigint` (64): its width in bits.
     Int(u8),
-    /// `timestamp with time zone`.
+    /// `timestamp with time zone`; `timestamp without time zone`, which is taken as UTC.
     Timestamp,
     /// `real` (32), `double precision` (64).
     Float(u8),
-    /// `numeric`: without rounding.
-    Numeric,
+    /// `numeric`: without rounding; of `numeric(precision, scale)` the digits it holds before the point and after it. A negative
+    /// scale rounds before the point, so that `numeric(3, -2)` holds five digits of which the last two are zero.
+    Numeric(Option<(i32, i32)>),
     /// `date`.
     Date,
     /// `jsonb` or `json`.

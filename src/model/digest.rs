@@ -42,7 +42,10 @@ fn feed(value: &Value, hasher: &mut SipHasher13) {
         Value::Null => hasher.write_u8(0),
         Value::Bool(flag) => hasher.write(&[1, u8::from(*flag)]),
         Value::Int(number) => tagged(2, &number.to_le_bytes(), hasher),
-        Value::Float(number) => tagged(3, &number.to_bits().to_le_bytes(), hasher),
+        Value::Float(number) => {
+            let one = if number.is_nan() { f64::NAN } else { *number };
+            tagged(3, &one.to_bits().to_le_bytes(), hasher);
+        }
         Value::Text(text) => tagged(4, text.as_bytes(), hasher),
         Value::Timestamp(micros) => tagged(5, &micros.to_le_bytes(), hasher),
         Value::Id(bytes) => tagged(6, bytes, hasher),
@@ -162,6 +165,15 @@ mod tests {
         assert_eq!(Digest::of(&Value::Text("Ada".into())).to_bits(), Digest::of(&Value::Text("Ada".into())).to_bits());
         assert_ne!(Digest::of(&Value::Null), Digest::of(&Value::Text(String::new())));
         assert_ne!(Digest::of(&Value::Int(1)), Digest::of(&Value::Bool(true)));
+    }
+
+    #[test]
+    fn doubles_have_one_digest_exactly_if_they_are_equal() {
+        let negative_nan = f64::from_bits(f64::NAN.to_bits() | 1 << 63 | 7);
+        for (a, b, same) in [(f64::NAN, negative_nan, true), (0.0, -0.0, false), (0.1, 0.1, true)] {
+            let (a, b) = (Value::Float(a), Value::Float(b));
+            assert_eq!((a == b, Digest::of(&a) == Digest::of(&b)), (same, same));
+        }
     }
 
     #[test]

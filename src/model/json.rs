@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{calendar, key::LegacyId, value::Value};
+use super::{base64, calendar, jsonb, key::LegacyId, value::Value};
 
 /// A value as JSON: timestamps as ISO 8601 in UTC, ids as hex text, numbers JSON cannot hold as text.
 pub fn to_json(value: &Value) -> Json {
@@ -43,8 +43,8 @@ pub fn uuid_text(bytes: &[u8; 16]) -> String {
     [&all[..8], &all[8..12], &all[12..16], &all[16..20], &all[20..]].join("-")
 }
 
-/// The bytes of a UUID in its canonical text.
-fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
+/// The bytes of a UUID in its text, with or without hyphens.
+pub fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
     uuid::Uuid::try_parse(text).ok().map(uuid::Uuid::into_bytes)
 }
 
@@ -53,65 +53,16 @@ fn visible(text: &str) -> String {
     text.replace('\0', "␀")
 }
 
-/// A value as `jsonb` holds it, so that [`from_jsonb`] gives back the same: numbers exactly, and what JSON has no form for as
-/// MongoDB's extended JSON.
-pub fn to_jsonb(value: &Value) -> Json {
-    match value {
-        Value::Text(text) => Json::String(text.clone()),
-        Value::Decimal(number) => {
-            serde_json::from_str(&number.to_string()).unwrap_or_else(|_| Json::String(number.to_string()))
-        }
-        Value::Id(bytes) => json!({ "$oid": LegacyId::new(*bytes).to_string() }),
-        Value::Timestamp(micros) => json!({ "$date": calendar::to_iso(*micros) }),
-        Value::Date(days) => json!({ "$date": calendar::to_iso(i64::from(*days).saturating_mul(86_400_000_000)) }),
-        Value::Uuid(bytes) => json!({ "$uuid": uuid_text(bytes) }),
-        Value::List(items) => Json::Array(items.iter().map(to_jsonb).collect()),
-        Value::Object(entries) => {
-            entries.iter().map(|(key, item)| (key.clone(), to_jsonb(item))).collect::<Map<_, _>>().into()
-        }
-        Value::Dangling(held) => to_jsonb(held),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Binary(..) | Value::Opaque(_) => {
-            to_json(value)
-        }
-    }
-}
-
-/// A value from a `jsonb` column. An object is extended JSON only if it is exactly one well-formed `$oid`, `$date` or `$uuid`;
-/// applications may use keys with a `$` for themselves.
-pub fn from_jsonb(json: &Json) -> Value {
-    match json {
-        Json::Number(number) => {
-            let text = number.to_string();
-            number
-                .as_i64()
-                .map(Value::Int)
-                .or_else(|| {
-                    let number: super::decimal::Decimal = text.parse().ok()?;
-                    Some(number.as_int().map_or(Value::Decimal(number), Value::Int))
-                })
-                .unwrap_or(Value::Opaque("number beyond range"))
-        }
-        Json::Array(items) => Value::List(items.iter().map(from_jsonb).collect()),
-        Json::Object(entries) => {
-            let known =
-                entries.len() == 1 && entries.keys().all(|key| ["$oid", "$date", "$uuid"].contains(&key.as_str()));
-            let special = if known { extended(entries) } else { None };
-            special.filter(|value| !matches!(value, Value::Opaque(_))).unwrap_or_else(|| {
-                Value::Object(entries.iter().map(|(key, item)| (key.clone(), from_jsonb(item))).collect())
-            })
-        }
-        Json::Null | Json::Bool(_) | Json::String(_) => from_json(json),
-    }
-}
-
 /// A value from MongoDB's extended JSON, relaxed or canonical: plain JSON with `{"$oid": …}`, `{"$date": …}` and the like.
 pub fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),
-        Json::Number(number) => {
-            number.as_i64().map_or_else(|| Value::Float(number.as_f64().unwrap_or(f64::NAN)), Value::Int)
-        }
+        Json::Number(number) => number
+            .as_i64()
+            .map(Value::Int)
+            .or_else(|| number.as_f64().map(Value::Float))
+            .unwrap_or_else(|| jsonb::from_jsonb(json)),
         Json::String(text) => Value::Text(text.clone()),
         Json::Array(items) => Value::List(items.iter().map(from_json).collect()),
         Json::Object(entries) => extended(entries).unwrap_or_else(|| {
@@ -141,11 +92,18 @@ fn extended(entries: &Map<String, Json>) -> Option<Value> {
         "$numberDouble" => text.and_then(|number| number.parse().ok()).map(Value::Float),
         "$numberDecimal" => text.and_then(|number| number.parse().ok()).map(Value::Decimal),
         "$uuid" => text.and_then(uuid_from_text).map(Value::Uuid),
-        "$binary" => Some(Value::Opaque("binData")),
+        "$binary" => binary(inner),
         "$undefined" => Some(Value::Opaque("undefined")),
         _ => Some(Value::Opaque("another BSON type")),
     };
     Some(value.unwrap_or(Value::Opaque("malformed extended JSON")))
+}
+
+/// Bytes with their subtype; a UUID where the subtype says so.
+fn binary(inner: &Json) -> Option<Value> {
+    let bytes = base64::decode(inner.get("base64")?.as_str()?)?;
+    let subtype = u8::from_str_radix(inner.get("subType")?.as_str()?, 16).ok()?;
+    Some(Value::of_bytes(subtype, &bytes))
 }
 
 #[cfg(test)]
@@ -160,6 +118,23 @@ mod tests {
         let expected = json!({ "_id": "65f0c0ffee00000000000abc", "at": "2024-01-02T00:00:00.000Z",
             "old": "1969-12-31T23:59:59.999Z", "n": 7, "d": "NaN", "all": { "x": 1.5 } });
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn numbers_and_bytes_of_extended_json_are_read_exactly() {
+        let read = |json: Json| from_json(&json);
+        assert_eq!(read(json!({ "$numberDecimal": "0.10" })), Value::Decimal("0.1".parse().unwrap()));
+        assert_eq!(read(json!({ "$numberDecimal": "NaN" })), Value::Opaque("malformed extended JSON"));
+        assert_eq!(read(json!({ "$binary": { "base64": "AQI=", "subType": "06" } })), Value::Binary(6, vec![1, 2]));
+        assert_eq!(
+            read(json!({ "$uuid": "00000000-0000-0000-0000-00000000002a" })),
+            Value::Uuid(42_u128.to_be_bytes())
+        );
+        let bytes = base64::encode(&42_u128.to_be_bytes());
+        let same = json!({ "$binary": { "base64": bytes, "subType": "04" } });
+        assert_eq!(read(same), Value::Uuid(42_u128.to_be_bytes()));
+        let beyond: Json = serde_json::from_str("1e400").unwrap();
+        assert_eq!(from_json(&beyond), Value::Decimal("1e400".parse().unwrap()));
     }
 
     #[test]

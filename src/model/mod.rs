@@ -1,5 +1,6 @@
 //! The pure core: values, keys, hints, mappings and the merge. No I/O, no clock, no driver.
 
+pub mod base64;
 pub mod calendar;
 pub mod catalog;
 pub mod decimal;
@@ -8,6 +9,7 @@ pub mod fact;
 pub mod hint;
 pub mod image;
 pub mod json;
+pub mod jsonb;
 pub mod key;
 pub mod links;
 pub mod mapping;

@@ -1,5 +1,7 @@
 //! Raw BSON to values at the mapped paths, and values back to BSON. Never fails on what a document holds.
 
+use std::collections::BTreeMap;
+
 use mongodb::bson::{
     Binary, Bson, DateTime, Document, RawArray, RawBsonRef, RawDocument, oid::ObjectId, spec::BinarySubtype,
 };
@@ -122,7 +124,7 @@ fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
         RawBsonRef::RegularExpression(_) => Value::Opaque("regex"),
         RawBsonRef::JavaScriptCode(_) | RawBsonRef::JavaScriptCodeWithScope(_) => Value::Opaque("javascript"),
         RawBsonRef::Timestamp(_) => Value::Opaque("internal timestamp"),
-        RawBsonRef::Binary(binary) => bytes(binary.subtype.into(), binary.bytes),
+        RawBsonRef::Binary(binary) => Value::of_bytes(binary.subtype.into(), binary.bytes),
         RawBsonRef::Symbol(_) => Value::Opaque("symbol"),
         RawBsonRef::Decimal128(number) => {
             number.to_string().parse().map_or(Value::Opaque("decimal beyond range"), Value::Decimal)
@@ -134,24 +136,22 @@ fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
     }
 }
 
-/// The UUID of subtype 4; other subtypes stay bytes: the byte order of a legacy UUID (3) depends on who wrote it.
-fn bytes(subtype: u8, bytes: &[u8]) -> Value {
-    match (subtype, <[u8; 16]>::try_from(bytes)) {
-        (4, Ok(uuid)) => Value::Uuid(uuid),
-        _ => Value::Binary(subtype, bytes.to_vec()),
-    }
-}
-
 fn list(items: &RawArray, depth: usize) -> Value {
     let items: std::result::Result<Vec<Value>, _> =
         items.into_iter().map(|item| item.map(|raw| value(raw, depth - 1))).collect();
     items.map_or(Value::Opaque("malformed BSON"), Value::List)
 }
 
+/// An object; opaque if a key is there twice, because only one of the two values could be kept.
 fn object(inner: &RawDocument, depth: usize) -> Value {
-    let entries: std::result::Result<_, _> =
-        inner.iter().map(|entry| entry.map(|(key, raw)| (key.as_str().to_owned(), value(raw, depth - 1)))).collect();
-    entries.map_or(Value::Opaque("malformed BSON"), Value::Object)
+    let mut entries = BTreeMap::new();
+    for entry in inner {
+        let Ok((key, raw)) = entry else { return Value::Opaque("malformed BSON") };
+        if entries.insert(key.as_str().to_owned(), value(raw, depth - 1)).is_some() {
+            return Value::Opaque("object with a repeated key");
+        }
+    }
+    Value::Object(entries)
 }
 
 /// The value as BSON. Timestamps keep milliseconds, which is all MongoDB holds.
@@ -196,9 +196,7 @@ pub(super) fn to_bson(value: &Value) -> std::result::Result<Bson, Problem> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
-
-    use mongodb::bson::{RawDocumentBuf, doc};
+    use mongodb::bson::{Decimal128, JavaScriptCodeWithScope, RawDocumentBuf, Regex, Timestamp, doc, raw::cstr};
     use proptest::prelude::*;
 
     use super::*;
@@ -217,10 +215,13 @@ pub(super) mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::Int),
-            any::<f64>().prop_filter("NaN is not equal to itself", |n| !n.is_nan()).prop_map(Value::Float),
+            any::<f64>().prop_map(Value::Float),
+            "-?[1-9][0-9]{0,16}\\.[0-9]{0,15}[1-9]".prop_map(|digits| Value::Decimal(digits.parse().unwrap())),
             ".{0,12}".prop_map(Value::Text),
             (-9_000_000_000_000i64..9_000_000_000_000).prop_map(|ms| Value::Timestamp(ms * 1000)),
             any::<[u8; 12]>().prop_map(Value::Id),
+            any::<[u8; 16]>().prop_map(Value::Uuid),
+            (0_u8..8, prop::collection::vec(any::<u8>(), 0..9)).prop_map(|(kind, bytes)| Value::Binary(kind, bytes)),
         ];
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
@@ -247,6 +248,59 @@ pub(super) mod tests {
         assert_eq!(slot(&document, &path("a").0), Some(Value::Int(1)));
         assert_eq!(slot(&document, &path("b").0), Some(Value::Int(1)));
         assert_eq!(slot(&document, &path("c").0), Some(Value::Float(1.0)));
+    }
+
+    #[test]
+    fn finite_decimals_are_exact_and_others_opaque() {
+        let held = |text: &str| {
+            let number: Decimal128 = text.parse().unwrap();
+            slot(&raw(&doc! { "x": number }), &path("x").0).unwrap()
+        };
+        let most = format!("{}E+6111", "9".repeat(34));
+        for text in ["0.1", "-0", "1.50", "1E-6176", "1E+6144", most.as_str(), "-12345678901234567890.5"] {
+            let number: crate::model::decimal::Decimal = text.parse().unwrap();
+            assert_eq!(held(text), Value::Decimal(number.clone()), "{text}");
+            let Ok(Bson::Decimal128(written)) = to_bson(&Value::Decimal(number.clone())) else { panic!("{text}") };
+            assert_eq!(written.to_string().parse(), Ok(number), "{text}");
+        }
+        for text in ["NaN", "Infinity", "-Infinity"] {
+            assert_eq!(held(text), Value::Opaque("decimal beyond range"), "{text}");
+        }
+        for text in ["1E+6145", "1E-6177", &"1".repeat(35), &format!("0.{}1", "0".repeat(6176))] {
+            let refused = to_bson(&Value::Decimal(text.parse().unwrap())).unwrap_err();
+            assert_eq!(refused.reason, Reason::OutOfRange, "{text}");
+        }
+    }
+
+    #[test]
+    fn types_without_a_canonical_form_are_opaque_and_named() {
+        let scope = JavaScriptCodeWithScope { code: "f".into(), scope: doc! { "x": 1 } };
+        let regex = Regex { pattern: cstr!("a").into(), options: cstr!("i").into() };
+        let odd = doc! {
+            "timestamp": Timestamp { time: 1, increment: 2 }, "regex": regex, "symbol": Bson::Symbol("s".into()), "code": scope,
+            "min": Bson::MinKey, "max": Bson::MaxKey, "undefined": Bson::Undefined, "late": DateTime::MAX,
+        };
+        let document = raw(&odd);
+        for name in odd.keys() {
+            assert!(matches!(slot(&document, &path(name).0), Some(Value::Opaque(_))), "{name}");
+        }
+        let reference = raw(&doc! { "x": { "$ref": "users", "$id": ObjectId::from_bytes([1; 12]) } });
+        assert!(
+            matches!(slot(&reference, &path("x").0), Some(Value::Object(_))),
+            "a DBRef is an object like any other"
+        );
+    }
+
+    #[test]
+    fn a_repeated_key_makes_its_object_opaque_and_odd_keys_do_not() {
+        let odd = raw(&doc! { "x": { "": 1, "$y": 2, "a.b": 3 } });
+        let Some(Value::Object(entries)) = slot(&odd, &path("x").0) else { panic!("an object") };
+        assert_eq!(entries.keys().collect::<Vec<_>>(), ["", "$y", "a.b"]);
+        let mut bytes = raw(&doc! { "x": { "aa": 1, "bb": 2 } }).into_bytes();
+        let at = bytes.windows(2).position(|window| window == b"bb").unwrap();
+        bytes[at..at + 2].copy_from_slice(b"aa");
+        let twice = RawDocumentBuf::from_bytes(bytes).unwrap();
+        assert_eq!(slot(&twice, &path("x").0), Some(Value::Opaque("object with a repeated key")));
     }
 
     #[test]

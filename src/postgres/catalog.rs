@@ -89,16 +89,28 @@ fn kind(sql_type: &str, modifier: i32) -> ColumnKind {
         "smallint" => ColumnKind::Int(16),
         "integer" => ColumnKind::Int(32),
         "bigint" => ColumnKind::Int(64),
-        "timestamp with time zone" => ColumnKind::Timestamp,
+        "character" => u32::try_from(modifier - MODIFIER_HEADER).map_or(ColumnKind::Other, ColumnKind::Char),
+        // fewer than three digits of a second would round what is written
+        "timestamp with time zone" | "timestamp without time zone" if !(0..3).contains(&modifier) => {
+            ColumnKind::Timestamp
+        }
         "real" => ColumnKind::Float(32),
         "double precision" => ColumnKind::Float(64),
-        "numeric" => ColumnKind::Numeric,
+        "numeric" => ColumnKind::Numeric(extent(modifier)),
         "date" => ColumnKind::Date,
         "json" | "jsonb" => ColumnKind::Json,
         "bytea" => ColumnKind::Bytes,
         "uuid" => ColumnKind::Uuid,
         _ => ColumnKind::Other,
     }
+}
+
+/// The digits before and after the point that a `numeric` with this modifier holds: precision in its upper half, scale in the
+/// lower eleven bits, signed.
+fn extent(modifier: i32) -> Option<(i32, i32)> {
+    let packed = modifier.checked_sub(MODIFIER_HEADER).filter(|packed| *packed >= 0)?;
+    let (precision, scale) = (packed >> 16, ((packed & 0x7ff) ^ 1024) - 1024);
+    Some((precision - scale, scale))
 }
 
 #[cfg(test)]
@@ -109,5 +121,17 @@ mod tests {
     fn a_varchar_without_length_has_no_limit() {
         assert_eq!(kind("character varying", -1), ColumnKind::Text(None));
         assert_eq!(kind("character varying", 154), ColumnKind::Text(Some(150)));
+        assert_eq!(kind("character", 9), ColumnKind::Char(5));
+    }
+
+    #[test]
+    fn a_modifier_that_would_round_is_known() {
+        let packed = |precision: i32, scale: i32| (precision << 16 | (scale & 0x7ff)) + MODIFIER_HEADER;
+        assert_eq!(kind("numeric", -1), ColumnKind::Numeric(None));
+        assert_eq!(kind("numeric", packed(10, 2)), ColumnKind::Numeric(Some((8, 2))));
+        assert_eq!(kind("numeric", packed(3, -2)), ColumnKind::Numeric(Some((5, -2))));
+        assert_eq!(kind("timestamp with time zone", 0), ColumnKind::Other);
+        assert_eq!(kind("timestamp with time zone", 3), ColumnKind::Timestamp);
+        assert_eq!(kind("timestamp without time zone", -1), ColumnKind::Timestamp);
     }
 }

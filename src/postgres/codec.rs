@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     model::{
         catalog::ColumnKind,
-        json::{from_jsonb, to_jsonb},
+        jsonb,
         value::{Slot, Value},
     },
 };
@@ -26,28 +26,50 @@ pub(super) fn decode(row: &PgRow, index: usize, kind: ColumnKind) -> Result<Slot
         return Ok(Some(Value::Null));
     }
     let bytes = raw.as_bytes().map_err(|_| malformed())?;
-    let value = match kind {
-        ColumnKind::Text(_)
-        | ColumnKind::Float(_)
-        | ColumnKind::Numeric
-        | ColumnKind::Bytes
-        | ColumnKind::Uuid
-        | ColumnKind::Ids
-        | ColumnKind::Other => Value::Text(std::str::from_utf8(bytes).map_err(|_| malformed())?.to_owned()),
-        ColumnKind::Json => {
-            let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
-            serde_json::from_str(text).map_or(Value::Opaque("malformed JSON"), |json| from_jsonb(&json))
+    value(bytes, kind).map(Some).ok_or_else(malformed)
+}
+
+/// The value behind what a column was read as; `None` if it has another layout.
+fn value(bytes: &[u8], kind: ColumnKind) -> Option<Value> {
+    let text = || std::str::from_utf8(bytes).ok();
+    Some(match kind {
+        ColumnKind::Text(_) | ColumnKind::Char(_) | ColumnKind::Ids | ColumnKind::Other => {
+            Value::Text(text()?.to_owned())
         }
-        ColumnKind::Date => date(i32::from_be_bytes(bytes.try_into().map_err(|_| malformed())?)),
+        ColumnKind::Json => jsonb::from_text(text()?),
+        ColumnKind::Numeric(_) => numeric(text()?),
+        ColumnKind::Float(32) => single(f32::from_be_bytes(bytes.try_into().ok()?)),
+        ColumnKind::Float(_) => Value::Float(f64::from_be_bytes(bytes.try_into().ok()?)),
+        ColumnKind::Bytes => Value::Binary(0, bytes.to_vec()),
+        ColumnKind::Uuid => Value::Uuid(bytes.try_into().ok()?),
+        ColumnKind::Date => date(i32::from_be_bytes(bytes.try_into().ok()?)),
         ColumnKind::Bool => Value::Bool(bytes.first() == Some(&1)),
         ColumnKind::Int(_) => Value::Int(match *bytes {
             [a, b] => i16::from_be_bytes([a, b]).into(),
             [a, b, c, d] => i32::from_be_bytes([a, b, c, d]).into(),
-            _ => i64::from_be_bytes(bytes.try_into().map_err(|_| malformed())?),
+            _ => i64::from_be_bytes(bytes.try_into().ok()?),
         }),
-        ColumnKind::Timestamp => timestamp(i64::from_be_bytes(bytes.try_into().map_err(|_| malformed())?)),
-    };
-    Ok(Some(value))
+        ColumnKind::Timestamp => timestamp(i64::from_be_bytes(bytes.try_into().ok()?)),
+    })
+}
+
+/// A `real` is the double that is spelled like it: 0.1 and not 0.10000000149011612.
+fn single(number: f32) -> Value {
+    number.to_string().parse().map_or(Value::Opaque("real"), Value::Float)
+}
+
+fn numeric(text: &str) -> Value {
+    text.parse().map_or_else(
+        |_| {
+            Value::Opaque(match text {
+                "NaN" => "NaN",
+                "Infinity" => "infinity",
+                "-Infinity" => "-infinity",
+                _ => "number beyond range",
+            })
+        },
+        Value::Decimal,
+    )
 }
 
 fn timestamp(since_2000: i64) -> Value {
@@ -69,21 +91,22 @@ fn date(since_2000: i32) -> Value {
     }
 }
 
-/// How a column is selected so that [`decode`] can read it.
+/// How a column is selected so that [`decode`] can read it: as text where the text is exact and the binary form intricate.
+/// The text of a `char(n)` comes without the blanks at its end.
 pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
     match kind {
         ColumnKind::Text(_)
         | ColumnKind::Bool
         | ColumnKind::Int(_)
+        | ColumnKind::Float(_)
+        | ColumnKind::Bytes
+        | ColumnKind::Uuid
         | ColumnKind::Timestamp
         | ColumnKind::Date
         | ColumnKind::Ids => quoted.to_owned(),
-        ColumnKind::Float(_)
-        | ColumnKind::Numeric
-        | ColumnKind::Json
-        | ColumnKind::Bytes
-        | ColumnKind::Uuid
-        | ColumnKind::Other => format!("{quoted}::text"),
+        ColumnKind::Char(_) | ColumnKind::Numeric(_) | ColumnKind::Json | ColumnKind::Other => {
+            format!("{quoted}::text")
+        }
     }
 }
 
@@ -91,7 +114,7 @@ pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
 pub(super) fn encode(slot: Option<&Slot>, kind: ColumnKind) -> Option<String> {
     let value = slot?.as_ref()?;
     if kind == ColumnKind::Json && *value != Value::Null {
-        return Some(to_jsonb(value).to_string());
+        return Some(jsonb::to_jsonb(value).to_string());
     }
     match value {
         Value::Null | Value::Opaque(_) => None,
@@ -113,11 +136,64 @@ pub(super) fn encode(slot: Option<&Slot>, kind: ColumnKind) -> Option<String> {
 /// to `varchar(n)` would truncate silently, assignment refuses. Timestamps travel as microseconds, exact at any year.
 pub(super) fn cast(parameter: &str, kind: ColumnKind, sql_type: &str) -> String {
     match kind {
-        ColumnKind::Timestamp => format!(
-            "(to_timestamp({parameter}::bigint / 1000000) + ({parameter}::bigint % 1000000) * interval '1 microsecond')"
+        ColumnKind::Timestamp => in_utc(
+            &format!(
+                "(to_timestamp({parameter}::bigint / 1000000) + ({parameter}::bigint % 1000000) * interval '1 microsecond')"
+            ),
+            sql_type,
         ),
         // days count from 1970, so that no year needs a spelling
         ColumnKind::Date => format!("(date '1970-01-01' + {parameter}::integer)"),
+        // `character` alone means one character
+        ColumnKind::Char(_) => format!("{parameter}::bpchar"),
         _ => format!("{parameter}::{sql_type}"),
+    }
+}
+
+/// A moment for a column of this type: one without a time zone holds UTC, whatever the session's time zone is.
+pub(super) fn in_utc(moment: &str, sql_type: &str) -> String {
+    match sql_type {
+        "timestamp without time zone" => format!("({moment} AT TIME ZONE 'UTC')"),
+        _ => moment.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_is_the_double_spelled_like_it() {
+        let read = |number: f32| value(&number.to_be_bytes(), ColumnKind::Float(32));
+        assert_eq!(read(0.1), Some(Value::Float(0.1)));
+        assert_eq!(read(f32::MAX), Some(Value::Float(3.402_823_5e38)));
+        assert_eq!(read(f32::NEG_INFINITY), Some(Value::Float(f64::NEG_INFINITY)));
+        assert_eq!(read(f32::NAN), Some(Value::Float(f64::NAN)));
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_exact_and_no_number_is_opaque() {
+        let long = format!("-{}.{}", "9".repeat(1000), "1".repeat(500));
+        let read = |text: &str| value(text.as_bytes(), ColumnKind::Numeric(None));
+        assert_eq!(encode(Some(&read(&long)), ColumnKind::Numeric(None)), Some(long));
+        assert_eq!(read("1.50"), read("1.5"));
+        for name in ["NaN", "Infinity", "-Infinity"] {
+            assert!(matches!(read(name), Some(Value::Opaque(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_layout_is_no_value() {
+        for kind in
+            [ColumnKind::Uuid, ColumnKind::Float(64), ColumnKind::Float(32), ColumnKind::Date, ColumnKind::Timestamp]
+        {
+            assert_eq!(value(&[1, 2, 3], kind), None);
+        }
+    }
+
+    #[test]
+    fn a_moment_without_time_zone_is_utc() {
+        assert!(cast("$1", ColumnKind::Timestamp, "timestamp without time zone").ends_with("AT TIME ZONE 'UTC')"));
+        assert!(!cast("$1", ColumnKind::Timestamp, "timestamp with time zone").contains("AT TIME ZONE"));
     }
 }

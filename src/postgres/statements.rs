@@ -282,7 +282,7 @@ pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnI
                 continue;
             }
             Fill::Now => {
-                select.push("now()".to_owned());
+                select.push(codec::in_utc("now()", &info.sql_type));
                 continue;
             }
         };

@@ -23,7 +23,7 @@ async fn columns_constraints_and_references_are_read_from_the_server() {
         assert_eq!(limits(users, "bio"), text(None, false));
         assert_eq!(limits(users, "id"), ColumnLimits { kind: ColumnKind::Int(64), nullable: false });
         assert_eq!(limits(users, "created_at"), ColumnLimits { kind: ColumnKind::Timestamp, nullable: false });
-        assert_eq!(limits(users, "date_of_birth").kind, ColumnKind::Other);
+        assert_eq!(limits(users, "date_of_birth").kind, ColumnKind::Date);
         let optional = |column: &str| users.column(column).unwrap().optional;
         assert!(optional("id") && optional("email") && !optional("username"));
         assert_eq!(users.column("username").unwrap().sql_type, "character varying");
@@ -56,6 +56,7 @@ async fn odd_tables_are_read_as_they_are() {
         assert!(table.column("B c").unwrap().generated);
         assert_eq!(limits(table, "d"), ColumnLimits { kind: ColumnKind::Other, nullable: false });
         assert!(table.column("d").unwrap().optional && table.column("g").unwrap().optional);
+        assert_eq!(limits(table, "e").kind, ColumnKind::Char(3));
         assert_eq!(limits(table, "f").kind, ColumnKind::Text(None));
         let unique: Vec<_> = table.unique.iter().map(|(_, columns)| columns.join(",")).collect();
         assert_eq!(unique, ["a", "f,a"]);

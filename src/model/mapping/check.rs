@@ -99,7 +99,11 @@ impl Entity {
                 | Transform::Date(_)
                 | Transform::Json(_)
                 | Transform::Reference(_)
-                | Transform::References(_) => false,
+                | Transform::References(_)
+                | Transform::Float(_)
+                | Transform::Decimal(_)
+                | Transform::Uuid(_)
+                | Transform::Bytes(_) => false,
             });
             if placeholder {
                 warnings.push(format!(

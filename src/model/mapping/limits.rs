@@ -2,6 +2,7 @@
 
 use crate::model::{
     catalog::{ColumnKind, ColumnLimits},
+    decimal::Decimal,
     problem::{Problem, Reason},
     value::Value,
 };
@@ -40,13 +41,29 @@ pub(super) fn check(content: &Value, limits: Limits, column: &str) -> Result<(),
             Some((reason, why)) => refuse(reason, why.to_owned()),
             None => Ok(()),
         },
+        (Value::Text(text), ColumnKind::Char(limit)) if text.chars().count() > limit as usize => {
+            refuse(Reason::TooLong, format!("holds at most {limit} characters"))
+        }
+        (Value::Text(text), ColumnKind::Char(_)) if text.ends_with(' ') => {
+            refuse(Reason::OutOfRange, "is a char(n), which does not keep blanks at the end".to_owned())
+        }
+        (Value::Float(number), ColumnKind::Float(32)) if !is_single(*number) => {
+            refuse(Reason::OutOfRange, "is a real, which cannot hold this number unchanged".to_owned())
+        }
+        (Value::Decimal(number), ColumnKind::Numeric(extent)) if !holds(number, extent) => {
+            refuse(Reason::OutOfRange, "cannot hold this number with all its digits".to_owned())
+        }
         (Value::Date(days), ColumnKind::Date) if *days < FIRST_DATE || *days > LAST_DATE => {
             refuse(Reason::OutOfRange, "cannot hold a date before 4713 BC or after 5874897 AD".to_owned())
         }
         (Value::Int(number), ColumnKind::Int(bits)) if !fits(*number, bits) => {
             refuse(Reason::OutOfRange, format!("holds integers of {bits} bits"))
         }
-        (Value::Text(_), ColumnKind::Text(_))
+        (Value::Text(_), ColumnKind::Text(_) | ColumnKind::Char(_))
+        | (Value::Float(_), ColumnKind::Float(_))
+        | (Value::Decimal(_), ColumnKind::Numeric(_))
+        | (Value::Uuid(_), ColumnKind::Uuid)
+        | (Value::Binary(0, _), ColumnKind::Bytes)
         // a reference: the links turn it into the id that the column holds
         | (Value::Int(_) | Value::Id(_) | Value::Dangling(_), ColumnKind::Int(_))
         | (Value::Bool(_), ColumnKind::Bool)
@@ -67,8 +84,25 @@ fn json_problem(content: &Value) -> Option<(Reason, &'static str)> {
             entries.iter().find_map(|(key, item)| if key.contains('\0') { Some(nul) } else { json_problem(item) })
         }
         Value::Float(number) if !number.is_finite() => Some((Reason::OutOfRange, "cannot hold NaN or an infinity")),
+        Value::Decimal(number) if !holds(number, None) => Some((Reason::OutOfRange, "cannot hold so many digits")),
+        Value::Dangling(_) | Value::Opaque(_) => {
+            Some((Reason::WrongType, "cannot hold a value that JSON has no form for"))
+        }
         _ => None,
     }
+}
+
+/// Whether a `real` is spelled like the double, so that it reads back as the same.
+fn is_single(number: f64) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "what does not survive is refused")]
+    let single = number as f32;
+    single.to_string().parse() == Ok(number) || number.is_nan()
+}
+
+/// Whether a `numeric` keeps every digit. Without a modifier it holds 131072 of them before the point and 16383 after it.
+fn holds(number: &Decimal, extent: Option<(i32, i32)>) -> bool {
+    let (before, after) = extent.unwrap_or((131_072, 16_383));
+    number.magnitude().is_none_or(|magnitude| magnitude <= i64::from(before) && number.exponent() >= i64::from(-after))
 }
 
 fn fits(number: i64, bits: u8) -> bool {
@@ -108,5 +142,50 @@ mod tests {
         assert_eq!(reason(&Value::Null, ColumnKind::Bool), Some(Reason::NotNull));
         assert_eq!(reason(&Value::Timestamp(FIRST_TIMESTAMP), ColumnKind::Timestamp), None);
         assert_eq!(reason(&Value::Timestamp(FIRST_TIMESTAMP - 1), ColumnKind::Timestamp), Some(Reason::OutOfRange));
+    }
+
+    #[test]
+    fn a_number_that_would_be_rounded_is_refused() {
+        let money = ColumnKind::Numeric(Some((4, 2)));
+        let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
+        for (text, kind, expected) in [
+            ("1234.56", money, None),
+            ("1234.567", money, Some(Reason::OutOfRange)),
+            ("12345", money, Some(Reason::OutOfRange)),
+            ("0", money, None),
+            ("0.05", ColumnKind::Numeric(Some((-1, 3))), None),
+            ("0.15", ColumnKind::Numeric(Some((-1, 3))), Some(Reason::OutOfRange)),
+            ("12300", ColumnKind::Numeric(Some((5, -2))), None),
+            ("12310", ColumnKind::Numeric(Some((5, -2))), Some(Reason::OutOfRange)),
+            ("1e131071", ColumnKind::Numeric(None), None),
+            ("1e-16384", ColumnKind::Numeric(None), Some(Reason::OutOfRange)),
+        ] {
+            assert_eq!(reason(&decimal(text), kind), expected, "{text} {kind:?}");
+        }
+        assert_eq!(reason(&Value::Float(0.1), ColumnKind::Float(32)), None);
+        assert_eq!(reason(&Value::Float(f64::NAN), ColumnKind::Float(32)), None);
+        assert_eq!(reason(&Value::Float(0.123_456_789_012), ColumnKind::Float(32)), Some(Reason::OutOfRange));
+        assert_eq!(reason(&Value::Float(1e300), ColumnKind::Float(32)), Some(Reason::OutOfRange));
+        assert_eq!(reason(&Value::Float(1e300), ColumnKind::Float(64)), None);
+    }
+
+    #[test]
+    fn a_char_column_keeps_no_blanks_at_the_end() {
+        assert_eq!(reason(&Value::Text("ab".into()), ColumnKind::Char(3)), None);
+        assert_eq!(reason(&Value::Text("ab ".into()), ColumnKind::Char(3)), Some(Reason::OutOfRange));
+        assert_eq!(reason(&Value::Text("abcd".into()), ColumnKind::Char(3)), Some(Reason::TooLong));
+    }
+
+    #[test]
+    fn what_jsonb_cannot_hold_is_found_at_any_depth() {
+        let inside = |value: Value| {
+            let entries = [("k".to_owned(), Value::List(vec![value]))];
+            reason(&Value::Object(entries.into()), ColumnKind::Json)
+        };
+        assert_eq!(inside(Value::Text("a\0".into())), Some(Reason::NulCharacter));
+        assert_eq!(inside(Value::Object([("a\0".to_owned(), Value::Null)].into())), Some(Reason::NulCharacter));
+        assert_eq!(inside(Value::Float(f64::INFINITY)), Some(Reason::OutOfRange));
+        assert_eq!(inside(Value::Opaque("regex")), Some(Reason::WrongType));
+        assert_eq!(inside(Value::Int(1)), None);
     }
 }

@@ -9,8 +9,11 @@ use crate::model::{
     mapping::transform::{
         Transform,
         bool::BoolForm,
+        bytes::BytesForm,
         date::DateForm,
+        decimal::DecimalForm,
         flags::{Condition, Flags},
+        float::FloatForm,
         int::IntForm,
         json::{JsonForm, Structure},
         media::Media,
@@ -21,6 +24,7 @@ use crate::model::{
         table::ValueTable,
         text::TextForm,
         timestamp::TimestampForm,
+        uuid::UuidForm,
     },
     side::Side,
     value::Value,
@@ -42,9 +46,13 @@ enum Kind {
     References,
     Date,
     Json,
+    Float,
+    Decimal,
+    Uuid,
+    Bytes,
 }
 
-const KINDS: [(&str, Kind); 13] = [
+const KINDS: [(&str, Kind); 17] = [
     ("text", Kind::Text),
     ("bool", Kind::Bool),
     ("int", Kind::Int),
@@ -58,6 +66,10 @@ const KINDS: [(&str, Kind); 13] = [
     ("references", Kind::References),
     ("date", Kind::Date),
     ("json", Kind::Json),
+    ("float", Kind::Float),
+    ("decimal", Kind::Decimal),
+    ("uuid", Kind::Uuid),
+    ("bytes", Kind::Bytes),
 ];
 
 /// The words of `as`.
@@ -79,6 +91,12 @@ pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform,
         Kind::Timestamp => Transform::Timestamp(TimestampForm),
         Kind::Date => Transform::Date(DateForm { as_moment: half.side == Side::Legacy }),
         Kind::Json => Transform::Json(json(half)),
+        Kind::Float => Transform::Float(FloatForm),
+        Kind::Decimal => Transform::Decimal(DecimalForm { double: stored_as_double(half) }),
+        Kind::Uuid => {
+            Transform::Uuid(UuidForm { text: half.choice("stored", &[("uuid", false), ("text", true)], false) })
+        }
+        Kind::Bytes => Transform::Bytes(BytesForm),
         Kind::Table => Transform::Table(table(half)?),
         Kind::Media => Transform::Media(media(half)?),
         Kind::Flags => return flags(half, slots),
@@ -151,7 +169,12 @@ fn table(half: &Half<'_, '_>) -> Option<ValueTable> {
 
 fn json(half: &Half<'_, '_>) -> JsonForm {
     let words = [("object", Some(Structure::Object)), ("array", Some(Structure::Array)), ("any", None)];
-    JsonForm { only: half.choice("only", &words, None) }
+    JsonForm { only: half.choice("only", &words, None), doubles: half.side == Side::Legacy }
+}
+
+/// Renaissance has `numeric` columns for decimals and no other.
+fn stored_as_double(half: &Half<'_, '_>) -> bool {
+    half.side == Side::Legacy && half.choice("stored", &[("decimal", false), ("double", true)], false)
 }
 
 fn media(half: &Half<'_, '_>) -> Option<Media> {

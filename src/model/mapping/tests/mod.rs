@@ -6,6 +6,7 @@ mod nasty;
 mod options;
 mod refusals;
 mod spelling;
+mod values;
 
 use super::*;
 

@@ -67,6 +67,11 @@ const KNOWN: &[&str] = &[
     "65f0c0ffee00000000000001",
     "65F0C0FFEE00000000000001",
     " 65f0c0ffee00000000000001 ",
+    "00000000-0000-0000-0123-456789abcdef",
+    " 0.10",
+    "-0",
+    "1e400",
+    "NaN",
 ];
 
 fn nasty_text() -> impl Strategy<Value = String> {
@@ -90,13 +95,13 @@ pub(super) fn nasty() -> impl Strategy<Value = Value> {
         1 => any::<i32>().prop_map(Value::Date),
         1 => any::<[u8; 16]>().prop_map(Value::Uuid),
         1 => (0_u8..6, collection::vec(any::<u8>(), 0..4)).prop_map(|(subtype, bytes)| Value::Binary(subtype, bytes)),
-        1 => select(&["0.1", "-7", "1e400", "12345678901234567890.5"][..]).prop_map(decimal),
+        1 => select(&["0.1", "-7", "0", "1e400", "1e22", "1e-6000", "12345678901234567890.5"][..]).prop_map(decimal),
         1 => Just(Value::Opaque("decimal128")),
     ];
     leaf.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
             collection::vec(inner.clone(), 0..3).prop_map(Value::List),
-            collection::btree_map("[a-z]{1,3}", inner, 0..3).prop_map(Value::Object),
+            collection::btree_map("[a-z]{1,3}|[$](oid|date|uuid|binary)", inner, 0..3).prop_map(Value::Object),
         ]
     })
 }
@@ -137,6 +142,13 @@ pub(super) fn ordinary(field: &Field) -> BoxedStrategy<Value> {
             collection::vec(id(), 0..5).prop_map(|ids| ids_of(ids.into_iter().collect::<BTreeSet<_>>())).boxed()
         }
         Transform::References(_) => collection::vec(id(), 0..5).prop_map(ids_of).boxed(),
+        Transform::Float(_) => any::<f64>().prop_map(Value::Float).boxed(),
+        Transform::Decimal(form) if form.double => {
+            (any::<i32>(), 0_u8..6).prop_map(|(n, places)| decimal(&format!("{n}e-{places}"))).boxed()
+        }
+        Transform::Decimal(_) => "-?[1-9][0-9]{0,15}\\.[0-9]{0,15}[1-9]".prop_map(|text| decimal(&text)).boxed(),
+        Transform::Uuid(_) => any::<[u8; 16]>().prop_map(Value::Uuid).boxed(),
+        Transform::Bytes(_) => collection::vec(any::<u8>(), 0..9).prop_map(|bytes| Value::Binary(0, bytes)).boxed(),
         Transform::Date(_) => (-700_000..2_900_000_i32).prop_map(Value::Date).boxed(),
         Transform::Json(form) => match form.only {
             Some(Structure::Array) => collection::vec(plain(), 0..3).prop_map(Value::List).boxed(),

@@ -37,6 +37,13 @@ pub(super) fn spelling(half: &HalfLens, slots: &[Slot]) -> String {
         }
         Transform::Text(_) | Transform::Table(_) => as_text(held[0]).or_else(|| Some(format!("{:?}", held[0]))),
         Transform::Json(_) => Some(structure(held[0])),
+        Transform::Float(_) => Some(double(held[0])),
+        Transform::Decimal(_) => Some(structure(&number(held[0]))),
+        Transform::Uuid(_) => Some(match held[0] {
+            Value::Uuid(bytes) => crate::model::json::hex(bytes),
+            held => held.as_text().unwrap().trim().to_ascii_lowercase().replace('-', ""),
+        }),
+        Transform::Bytes(_) => Some(format!("{:?}", held[0])),
         Transform::Timestamp(_) | Transform::Date(_) | Transform::Name(_) => panic!("always loses something"),
     };
     spelled.unwrap_or_else(|| match &half.missing {
@@ -71,7 +78,20 @@ fn truth(held: &Value) -> bool {
     }
 }
 
-/// Whatever type holds a number, it is that number.
+/// The number that a text spells.
+fn number(held: &Value) -> Value {
+    held.as_text().map_or_else(|| held.clone(), |text| Value::Decimal(text.trim().parse().unwrap()))
+}
+
+/// A double, whatever holds it; minus zero is one of its own.
+fn double(held: &Value) -> String {
+    match held {
+        Value::Float(number) if *number == 0.0 || !number.is_finite() => number.to_string(),
+        held => structure(&number(held)),
+    }
+}
+
+/// Whatever type holds a number, it is that number; a moment has milliseconds.
 fn structure(held: &Value) -> String {
     match held {
         Value::Float(number) => {
@@ -84,6 +104,8 @@ fn structure(held: &Value) -> String {
             let entries = entries.iter().map(|(key, item)| format!("{key:?}:{}", structure(item)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
         }
+        Value::Timestamp(micros) => format!("{}ms", micros.div_euclid(1000)),
+        Value::Date(days) => format!("{}ms", i64::from(*days) * 86_400_000),
         held => format!("{held:?}"),
     }
 }

@@ -44,7 +44,10 @@ impl Scalar for DateForm {
 
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         match value {
-            Value::Date(days) if self.as_moment => Ok(Value::Timestamp(i64::from(*days).saturating_mul(DAY))),
+            Value::Date(days) if self.as_moment => {
+                let beyond = || Problem::new(Reason::OutOfRange, "is to hold a date beyond what both sides can hold");
+                i64::from(*days).checked_mul(DAY).map(Value::Timestamp).ok_or_else(beyond)
+            }
             Value::Date(_) => Ok(value.clone()),
             other => Err(misfit(other, "a date")),
         }

@@ -1,6 +1,6 @@
 //! `as = "json"`: an object, array or plain value as it is, in a legacy field and a `jsonb` column. Whole numbers are one, however they
-//! are stored; others are decimals, without rounding. What JSON has no form for crosses as MongoDB's extended JSON
-//! (`{"$oid": …}`, `{"$date": …}`). Inner values that already read the same keep their type when something else changes.
+//! are stored; others are decimals, without rounding (in legacy a double where that shows the same number, else Decimal128). What JSON has no form for crosses as MongoDB's extended JSON
+//! (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`, `{"$binary": …}`). Inner values that already read the same keep their type when something else changes.
 //! `only = "object"` or `"array"` refuses anything else.
 //! ```toml
 //! [[field]]
@@ -17,15 +17,24 @@ use std::collections::BTreeMap;
 use super::{Compound, NullForm, Place, Write};
 use crate::model::{
     catalog::ColumnKind,
+    decimal::Decimal,
+    jsonb::{RESERVED, special, whole_if_possible},
     problem::{Problem, Reason},
     value::Value,
 };
+
+/// MongoDB takes documents of 100 levels, and the field may itself be some levels down.
+const DEEPEST: usize = 90;
+
+const DAY: i64 = 86_400_000_000;
 
 /// A value of any structure in one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonForm {
     /// What it has to be, if not anything.
     pub only: Option<Structure>,
+    /// Whether a new decimal number is written as a double where that shows the same number: legacy's driver reads doubles.
+    pub doubles: bool,
 }
 
 /// What a JSON value may be restricted to.
@@ -53,7 +62,7 @@ impl Compound for JsonForm {
         if *value == Value::Null {
             return Ok(vec![null.write(); places.len()]);
         }
-        let write = |place: &Place<'_>| Write::Set(spelled_like(value, place.held, place));
+        let write = |place: &Place<'_>| Write::Set(self.spelled_like(value, place.held, place));
         Ok(places.iter().map(write).collect())
     }
 
@@ -66,56 +75,89 @@ impl Compound for JsonForm {
     }
 }
 
-/// The one spelling of a value: whole numbers as integers, others as decimals.
-fn normal(held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
-    Ok(match held {
-        Value::Float(number) => decimal(&number.to_string()).ok_or_else(|| {
-            Problem::new(Reason::OutOfRange, format!("{} holds a number that JSON has no form for", place.name))
-        })?,
-        Value::Decimal(number) => number.as_int().map_or_else(|| held.clone(), Value::Int),
-        Value::List(items) => Value::List(items.iter().map(|item| normal(item, place)).collect::<Result<_, _>>()?),
-        Value::Object(entries) => {
-            let entry = |(key, item): (&String, &Value)| Ok((key.clone(), normal(item, place)?));
-            Value::Object(entries.iter().map(entry).collect::<Result<BTreeMap<_, _>, Problem>>()?)
+impl JsonForm {
+    /// The value, with every part that `held` already says in its own spelling left in that spelling.
+    fn spelled_like(&self, value: &Value, held: Option<&Value>, place: &Place<'_>) -> Value {
+        match (value, held) {
+            (value, Some(held)) if normal(held, place).as_ref() == Ok(value) => held.clone(),
+            (Value::Object(entries), held) => {
+                let known = |key: &String| match held {
+                    Some(Value::Object(known)) => known.get(key),
+                    _ => None,
+                };
+                let entry = |(key, item): (&String, &Value)| (key.clone(), self.spelled_like(item, known(key), place));
+                Value::Object(entries.iter().map(entry).collect())
+            }
+            (Value::List(items), held) => {
+                let known = match held {
+                    Some(Value::List(known)) => known.as_slice(),
+                    _ => &[],
+                };
+                let item = |(n, item): (usize, &Value)| self.spelled_like(item, known.get(n), place);
+                Value::List(items.iter().enumerate().map(item).collect())
+            }
+            (Value::Decimal(number), _) if self.doubles => {
+                number.as_double().map_or_else(|| value.clone(), Value::Float)
+            }
+            (value, _) => value.clone(),
         }
-        Value::Opaque(_) | Value::Dangling(_) => return Err(place.wrong("something that JSON has a form for")),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Text(_)
-        | Value::Timestamp(_)
-        | Value::Date(_)
-        | Value::Id(_)
-        | Value::Uuid(_)
-        | Value::Binary(..) => held.clone(),
-    })
-}
-
-fn decimal(text: &str) -> Option<Value> {
-    let number: crate::model::decimal::Decimal = text.parse().ok()?;
-    Some(number.as_int().map_or(Value::Decimal(number), Value::Int))
-}
-
-/// The value, with every part that `held` already says in its own spelling left in that spelling.
-fn spelled_like(value: &Value, held: Option<&Value>, place: &Place<'_>) -> Value {
-    match (value, held) {
-        (value, Some(held)) if normal(held, place).as_ref() == Ok(value) => held.clone(),
-        (Value::Object(entries), Some(Value::Object(known))) => {
-            let entry = |(key, item): (&String, &Value)| (key.clone(), spelled_like(item, known.get(key), place));
-            Value::Object(entries.iter().map(entry).collect())
-        }
-        (Value::List(items), Some(Value::List(known))) => {
-            Value::List(items.iter().enumerate().map(|(n, item)| spelled_like(item, known.get(n), place)).collect())
-        }
-        (value, _) => value.clone(),
     }
+}
+
+/// The one spelling of a value, the same as what a `jsonb` column gives back: whole numbers as integers, others as decimals,
+/// moments in milliseconds.
+pub(super) fn normal(held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
+    normal_at(held, place, DEEPEST)
+}
+
+fn normal_at(held: &Value, place: &Place<'_>, depth: usize) -> Result<Value, Problem> {
+    let beyond = |what: &str| Problem::new(Reason::OutOfRange, format!("{} holds {what}", place.name));
+    if depth == 0 {
+        return Err(beyond("a value that is nested too deep for both sides"));
+    }
+    Ok(match held {
+        Value::Float(number) => match Decimal::from_double(*number) {
+            Some(number) => whole_if_possible(number),
+            None => return Err(beyond("NaN or an infinity, which JSON has no form for")),
+        },
+        Value::Decimal(number) => whole_if_possible(number.clone()),
+        Value::Timestamp(micros) => match micros.div_euclid(1000).checked_mul(1000) {
+            Some(cut) => Value::Timestamp(cut),
+            None => return Err(beyond("a date beyond what both sides can hold")),
+        },
+        Value::Date(days) => match i64::from(*days).checked_mul(DAY) {
+            Some(midnight) => Value::Timestamp(midnight),
+            None => return Err(beyond("a date beyond what both sides can hold")),
+        },
+        Value::Binary(subtype, bytes) => Value::of_bytes(*subtype, bytes),
+        Value::List(items) => {
+            Value::List(items.iter().map(|item| normal_at(item, place, depth - 1)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(entries) => {
+            if entries.keys().any(|key| key.starts_with(RESERVED)) {
+                return Err(beyond("an object with a key that the bridge cannot carry"));
+            }
+            let entry = |(key, item): (&String, &Value)| Ok((key.clone(), normal_at(item, place, depth - 1)?));
+            let entries = entries.iter().map(entry).collect::<Result<BTreeMap<_, _>, Problem>>()?;
+            special(&entries).unwrap_or(Value::Object(entries))
+        }
+        Value::Opaque("deeply nested value" | "malformed or deeply nested JSON" | "number beyond range") => {
+            return Err(beyond("a value that only one side can hold"));
+        }
+        Value::Opaque(name) => {
+            let problem = format!("{} holds {name}, which JSON has no form for", place.name);
+            return Err(Problem::new(Reason::WrongType, problem));
+        }
+        Value::Dangling(_) => return Err(place.wrong("something that JSON has a form for")),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::Id(_) | Value::Uuid(_) => held.clone(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANY: JsonForm = JsonForm { only: None };
+    const ANY: JsonForm = JsonForm { only: None, doubles: true };
 
     fn object(entries: &[(&str, Value)]) -> Value {
         Value::Object(entries.iter().map(|(key, item)| ((*key).to_owned(), item.clone())).collect())
@@ -144,8 +186,34 @@ mod tests {
     }
 
     #[test]
+    fn a_new_number_is_a_double_where_that_is_the_same_number() {
+        let number = |text: &str| Value::Decimal(text.parse().unwrap());
+        let wanted = Value::List(vec![number("1.5"), number("0.12345678901234567891"), Value::Int(3)]);
+        let written = ANY.write(&wanted, &[Place { name: "j", held: None }], NullForm::Null).unwrap();
+        let expected = Value::List(vec![Value::Float(1.5), number("0.12345678901234567891"), Value::Int(3)]);
+        assert_eq!(written, [Write::Set(expected)]);
+    }
+
+    #[test]
+    fn an_object_that_spells_an_id_is_that_id_on_both_sides_and_stays_as_it_is() {
+        let spelled = object(&[("$oid", Value::Text("01".repeat(12)))]);
+        assert_eq!(read(&spelled), Ok(Value::Id([1; 12])));
+        let written = ANY.write(&Value::Id([1; 12]), &[Place { name: "j", held: Some(&spelled) }], NullForm::Null);
+        assert_eq!(written, Ok(vec![Write::Set(spelled)]));
+    }
+
+    #[test]
+    fn what_json_cannot_carry_is_refused_with_its_reason() {
+        let deep = (0..95).fold(Value::Int(1), |inner, _| Value::List(vec![inner]));
+        assert_eq!(read(&deep), Err(Reason::OutOfRange));
+        assert_eq!(read(&object(&[("x", Value::Opaque("regex"))])), Err(Reason::WrongType));
+        assert_eq!(read(&object(&[("$serde_json::private::Number", Value::Int(1))])), Err(Reason::OutOfRange));
+        assert_eq!(read(&Value::List(vec![Value::Timestamp(1_999)])), Ok(Value::List(vec![Value::Timestamp(1_000)])));
+    }
+
+    #[test]
     fn a_restricted_value_refuses_other_structures() {
-        let form = JsonForm { only: Some(Structure::Object) };
+        let form = JsonForm { only: Some(Structure::Object), doubles: false };
         let list = Value::List(vec![]);
         let refused = form.read(&[Place { name: "j", held: Some(&list) }]).unwrap_err();
         assert_eq!(refused.detail, "j holds an array; an object is expected".replace("an array", list.type_name()));

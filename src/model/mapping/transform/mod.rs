@@ -4,8 +4,11 @@
 //! limits and "leave alone what already reads so" are the lens' business.
 
 pub mod bool;
+pub mod bytes;
 pub mod date;
+pub mod decimal;
 pub mod flags;
+pub mod float;
 pub mod int;
 pub mod json;
 pub mod media;
@@ -15,11 +18,15 @@ pub mod reference;
 pub mod table;
 pub mod text;
 pub mod timestamp;
+pub mod uuid;
 
 use self::{
     bool::BoolForm,
+    bytes::BytesForm,
     date::DateForm,
+    decimal::DecimalForm,
     flags::Flags,
+    float::FloatForm,
     int::IntForm,
     json::JsonForm,
     media::Media,
@@ -29,6 +36,7 @@ use self::{
     table::ValueTable,
     text::TextForm,
     timestamp::TimestampForm,
+    uuid::UuidForm,
 };
 use crate::model::{
     catalog::ColumnKind,
@@ -142,6 +150,14 @@ pub enum Transform {
     Date(DateForm),
     /// See [`json`].
     Json(JsonForm),
+    /// See [`float`].
+    Float(FloatForm),
+    /// See [`decimal`].
+    Decimal(DecimalForm),
+    /// See [`uuid`].
+    Uuid(UuidForm),
+    /// See [`bytes`].
+    Bytes(BytesForm),
     /// See [`table`].
     Table(ValueTable),
     /// See [`media`].
@@ -204,6 +220,10 @@ impl Transform {
             Self::Timestamp(form) => Shape::Scalar(form),
             Self::Date(form) => Shape::Scalar(form),
             Self::Json(form) => Shape::Compound(form),
+            Self::Float(form) => Shape::Scalar(form),
+            Self::Decimal(form) => Shape::Scalar(form),
+            Self::Uuid(form) => Shape::Scalar(form),
+            Self::Bytes(form) => Shape::Scalar(form),
             Self::Table(table) => Shape::Scalar(table),
             Self::Media(media) => Shape::Scalar(media),
             Self::Flags(flags) => Shape::Compound(flags),
