@@ -119,6 +119,10 @@ async fn rows_of_a_join_table_hint_the_records_they_belong_to() {
             assert_eq!(heard(&source, &mut capture).await, expected, "{sql}");
         }
         drop(capture);
+        // the server takes a moment to notice
+        while on.ask::<bool>("SELECT active FROM pg_replication_slots").await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let gone = setup::teardown(&on.pool).await.unwrap();
         assert_eq!(gone.remains, Vec::<String>::new());
     }
