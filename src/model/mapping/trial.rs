@@ -172,7 +172,9 @@ impl Entity {
     /// Adds the insert values of all tables to rows.
     fn show_inserts(&self, rows: &mut Json) {
         let Json::Object(rows) = rows else { return };
-        for table in self.renaissance.tables.iter().filter(|table| !table.insert.is_empty()) {
+        let one_row =
+            self.renaissance.tables.iter().filter(|table| table.members.is_none() && !table.insert.is_empty());
+        for table in one_row {
             let row = rows.entry(table.name.clone()).or_insert_with(|| Json::Object(Map::new()));
             if let Json::Object(row) = row {
                 row.extend(table.insert.iter().map(|(column, value)| (column.clone(), value.shown())));
