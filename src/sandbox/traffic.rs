@@ -51,6 +51,14 @@ pub enum ChangeKind {
     Leave,
     /// Somebody is deleted for good, children first.
     Delete,
+    /// Somebody makes something: a biograph, a book, a co-author, a notification, a listening time, a purchase.
+    Publish,
+    /// Something that somebody made is changed.
+    Revise,
+    /// Something that somebody made is deleted for good.
+    Withdraw,
+    /// A friend or a subscriber comes or goes.
+    Befriend,
     /// Both applications rename the same person at the same moment.
     Clash,
 }
@@ -64,6 +72,10 @@ impl ChangeKind {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Delete => "delete",
+            Self::Publish => "publish",
+            Self::Revise => "revise",
+            Self::Withdraw => "withdraw",
+            Self::Befriend => "befriend",
             Self::Clash => "clash",
         }
     }
@@ -73,9 +85,13 @@ impl ChangeKind {
             0 => Self::Delete,
             1 | 2 if clashes => Self::Clash,
             1..=4 => Self::Leave,
-            5..=13 => Self::Join,
-            14..=33 => Self::Replace,
-            34.. => Self::Edit,
+            5..=11 => Self::Join,
+            12..=24 => Self::Replace,
+            25..=34 => Self::Publish,
+            35..=46 => Self::Revise,
+            47 | 48 => Self::Withdraw,
+            49..=55 => Self::Befriend,
+            56.. => Self::Edit,
         }
     }
 }
@@ -211,7 +227,8 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let mut seen: BTreeMap<ChangeKind, u32> = BTreeMap::new();
         (0..10_000).for_each(|_| *seen.entry(ChangeKind::any(&mut rng, true)).or_default() += 1);
-        assert!(seen[&ChangeKind::Edit] > 6000 && seen[&ChangeKind::Delete] < 150, "{seen:?}");
-        assert_eq!(seen.len(), 6);
+        let small = seen[&ChangeKind::Edit] + seen[&ChangeKind::Revise];
+        assert!(small > 5000 && seen[&ChangeKind::Delete] < 150, "{seen:?}");
+        assert_eq!(seen.len(), 10);
     }
 }

@@ -47,7 +47,9 @@ async fn traffic_alone_keeps_both_databases_valid() {
 
     let made = |side, kind| traffic.counts().get(&(side, kind)).copied().unwrap_or(0);
     for side in Side::ALL {
-        for kind in [ChangeKind::Edit, ChangeKind::Replace, ChangeKind::Join, ChangeKind::Leave, ChangeKind::Delete] {
+        let settings = [ChangeKind::Edit, ChangeKind::Replace, ChangeKind::Join, ChangeKind::Leave, ChangeKind::Delete];
+        let content = [ChangeKind::Publish, ChangeKind::Revise, ChangeKind::Withdraw, ChangeKind::Befriend];
+        for kind in settings.into_iter().chain(content) {
             assert!(made(side, kind) > 0, "{side} {kind}: {:?}", traffic.counts());
         }
         assert!(traffic.made(side) > 600);

@@ -1,11 +1,13 @@
 //! BioGraph at work: Django with djongo reads a document, changes it in memory and writes fields or all of it back.
 
+mod content;
+
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use mongodb::options::ClientOptions;
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, Database};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -20,6 +22,7 @@ use crate::sandbox::{USERS, names, people::picture_path};
 const SELECTION_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct LegacyApp {
+    database: Database,
     users: Collection<Document>,
     roster: Vec<ObjectId>,
     steps: u32,
@@ -34,7 +37,8 @@ impl LegacyApp {
         let database = Client::with_options(options)?.default_database();
         let database = database.ok_or_else(|| SandboxError::new("the legacy URI names no database", ""))?;
         let spared = spared.map(|id| ObjectId::from_bytes(id.bytes()));
-        Ok(Self { users: database.collection(USERS), roster: Vec::new(), steps: 0, newcomers, spared })
+        let users = database.collection(USERS);
+        Ok(Self { database, users, roster: Vec::new(), steps: 0, newcomers, spared })
     }
 
     pub(super) async fn act(&mut self, rng: &mut StdRng, kind: ChangeKind) -> Result<Change, SandboxError> {
@@ -77,11 +81,16 @@ impl LegacyApp {
     /// Whether the person was still there.
     async fn write(&self, rng: &mut StdRng, kind: ChangeKind, id: ObjectId) -> Result<bool, SandboxError> {
         if kind == ChangeKind::Delete {
+            self.delete_content(id).await?;
             return Ok(self.users.delete_one(doc! { "_id": id }).await?.deleted_count == 1);
         }
         let Some(mut person) = self.users.find_one(doc! { "_id": id }).await? else { return Ok(false) };
         let changed = match kind {
             ChangeKind::Leave => leave_or_return(&person),
+            ChangeKind::Publish => return self.publish(rng, id).await,
+            ChangeKind::Revise => return self.revise(rng, id).await,
+            ChangeKind::Withdraw => return self.withdraw(rng, id).await,
+            ChangeKind::Befriend => return self.befriend(rng, id, &person).await,
             ChangeKind::Edit | ChangeKind::Replace | ChangeKind::Join | ChangeKind::Delete | ChangeKind::Clash => {
                 edited(rng, &person)
             }

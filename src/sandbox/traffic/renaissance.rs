@@ -1,5 +1,7 @@
 //! Renaissance at work: the Django ORM reads a row, changes an attribute and saves every column of it again.
 
+mod content;
+
 use std::time::Duration;
 
 use mongodb::bson::oid::ObjectId;
@@ -119,6 +121,10 @@ impl RenaissanceApp {
         match kind {
             ChangeKind::Delete => self.delete(id).await,
             ChangeKind::Replace => self.save_profile(rng, id).await,
+            ChangeKind::Publish => self.publish(rng, id).await,
+            ChangeKind::Revise => self.revise(rng, id).await,
+            ChangeKind::Withdraw => self.withdraw(rng, id).await,
+            ChangeKind::Befriend => self.befriend(rng, id).await,
             ChangeKind::Edit | ChangeKind::Leave | ChangeKind::Join | ChangeKind::Clash => {
                 let Some(mut row) = self.user(id).await? else { return Ok(false) };
                 if kind == ChangeKind::Leave {
@@ -163,6 +169,8 @@ impl RenaissanceApp {
 
     async fn delete(&self, id: i64) -> Result<bool, SandboxError> {
         let mut transaction = self.pool.begin().await?;
+        // nobody gives them anything new meanwhile, which would be refused at the end
+        sqlx::query("SELECT FROM users WHERE id = $1 FOR UPDATE").bind(id).execute(&mut *transaction).await?;
         let mut deleted = 0;
         for sql in CHILDREN {
             deleted = sqlx::query(sql).bind(id).execute(&mut *transaction).await?.rows_affected();
