@@ -68,9 +68,19 @@ impl HalfLens {
     fn nothing(&self, slots: &[Slot]) -> Value {
         match (&self.missing, slots.get(ID_SLOT)) {
             (Missing::Default(default), _) => default.clone(),
-            (Missing::IdTime, Some(Some(Value::Id(id)))) => timestamp::id_time(*id),
+            (Missing::IdTime, Some(Some(Value::Id(id)))) => self.id_time(*id),
             (Missing::Null | Missing::IdTime, _) => Value::Null,
         }
+    }
+
+    /// The creation time inside an ObjectId as what the field holds: a moment, or its day.
+    pub(crate) fn id_time(&self, id: [u8; 12]) -> Value {
+        let moment = timestamp::id_time(id);
+        let read = match self.transform.shape() {
+            Shape::Scalar(scalar) => scalar.read(&moment, &Place { name: "_id", held: Some(&moment) }).ok(),
+            Shape::Compound(_) => None,
+        };
+        read.unwrap_or(moment)
     }
 
     /// What to do to each slot so that they read as the value.

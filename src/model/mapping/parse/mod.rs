@@ -17,7 +17,7 @@ use self::{
     slots::Slots,
 };
 use super::{DeleteRule, Entity, Field, LegacyShape, MappingError, Origin, RenaissanceShape, error::did_you_mean};
-use crate::model::{side::Side, value::Value};
+use crate::model::side::Side;
 
 const DELETE_RULES: [(&str, DeleteRule); 3] =
     [("mirror", DeleteRule::Mirror), ("keep", DeleteRule::Keep), ("restore", DeleteRule::Restore)];
@@ -144,8 +144,8 @@ impl super::HalfLens {
             super::lens::Missing::Default(default) if !self.can_hold(default) => {
                 Err(format!("`missing` is {}, which this field cannot hold", default.type_name()))
             }
-            super::lens::Missing::IdTime if !self.can_hold(&Value::Timestamp(0)) => {
-                Err("`missing = \"id_time\"` needs `as = \"timestamp\"`".to_owned())
+            super::lens::Missing::IdTime if !self.can_hold(&self.id_time([0; 12])) => {
+                Err("`missing = \"id_time\"` needs `as = \"timestamp\"` or `as = \"date\"`".to_owned())
             }
             super::lens::Missing::Default(_) | super::lens::Missing::IdTime | super::lens::Missing::Null => Ok(()),
         }

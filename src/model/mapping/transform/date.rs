@@ -1,5 +1,6 @@
 //! `as = "date"`: a day. A legacy date or ISO 8601 text names the day it falls on in UTC; its time of day stays until the day really
-//! changes. A day written to legacy is its midnight in UTC.
+//! changes. A day written to legacy is its midnight in UTC. `missing = "id_time"` on the legacy side: an absent or null slot means the
+//! day on which the document's ObjectId was made.
 //! ```toml
 //! [[field]]
 //! name = "date_of_listening"

@@ -77,11 +77,11 @@ impl LegacyApp {
             _ => (RECORDED_TIMES, "user_id", doc! { "listening_time": rng.random_range(1..7200) }),
         };
         changed.insert("updated_date", DateTime::now());
-        let update = self.of(collection).update_one(doc! { field: either(person) }, doc! { "$set": changed });
-        if update.await?.matched_count == 0 {
-            return self.publish(rng, person).await;
+        let filter = doc! { field: either(person) };
+        if self.of(collection).update_one(filter, doc! { "$set": changed }).await?.matched_count == 1 {
+            return Ok(true);
         }
-        Ok(true)
+        self.publish(rng, person).await
     }
 
     /// Deletes one thing of a person for good.
