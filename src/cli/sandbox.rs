@@ -43,8 +43,16 @@ use crate::{
 const TRAFFIC_SEED: u64 = 1;
 /// What may still be running when everything has been stopped: a fetch that nobody waits for.
 const LAST_TASKS: Duration = Duration::from_secs(1);
-/// So that a program in another folder than the checkout has its mapping too.
-const BUILT_IN: (&str, &str) = ("mappings/user.toml (built in)", include_str!("../../mappings/user.toml"));
+/// So that a program in another folder than the checkout has its mappings too.
+const BUILT_IN: [(&str, &str); 7] = [
+    ("biograph.toml", include_str!("../../mappings/biograph.toml")),
+    ("book.toml", include_str!("../../mappings/book.toml")),
+    ("co_author.toml", include_str!("../../mappings/co_author.toml")),
+    ("notification.toml", include_str!("../../mappings/notification.toml")),
+    ("recorded_time.toml", include_str!("../../mappings/recorded_time.toml")),
+    ("subscription.toml", include_str!("../../mappings/subscription.toml")),
+    ("user.toml", include_str!("../../mappings/user.toml")),
+];
 
 /// Try it: real MongoDB and Postgres with sample people and light traffic, in a temporary folder
 ///
@@ -174,10 +182,11 @@ impl Scene {
     }
 }
 
-/// The directory's mappings; the built-in one where the default directory is missing.
+/// The directory's mappings; the built-in ones where the default directory is missing.
 fn entities(directory: &Path) -> Result<Vec<Entity>, Failure> {
     if directory == Path::new(DEFAULT_MAPPINGS) && !directory.exists() {
-        return load::usable(check(&[(BUILT_IN.0.to_owned(), BUILT_IN.1.to_owned())]));
+        let files = BUILT_IN.map(|(name, text)| (format!("mappings/{name} (built in)"), text.to_owned()));
+        return load::usable(check(&files));
     }
     load::entities(directory)
 }
