@@ -2,11 +2,15 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
+mod all_of_biograph;
+#[cfg(test)]
 mod backfill;
 #[cfg(test)]
 mod backfill_cli;
 #[cfg(test)]
 mod bed;
+#[cfg(test)]
+mod born_in_renaissance;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
@@ -75,3 +79,7 @@ mod sync_references;
 mod sync_silence;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod whole_compare;
+#[cfg(test)]
+mod whole_oracle;
