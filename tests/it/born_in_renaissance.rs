@@ -52,6 +52,9 @@ async fn a_person_with_a_book_a_biograph_a_friend_and_a_purchase_appears_complet
 
     let (biograph, book) = (only(&bed, BIOGRAPHS).await, only(&bed, BOOKS).await);
     let purchase = only(&bed, SUBSCRIPTIONS).await;
+    // it may be there before its biograph is, and learns of it then
+    let about = async || holds(&only(&bed, NOTIFICATIONS).await, "biograph_id", biograph.get_object_id("_id").unwrap());
+    bed.until("the notification names its biograph", about).await;
     let notification = only(&bed, NOTIFICATIONS).await;
     let biograph_id = biograph.get_object_id("_id").unwrap();
     let expected: Vec<(&Document, &str, Bson)> = vec![
