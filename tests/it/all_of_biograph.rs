@@ -128,6 +128,8 @@ async fn twenty_thousand_documents_of_all_kinds_are_equal_on_both_sides_or_parke
     drop_unknown_copies(&bed).await;
     let started = Instant::now();
     let daemon = bed.spawn();
+    let state = "SELECT (to_regclass('biograph_bridge.parked') IS NOT NULL)::int::bigint";
+    bed.until("the state schema is there", async || bed.count(state).await == 1).await;
     let outcome = until_equal(&bed, &daemon, patience).await;
     println!("copied after {:?}: {outcome:#?}", started.elapsed());
     assert_eq!(outcome.documents as u64, loaded);
