@@ -2,8 +2,6 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
-mod all_of_biograph;
-#[cfg(test)]
 mod backfill;
 #[cfg(test)]
 mod backfill_cli;
@@ -79,7 +77,3 @@ mod sync_references;
 mod sync_silence;
 #[cfg(test)]
 mod town;
-#[cfg(test)]
-mod whole_compare;
-#[cfg(test)]
-mod whole_oracle;
