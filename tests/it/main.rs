@@ -77,3 +77,5 @@ mod sync_references;
 mod sync_silence;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod types;

@@ -98,6 +98,8 @@ impl Entity {
                 | Transform::Name(_)
                 | Transform::Date(_)
                 | Transform::Json(_)
+                | Transform::List(_)
+                | Transform::Spread(_)
                 | Transform::Reference(_)
                 | Transform::References(_)
                 | Transform::Float(_)

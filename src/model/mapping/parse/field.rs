@@ -1,5 +1,7 @@
 //! `[[field]]`: its two sides and what is decided about it.
 
+use std::collections::BTreeSet;
+
 use toml::de::DeValue;
 
 use super::{
@@ -109,17 +111,37 @@ fn check(keys: &Keys<'_>, field: &Field) {
             keys.report(keys.get("on_invalid"), "only `text` and `name` can be cut", None);
         }
     }
-    let many = matches!(field.legacy.transform, Transform::References(_));
+    if members(&field.legacy) != members(&field.renaissance) {
+        let hint = "write `as = \"json\"` for the side that holds the object in one slot".to_owned();
+        keys.report(None, "one side spreads the members of an object that the other side does not hold", Some(hint));
+    }
+    let many = matches!(field.legacy.transform, Transform::References(_) | Transform::List(_));
     match field.policy {
         Policy::Max | Policy::Min if many => {
             let hint = "one of owner, legacy, renaissance, union, park".to_owned();
             keys.report(keys.get("policy"), format!("lists have no {}", field.policy.as_str()), Some(hint));
+        }
+        Policy::Union if [&field.legacy, &field.renaissance].into_iter().any(in_order) => {
+            let hint = Some("add `order = \"none\"`".to_owned());
+            keys.report(keys.get("policy"), "`policy = \"union\"` does not keep the order of a list", hint);
         }
         Policy::Union if is_text(&field.legacy) || is_text(&field.renaissance) => {
             keys.report(keys.get("policy"), "`policy = \"union\"` is for lists", None);
         }
         _ => {}
     }
+}
+
+/// The members of an object that the side spreads, or holds for a side that does.
+fn members(half: &HalfLens) -> Option<BTreeSet<&str>> {
+    match &half.transform {
+        Transform::Spread(spread) => Some(spread.members.iter().map(|(name, _)| name.as_str()).collect()),
+        _ => None,
+    }
+}
+
+const fn in_order(half: &HalfLens) -> bool {
+    matches!(&half.transform, Transform::List(list) if !list.set)
 }
 
 const fn is_text(half: &HalfLens) -> bool {

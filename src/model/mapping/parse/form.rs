@@ -3,6 +3,7 @@
 use super::{
     half::Half,
     keys::{Item, Keys},
+    parts,
     slots::{Claim, Slots},
 };
 use crate::model::{
@@ -50,9 +51,11 @@ enum Kind {
     Decimal,
     Uuid,
     Bytes,
+    List,
+    Spread,
 }
 
-const KINDS: [(&str, Kind); 17] = [
+const KINDS: [(&str, Kind); 19] = [
     ("text", Kind::Text),
     ("bool", Kind::Bool),
     ("int", Kind::Int),
@@ -70,6 +73,8 @@ const KINDS: [(&str, Kind); 17] = [
     ("decimal", Kind::Decimal),
     ("uuid", Kind::Uuid),
     ("bytes", Kind::Bytes),
+    ("list", Kind::List),
+    ("spread", Kind::Spread),
 ];
 
 /// The words of `as`.
@@ -90,7 +95,12 @@ pub(super) fn read(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform,
         Kind::Int => Transform::Int(IntForm),
         Kind::Timestamp => Transform::Timestamp(TimestampForm),
         Kind::Date => Transform::Date(DateForm { as_moment: half.side == Side::Legacy }),
-        Kind::Json => Transform::Json(json(half)),
+        Kind::Json => match half.members_of_the_other_side() {
+            Some(members) => parts::whole(half.side, members),
+            None => Transform::Json(json(half)),
+        },
+        Kind::List => Transform::List(parts::list(half)),
+        Kind::Spread => return parts::spread(half, slots),
         Kind::Float => Transform::Float(FloatForm),
         Kind::Decimal => Transform::Decimal(DecimalForm { double: stored_as_double(half) }),
         Kind::Uuid => {

@@ -75,6 +75,14 @@ impl<'k, 's> Half<'k, 's> {
         table.and_then(|table| table.get(key)).and_then(|item| item.get_ref().as_str()) == Some(word)
     }
 
+    /// The members of an object that the other side spreads over slots of their own, if it does.
+    pub(super) fn members_of_the_other_side(&self) -> Option<Vec<String>> {
+        let table = self.field.get(self.side.other().as_str())?.get_ref().as_table()?;
+        table.get("as").filter(|item| item.get_ref().as_str() == Some("spread"))?;
+        let members = ["paths", "columns"].into_iter().find_map(|key| table.get(key))?.get_ref().as_table()?;
+        Some(members.iter().map(|(name, _)| name.get_ref().to_string()).collect())
+    }
+
     /// Claims the rows of a join table as one slot: `{ table, parent, column, optional, insert }`.
     pub(super) fn join_slot(&self, slots: &mut Slots) -> Option<Claim> {
         let hint = "write `renaissance = { table = \"…\", parent = \"…\", column = \"…\" }`, or `stored = \"hex\"` for a jsonb list";

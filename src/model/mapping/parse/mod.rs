@@ -7,6 +7,7 @@ pub(super) mod form;
 mod half;
 mod insert;
 mod keys;
+mod parts;
 mod slots;
 mod tables;
 

@@ -7,7 +7,7 @@ use proptest::{collection, prelude::*, sample::select};
 use crate::model::{
     mapping::{
         Field, OnInvalid,
-        transform::{Transform, json::Structure},
+        transform::{Compound, Place, Transform, json::Structure},
     },
     value::Value,
 };
@@ -101,7 +101,8 @@ pub(super) fn nasty() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
             collection::vec(inner.clone(), 0..3).prop_map(Value::List),
-            collection::btree_map("[a-z]{1,3}|[$](oid|date|uuid|binary)", inner, 0..3).prop_map(Value::Object),
+            collection::btree_map("[a-z]{1,3}|city|born|on|[$](oid|date|uuid|binary)", inner, 0..3)
+                .prop_map(Value::Object),
         ]
     })
 }
@@ -156,11 +157,56 @@ pub(super) fn ordinary(field: &Field) -> BoxedStrategy<Value> {
                 collection::btree_map("[a-z$]{1,3}", plain(), 0..3).prop_map(Value::Object).boxed()
             }
         },
+        Transform::List(list) => {
+            let list = list.clone();
+            let canonical = move |items: Vec<Value>| {
+                let held = Value::List(items);
+                list.read(&[Place { name: "list", held: Some(&held) }]).unwrap()
+            };
+            let each = element(match halves[0] {
+                Transform::List(list) => &list.each,
+                other => other,
+            });
+            collection::vec(each, 0..4).prop_map(canonical).boxed()
+        }
+        Transform::Spread(_) => members(halves),
         Transform::Text(_) | Transform::Name(_) | Transform::Table(_) => {
             let text = prop_oneof!["[^\\x00]{1,40}", "\\PC{1,30}"];
             text.prop_map(move |text: String| Value::Text(text.chars().take(longest).collect())).boxed()
         }
     }
+}
+
+/// Elements of a list.
+fn element(each: &Transform) -> BoxedStrategy<Value> {
+    let value = match each {
+        Transform::Int(_) => any::<i64>().prop_map(Value::Int).boxed(),
+        Transform::Bool(_) => any::<bool>().prop_map(Value::Bool).boxed(),
+        Transform::Float(_) => (-1e15..1e15).prop_map(Value::Float).boxed(),
+        _ => "[^\\x00]{0,9}".prop_map(Value::Text).boxed(),
+    };
+    prop_oneof![1 => Just(Value::Null), 4 => value].boxed()
+}
+
+/// Some of the members that either side spreads.
+fn members(halves: [&Transform; 2]) -> BoxedStrategy<Value> {
+    let spread = halves.into_iter().find_map(|transform| match transform {
+        Transform::Spread(spread) if !spread.whole => Some(spread.members.clone()),
+        _ => None,
+    });
+    let member = |(name, part): (String, Option<Transform>)| {
+        let value = match part {
+            Some(Transform::Bool(_)) => any::<bool>().prop_map(Value::Bool).boxed(),
+            Some(Transform::Date(_)) => {
+                (-700_000..2_900_000_i64).prop_map(|day| Value::Timestamp(day * 86_400_000_000)).boxed()
+            }
+            _ => "\\PC{1,9}".prop_map(Value::Text).boxed(),
+        };
+        (Just(name), value)
+    };
+    let all: Vec<_> = spread.unwrap().into_iter().map(member).collect();
+    let size = all.len();
+    (all, 1..=size).prop_map(|(all, some)| Value::Object(all.into_iter().take(some).collect())).boxed()
 }
 
 /// Values inside JSON.

@@ -3,7 +3,7 @@
 
 use super::super::{
     lens::{HalfLens, Missing},
-    transform::{Transform, text::as_text},
+    transform::{Transform, spread::Spread, text::as_text},
 };
 use crate::model::{
     key::LegacyId,
@@ -16,6 +16,7 @@ pub(super) fn spelling(half: &HalfLens, slots: &[Slot]) -> String {
     let nothing = |value: &&Value| **value == Value::Null || (says_empty_is_null(half) && value.as_text() == Some(""));
     let spelled = match &half.transform {
         Transform::Phone(phone) => phone_digits(held[0], held[1], &phone.default_country),
+        Transform::Spread(spread) if !spread.whole => members(spread, &held),
         _ if nothing(&held[0]) => None,
         Transform::Bool(form) => Some((truth(held[0]) != form.invert).to_string()),
         Transform::Flags(flags) => Some((Value::Bool(truth(held[0])) == flags.conditions[0].on).to_string()),
@@ -44,6 +45,23 @@ pub(super) fn spelling(half: &HalfLens, slots: &[Slot]) -> String {
             held => held.as_text().unwrap().trim().to_ascii_lowercase().replace('-', ""),
         }),
         Transform::Bytes(_) => Some(format!("{:?}", held[0])),
+        Transform::List(list) => {
+            let Value::List(items) = held[0] else { panic!("read a list from something else") };
+            let one = |item: &Value| match (&*list.each, item) {
+                (_, Value::Null) => "null".to_owned(),
+                (Transform::Bool(_), item) => truth(item).to_string(),
+                (Transform::Float(_), item) => double(item),
+                (Transform::Int(_), item) => as_text(item).unwrap().trim().parse::<i64>().unwrap().to_string(),
+                (_, item) => format!("{:?}", as_text(item).unwrap()),
+            };
+            let mut items: Vec<String> = items.iter().map(one).collect();
+            if list.set {
+                items.sort();
+                items.dedup();
+            }
+            Some(items.join(","))
+        }
+        Transform::Spread(spread) => members(spread, &held),
         Transform::Timestamp(_) | Transform::Date(_) | Transform::Name(_) => panic!("always loses something"),
     };
     spelled.unwrap_or_else(|| match &half.missing {
@@ -108,6 +126,24 @@ fn structure(held: &Value) -> String {
         Value::Date(days) => format!("{}ms", i64::from(*days) * 86_400_000),
         held => format!("{held:?}"),
     }
+}
+
+/// The members that are there.
+fn members(spread: &Spread, held: &[&Value]) -> Option<String> {
+    let member = |(n, (name, part)): (usize, &(String, Option<Transform>))| {
+        let value = match held[0] {
+            Value::Object(entries) if spread.whole => entries.get(name)?,
+            value if spread.whole => panic!("read an object from {value:?}"),
+            _ => held[n],
+        };
+        let shown = match part {
+            Some(Transform::Bool(_)) if *value != Value::Null => truth(value).to_string(),
+            _ => structure(value),
+        };
+        (*value != Value::Null).then(|| format!("{name}={shown}"))
+    };
+    let members: Vec<String> = spread.members.iter().enumerate().filter_map(member).collect();
+    (!members.is_empty()).then(|| members.join(","))
 }
 
 fn hex(held: &Value) -> String {

@@ -11,10 +11,12 @@ pub mod flags;
 pub mod float;
 pub mod int;
 pub mod json;
+pub mod list;
 pub mod media;
 pub mod name;
 pub mod phone;
 pub mod reference;
+pub mod spread;
 pub mod table;
 pub mod text;
 pub mod timestamp;
@@ -29,10 +31,12 @@ use self::{
     float::FloatForm,
     int::IntForm,
     json::JsonForm,
+    list::ListForm,
     media::Media,
     name::WholeName,
     phone::Phone,
     reference::{Reference, References},
+    spread::Spread,
     table::ValueTable,
     text::TextForm,
     timestamp::TimestampForm,
@@ -158,6 +162,10 @@ pub enum Transform {
     Uuid(UuidForm),
     /// See [`bytes`].
     Bytes(BytesForm),
+    /// See [`list`].
+    List(ListForm),
+    /// See [`spread`].
+    Spread(Spread),
     /// See [`table`].
     Table(ValueTable),
     /// See [`media`].
@@ -205,6 +213,8 @@ impl Transform {
             Self::Decimal(_) => "decimal",
             Self::Uuid(_) => "uuid",
             Self::Bytes(_) => "bytes",
+            Self::List(_) => "list",
+            Self::Spread(_) => "spread",
             Self::Table(_) => "table",
             Self::Media(_) => "media",
             Self::Flags(_) => "flags",
@@ -228,6 +238,8 @@ impl Transform {
             Self::Decimal(form) => Shape::Scalar(form),
             Self::Uuid(form) => Shape::Scalar(form),
             Self::Bytes(form) => Shape::Scalar(form),
+            Self::List(form) => Shape::Compound(form),
+            Self::Spread(form) => Shape::Compound(form),
             Self::Table(table) => Shape::Scalar(table),
             Self::Media(media) => Shape::Scalar(media),
             Self::Flags(flags) => Shape::Compound(flags),
