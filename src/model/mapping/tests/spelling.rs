@@ -138,12 +138,23 @@ fn members(spread: &Spread, held: &[&Value]) -> Option<String> {
         };
         let shown = match part {
             Some(Transform::Bool(_)) if *value != Value::Null => truth(value).to_string(),
+            Some(Transform::Date(_)) => day(value),
             _ => structure(value),
         };
         (*value != Value::Null).then(|| format!("{name}={shown}"))
     };
     let members: Vec<String> = spread.members.iter().enumerate().filter_map(member).collect();
     (!members.is_empty()).then(|| members.join(","))
+}
+
+/// A column of days holds no time of day.
+fn day(held: &Value) -> String {
+    match held {
+        Value::Timestamp(micros) => format!("day {}", micros.div_euclid(86_400_000_000)),
+        Value::Text(text) => day(&Value::Timestamp(crate::model::calendar::from_iso(text).unwrap())),
+        Value::Date(days) => format!("day {days}"),
+        held => structure(held),
+    }
 }
 
 fn hex(held: &Value) -> String {
