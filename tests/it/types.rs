@@ -100,10 +100,10 @@ fn full(id: ObjectId, name: &str) -> Document {
         "single": 0.1, "score": f64::NEG_INFINITY, "price": decimal("12345678901234567890.5"), "money": 10.25,
         "at": moment("1969-12-31T23:59:59.999Z"), "local": "2024-03-31T02:30:00.123+02:00",
         "day": moment("2024-02-29T23:59:00Z"),
-        "doc": { "big": 9_007_199_254_740_993_i64, "half": 1.5, "whole": 2.0, "money": decimal("0.10"), "none": null,
+        "doc": { "big": 9_007_199_254_740_993_i64, "half": 1.5, "whole": 2.0, "money": decimal("0.1"), "none": null,
             "at": moment("2024-01-02T03:04:05Z"), "id": ObjectId::from_bytes([7; 12]), "odd": { "": 1, "a b": 2 },
             "uuid": binary(BinarySubtype::Uuid, &DEVICE), "bytes": binary(BinarySubtype::UuidOld, &[1, 2]),
-            "list": [1, [2_i64, {}], null], "deep": deep },
+            "list": [1, [5_000_000_000_i64, {}], null], "deep": deep },
         "tags": ["a", 7, null, ""], "bytes": binary(BinarySubtype::Generic, &[0, 255]),
         "device": binary(BinarySubtype::Uuid, &DEVICE), "location": { "lat": 41, "town": "Rome" },
     }
@@ -134,7 +134,7 @@ const FULL: [&str; 19] = [
 const FULL_DOC: &str = r#"{"big": 9007199254740993, "half": 1.5, "whole": 2, "money": 0.1, "none": null,
     "at": {"$date": "2024-01-02T03:04:05.000Z"}, "id": {"$oid": "070707070707070707070707"}, "odd": {"": 1, "a b": 2},
     "uuid": {"$uuid": "30313233-3435-3637-3839-616263646566"}, "bytes": {"$binary": {"base64": "AQI=", "subType": "03"}},
-    "list": [1, [2, {}], null]}"#;
+    "list": [1, [5000000000, {}], null]}"#;
 
 /// A row that holds something of every kind.
 fn born(name: &str) -> String {
@@ -153,8 +153,8 @@ fn born_as(name: &str) -> Document {
         "name": name, "code": "xy", "flag": false, "level": i32::MAX, "small": -32768, "big": i64::MIN, "single": 3.25,
         "price": decimal("0.1234567890123456789012345678901234"), "money": -1.1,
         "at": moment("0001-01-01T00:00:00Z"), "local": moment("9999-12-31T23:59:59.999Z"),
-        "day": DateTime::from_millis(-63_517_910_400_000),
-        "doc": { "n": 9_007_199_254_740_993_i64, "e": decimal("1E+400"), "h": 0.1, "w": 1, "id": ObjectId::from_bytes([7; 12]) },
+        "day": DateTime::from_millis(-63_517_824_000_000),
+        "doc": { "n": 9_007_199_254_740_993_i64, "e": decimal(&format!("1{}", "0".repeat(400))), "h": 0.1, "w": 1, "id": ObjectId::from_bytes([7; 12]) },
         "tags": ["x", null], "bytes": binary(BinarySubtype::Generic, &[0, 255]),
         "device": binary(BinarySubtype::Uuid, &DEVICE), "location": { "lat": -0.5, "town": "" },
     }
@@ -188,7 +188,7 @@ async fn every_kind_of_value_crosses_exactly_both_ways_by_sweep_and_by_stream() 
         assert_eq!(document, sorted(&born_as(name), &document), "{name}");
     }
 
-    // one part of a document changes: every other value keeps its type
+    // one part of a document changes: every other value keeps its type (but not the width of an integer)
     bed.sql("UPDATE things SET doc = jsonb_set(doc, '{half}', '2.5'), at = at + interval '1 microsecond' WHERE name = 'swept'").await;
     let changed = things.thing("swept", |d| holds(d, "doc.half", 2.5)).await;
     let mut expected = documents[0].clone();
