@@ -2,6 +2,8 @@
 #![cfg(feature = "sandbox")]
 
 #[cfg(test)]
+mod all_of_biograph;
+#[cfg(test)]
 mod backfill;
 #[cfg(test)]
 mod backfill_cli;
@@ -79,3 +81,7 @@ mod sync_silence;
 mod town;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
+mod whole_compare;
+#[cfg(test)]
+mod whole_oracle;
