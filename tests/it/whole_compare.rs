@@ -134,6 +134,7 @@ impl Everything {
             (Err(expected), Some(reason)) => *expected == reason,
             (Err(_), None) => false,
             (Ok(_), Some("missing_reference")) => dangling,
+            (Ok(Json::Null), Some("not_null")) => field.required,
             (Ok(value), None) => normal(value) == normal(&held),
             (Ok(_), Some("unique_taken")) => ["phone", "username", "email"].contains(&field.name),
             (Ok(_), Some(_)) => false,
