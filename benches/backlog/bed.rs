@@ -25,6 +25,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const RENAISSANCE: &str = "renaissance";
 const LEGACY: &str = "BioGraphDemo";
 
+/// The mapped collections that hold nobody.
+const OTHERS: [&str; 6] = [
+    "biographapp_biographmodel",
+    "biographapp_coauthormodel",
+    "authapp_booksmodel",
+    "authapp_notifcationmodel",
+    "authapp_recordedtimemodel",
+    "authapp_subscription",
+];
+
 pub(crate) struct Bed {
     pub(crate) postgres: PostgresServer,
     pub(crate) mongo: ReplicaSet,
@@ -50,6 +60,10 @@ impl Bed {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         crate::progress(&format!("loading {people} people"));
         load_people(&legacy, SEED, people).await?;
+        // the bridge refuses to start without a mapped collection; here they are empty
+        for collection in OTHERS {
+            legacy.create_collection(collection).await?;
+        }
         let pool = PgPool::connect_lazy(&urls.1)?;
         Ok(Self { postgres, mongo, pool, client, legacy, urls, port, used: false })
     }
