@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod calendar;
 pub mod catalog;
+pub mod counterparts;
 pub mod decimal;
 pub mod digest;
 pub mod fact;

@@ -104,6 +104,11 @@ fn version(slots: &[Slot]) -> Version {
     Version(vec![Digest::of_all(values).to_bits()])
 }
 
+/// The value of one element.
+pub(super) fn value_of(raw: RawBsonRef<'_>) -> Value {
+    value(raw, DEEPEST)
+}
+
 fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
     if depth == 0 {
         return Value::Opaque("deeply nested value");
@@ -178,13 +183,7 @@ pub(super) fn to_bson(value: &Value) -> std::result::Result<Bson, Problem> {
         Value::Object(entries) => {
             let mut document = Document::new();
             for (key, item) in entries {
-                if key.contains('\0') {
-                    return Err(Problem::new(
-                        Reason::NulCharacter,
-                        "a key of an object holds U+0000, which BSON cannot store",
-                    ));
-                }
-                document.insert(key.clone(), to_bson(item)?);
+                put(&mut document, key, to_bson(item)?)?;
             }
             Bson::Document(document)
         }
@@ -192,6 +191,15 @@ pub(super) fn to_bson(value: &Value) -> std::result::Result<Bson, Problem> {
             return Err(Problem::new(Reason::WrongType, format!("a value of type {name} cannot be written")));
         }
     })
+}
+
+/// Adds an entry to an object.
+pub(super) fn put(document: &mut Document, key: &str, value: Bson) -> std::result::Result<(), Problem> {
+    if key.contains('\0') {
+        return Err(Problem::new(Reason::NulCharacter, "a key of an object holds U+0000, which BSON cannot store"));
+    }
+    document.insert(key, value);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
 
-use super::codec::{object_id, to_bson};
+use super::{
+    codec::{object_id, to_bson},
+    spelling::{held_at, to_bson_like},
+};
 use crate::model::{image::Patch, key::LegacyId, mapping::Path, problem::Problem, value::Value};
 
 /// What cannot be written, and the slot it was meant for.
@@ -28,7 +31,8 @@ pub(super) fn insertion(id: LegacyId, patch: &Patch, paths: &[Path]) -> Result<D
 pub(super) fn update(current: &RawDocument, patch: &Patch, paths: &[Path]) -> Result<Option<Document>, Unwritable> {
     let (mut set, mut unset, mut replaced) = (Document::new(), Document::new(), BTreeMap::<String, Document>::new());
     for (slot, path, value) in placed(patch, paths) {
-        let value = value.map(to_bson).transpose().map_err(|problem| (slot, problem))?;
+        let spelled = |value| to_bson_like(value, held_at(current, path));
+        let value = value.map(spelled).transpose().map_err(|problem| (slot, problem))?;
         match (value, blocked_at(current, path)) {
             (Some(value), None) => {
                 set.insert(path.0.join("."), value);

@@ -81,6 +81,7 @@ mod sync_silence;
 mod town;
 #[cfg(test)]
 mod types;
+mod types_spelling;
 #[cfg(test)]
 mod whole_compare;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use super::{Compound, NullForm, Place, Write};
 use crate::model::{
     catalog::ColumnKind,
+    counterparts::Counterparts,
     decimal::Decimal,
     jsonb::{RESERVED, special, whole_if_possible},
     problem::{Problem, Reason},
@@ -93,7 +94,11 @@ impl JsonForm {
                     Some(Value::List(known)) => known.as_slice(),
                     _ => &[],
                 };
-                let item = |(n, item): (usize, &Value)| self.spelled_like(item, known.get(n), place);
+                let same = |n: usize, at: usize| normal(&known[at], place).as_ref() == Ok(&items[n]);
+                let pairs = Counterparts::new(items.len(), known.len(), same);
+                let item = |(n, item): (usize, &Value)| {
+                    self.spelled_like(item, pairs.of(n).and_then(|at| known.get(at)), place)
+                };
                 Value::List(items.iter().enumerate().map(item).collect())
             }
             (Value::Decimal(number), _) if self.doubles => {
@@ -183,6 +188,15 @@ mod tests {
         let wanted = object(&[("a", Value::Int(1)), ("b", Value::Int(3))]);
         let written = ANY.write(&wanted, &[Place { name: "j", held: Some(&held) }], NullForm::Null).unwrap();
         assert_eq!(written, [Write::Set(object(&[("a", Value::Float(1.0)), ("b", Value::Int(3))]))]);
+    }
+
+    #[test]
+    fn items_keep_their_spelling_when_one_goes() {
+        let list = |items: &[Value]| Value::List(items.to_vec());
+        let held = list(&[Value::Int(0), Value::Float(1.0), object(&[("a", Value::Float(2.0))])]);
+        let wanted = list(&[Value::Int(1), object(&[("a", Value::Int(2))])]);
+        let written = ANY.write(&wanted, &[Place { name: "j", held: Some(&held) }], NullForm::Null).unwrap();
+        assert_eq!(written, [Write::Set(list(&[Value::Float(1.0), object(&[("a", Value::Float(2.0))])]))]);
     }
 
     #[test]

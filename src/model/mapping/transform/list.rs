@@ -13,7 +13,9 @@
 //! ```
 
 use super::{Compound, NullForm, Place, Shape, Transform, Write, misfit};
-use crate::model::{catalog::ColumnKind, digest::Digest, mapping::Loss, problem::Problem, value::Value};
+use crate::model::{
+    catalog::ColumnKind, counterparts::Counterparts, digest::Digest, mapping::Loss, problem::Problem, value::Value,
+};
 
 /// An array of plain values in one slot.
 #[derive(Clone, PartialEq)]
@@ -54,7 +56,9 @@ impl ListForm {
     }
 
     fn in_order(&self, wanted: &[Value], held: &[Value], place: &Place<'_>) -> Result<Vec<Value>, Problem> {
-        let item = |(at, value): (usize, &Value)| match held.get(at) {
+        let same = |n: usize, at: usize| self.element(&held[at], place).as_ref() == Ok(&wanted[n]);
+        let pairs = Counterparts::new(wanted.len(), held.len(), same);
+        let item = |(n, value): (usize, &Value)| match pairs.of(n).and_then(|at| held.get(at)) {
             Some(there) if self.element(there, place).as_ref() == Ok(value) => Ok(there.clone()),
             _ => self.spelled(value),
         };
