@@ -81,6 +81,7 @@ mod sync_silence;
 mod town;
 #[cfg(test)]
 mod types;
+#[cfg(test)]
 mod types_spelling;
 #[cfg(test)]
 mod whole_compare;
