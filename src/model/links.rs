@@ -75,7 +75,22 @@ impl Links {
 
     /// Those of [`Links::wanted`] that single references name: what has to be linked before the record can be made.
     pub fn needed(entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
-        let single = entity.fields.iter().filter_map(|field| Some((field, field.refers.as_ref()?)));
+        Self::of_single(entity, side, image, |_| true)
+    }
+
+    /// Those of [`Links::needed`] without which the record cannot be made on the other side.
+    pub fn insisted(entity: &Entity, side: Side, image: &Image) -> Vec<(EntityIndex, SideId)> {
+        Self::of_single(entity, side, image, |n| entity.insists_on(n))
+    }
+
+    fn of_single(
+        entity: &Entity,
+        side: Side,
+        image: &Image,
+        asked: impl Fn(usize) -> bool,
+    ) -> Vec<(EntityIndex, SideId)> {
+        let fields = entity.fields.iter().enumerate().filter(|(n, _)| asked(*n));
+        let single = fields.filter_map(|(_, field)| Some((field, field.refers.as_ref()?)));
         let single = single.filter(|(_, refers)| refers.linked && !refers.many);
         let slots = single.flat_map(|(field, refers)| field.slots(side).iter().map(|slot| (refers.entity, *slot)));
         Self::named(slots, side, image)

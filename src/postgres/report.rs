@@ -32,14 +32,19 @@ impl Postgres {
     /// How many linked people are on each side or on their way. Those without a cutover row are on legacy.
     pub async fn people(&self) -> Result<Vec<(PersonState, i64)>> {
         let persons = self.entities().iter().filter(|entity| entity.owner.is_none()).map(|entity| entity.name.clone());
+        let persons: Vec<String> = persons.collect();
         let linked: i64 = sqlx::query_scalar("SELECT count(*) FROM biograph_bridge.link WHERE entity = ANY($1)")
-            .bind(persons.collect::<Vec<_>>())
+            .bind(&persons)
             .fetch_one(&self.pool)
             .await?;
         let moving: Vec<(String, i64)> =
-            sqlx::query_as("SELECT state, count(*) FROM biograph_bridge.cutover WHERE state <> 'legacy' GROUP BY 1")
-                .fetch_all(&self.pool)
-                .await?;
+            sqlx::query_as(
+                "SELECT state, count(*) FROM biograph_bridge.cutover c WHERE state <> 'legacy' AND EXISTS \
+                 (SELECT FROM biograph_bridge.link l WHERE l.entity = ANY($1) AND l.legacy_id = c.legacy_id) GROUP BY 1",
+            )
+            .bind(&persons)
+            .fetch_all(&self.pool)
+            .await?;
         let elsewhere: i64 = moving.iter().map(|(_, count)| count).sum();
         let count = |state: &PersonState| match state {
             PersonState::Legacy => linked - elsewhere,

@@ -49,6 +49,8 @@ pub struct Record {
     pub refused: Vec<(usize, Problem)>,
     /// A reason to park the record as a whole.
     pub blocked: Option<Problem>,
+    /// Where it can only be made after others that in turn can only be made after it: the entities on the way round.
+    pub circle: Option<String>,
     /// The whole document, read before it is deleted.
     pub whole: Option<serde_json::Value>,
 }

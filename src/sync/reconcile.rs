@@ -1,5 +1,6 @@
 //! The one verb: read both sides of dirty keys as they are now, merge, write the side that is behind.
 
+mod circles;
 mod gather;
 mod identity;
 mod references;

@@ -56,6 +56,8 @@ mod postgres_setup;
 #[cfg(test)]
 mod postgres_tls;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod sandbox;
@@ -79,6 +81,8 @@ mod sync_references;
 mod sync_silence;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod toys;
 #[cfg(test)]
 mod types;
 #[cfg(test)]

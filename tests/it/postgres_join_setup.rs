@@ -1,6 +1,9 @@
 //! Join tables around the writing: binding, fields that are off, rights, publication and capture.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use biograph_bridge::{
     model::{
@@ -21,6 +24,7 @@ use biograph_bridge::{
 };
 
 use crate::{
+    bed::PATIENCE,
     postgres_fixture::{every_postgres, fixture},
     town::{FRIENDS, PEOPLE, PERSON, commit, entity, ids, legacy, load, open, plan, read},
 };
@@ -120,7 +124,9 @@ async fn rows_of_a_join_table_hint_the_records_they_belong_to() {
         }
         drop(capture);
         // the server takes a moment to notice
+        let started = Instant::now();
         while on.ask::<bool>("SELECT active FROM pg_replication_slots").await {
+            assert!(started.elapsed() < PATIENCE, "the server never noticed that the stream is closed");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let gone = setup::teardown(&on.pool).await.unwrap();
@@ -133,7 +139,7 @@ async fn heard(source: &PostgresSource, capture: &mut PostgresCapture) -> String
     let Position::Lsn(end) = source.tip().await.unwrap() else { panic!("an LSN") };
     let (mut ids, mut structure) = (BTreeSet::new(), Vec::new());
     loop {
-        let captured = tokio::time::timeout(Duration::from_secs(30), capture.next()).await.unwrap().unwrap();
+        let captured = tokio::time::timeout(PATIENCE, capture.next()).await.unwrap().unwrap();
         match captured {
             Captured::Hint(Hint { key: Key { id: SideId::Renaissance(id), .. }, .. }) => _ = ids.insert(id),
             Captured::Structure(text) => structure.push(text),

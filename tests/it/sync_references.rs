@@ -1,9 +1,8 @@
 //! References between records: parents come first, children wait and wake, sets are merged, owners decide.
 
-use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
-use sqlx::AssertSqlSafe;
+use mongodb::bson::{Bson, doc, oid::ObjectId};
 
-use crate::{bed::Bed, bed::Daemon, observed::pause};
+use crate::{bed::Daemon, toys::Toys};
 
 const MEMBER: &str = r#"
 entity = "member"
@@ -72,72 +71,22 @@ CREATE TABLE toy_follows (member_id bigint NOT NULL REFERENCES toy_members DEFER
   other_id bigint NOT NULL REFERENCES toy_members DEFERRABLE INITIALLY DEFERRED, PRIMARY KEY (member_id, other_id));
 CREATE INDEX ON toy_follows (other_id);";
 
-/// A bed whose entities are toys that nothing in the program knows. What is parked stays so unless it is woken.
-struct Toys {
-    bed: Bed,
-    _mappings: tempfile::TempDir,
-}
-
 impl Toys {
-    async fn new() -> Self {
-        let mut bed = Bed::new().await;
-        let mappings = tempfile::tempdir().unwrap();
-        // in this order: a note comes before the members it refers to, as far as files go
-        for (file, text) in [("a_note.toml", NOTE), ("b_member.toml", MEMBER)] {
-            std::fs::write(mappings.path().join(file), text).unwrap();
-        }
-        bed.settings.push(("BRIDGE_MAPPINGS", mappings.path().to_str().unwrap().to_owned()));
-        bed.settings.push(("BRIDGE_PARKED_RETRY", "10m".to_owned()));
-        bed.sql(TABLES).await;
-        for name in ["members", "notes"] {
-            bed.legacy.create_collection(name).await.unwrap();
-        }
-        Self { bed, _mappings: mappings }
+    /// In this order: a note comes before the members it refers to, as far as files go.
+    async fn with_notes() -> Self {
+        Self::new(&[("a_note", NOTE), ("b_member", MEMBER)], TABLES).await
     }
 
-    async fn running() -> (Self, Daemon) {
-        let toys = Self::new().await;
+    async fn with_notes_running() -> (Self, Daemon) {
+        let toys = Self::with_notes().await;
         let daemon = toys.bed.start().await;
         (toys, daemon)
-    }
-
-    async fn insert(&self, collection: &str, document: Document) {
-        self.bed.legacy.collection::<Document>(collection).insert_one(document).await.unwrap();
-    }
-
-    async fn set(&self, collection: &str, id: ObjectId, path: &str, value: impl Into<Bson>) {
-        let change = doc! { "$set": { path: value.into() } };
-        self.bed.legacy.collection::<Document>(collection).update_one(doc! { "_id": id }, change).await.unwrap();
     }
 
     async fn member(&self, name: &str) -> ObjectId {
         let id = ObjectId::new();
         self.insert("members", doc! { "_id": id, "name": name }).await;
         id
-    }
-
-    async fn document(&self, collection: &str, filter: Document) -> Option<Document> {
-        self.bed.legacy.collection::<Document>(collection).find_one(filter).await.unwrap()
-    }
-
-    /// The only column of the only row, as text; `-` for null or no row.
-    async fn cell(&self, sql: &str) -> String {
-        let sql = format!("SELECT x::text FROM ({sql}) AS q(x)");
-        let cell: Option<Option<String>> =
-            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(&self.bed.pool).await.unwrap();
-        cell.flatten().unwrap_or_else(|| "-".to_owned())
-    }
-
-    async fn until_cell(&self, sql: &str, wanted: &str) {
-        let started = std::time::Instant::now();
-        loop {
-            let cell = self.cell(sql).await;
-            if cell == wanted {
-                return;
-            }
-            assert!(started.elapsed() < crate::bed::PATIENCE, "{sql}: {cell}, not {wanted}: {}", self.bed.log_tail());
-            pause().await;
-        }
     }
 
     /// The author's and the editor's name of a note.
@@ -168,7 +117,7 @@ impl Toys {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parents_come_before_their_children_whatever_was_written_first() {
-    let (toys, daemon) = Toys::running().await;
+    let (toys, daemon) = Toys::with_notes_running().await;
     let (ada, grace) = (ObjectId::new(), ObjectId::new());
     daemon.hold();
     let note = doc! { "text": "one", "author_id": ada, "editor_id": grace.to_hex() };
@@ -212,7 +161,7 @@ async fn parents_come_before_their_children_whatever_was_written_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_waits_for_its_parent_and_wakes_when_it_appears() {
-    let (toys, _daemon) = Toys::running().await;
+    let (toys, _daemon) = Toys::with_notes_running().await;
     let (ada, grace) = (ObjectId::new(), ObjectId::new());
     let lin = toys.member("Lin").await;
     toys.insert("notes", doc! { "text": "orphan", "author_id": ada }).await;
@@ -247,7 +196,7 @@ async fn a_child_waits_for_its_parent_and_wakes_when_it_appears() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sets_of_references_cross_merge_and_wait_for_dead_members() {
-    let (toys, daemon) = Toys::running().await;
+    let (toys, daemon) = Toys::with_notes_running().await;
     let (ada, grace, lin) = (toys.member("Ada").await, toys.member("Grace").await, toys.member("Lin").await);
     let (joan, mary) = (ObjectId::new(), toys.member("Mary").await);
     toys.set("members", ada, "follows", vec![Bson::from(grace), Bson::from(joan.to_hex()), Bson::from(lin)]).await;
@@ -300,7 +249,7 @@ fn foreseen(toys: &Toys, entity: &str) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_of_a_record_is_its_persons_and_rows_that_were_copied_before_are_adopted() {
-    let toys = Toys::new().await;
+    let toys = Toys::with_notes().await;
     let (ada, grace) = (toys.member("Ada").await, toys.member("Grace").await);
     let (first, second) = (ObjectId::new(), ObjectId::new());
     toys.insert("notes", doc! { "_id": first, "text": "first", "author_id": ada }).await;

@@ -7,6 +7,7 @@ mod computed;
 mod connect;
 mod error;
 mod filter;
+mod insist;
 mod join;
 mod lens;
 mod limits;
@@ -24,6 +25,7 @@ pub use self::{
     connect::{connect, dependency_order},
     error::MappingError,
     filter::Filter,
+    insist::{circles, names, round},
     join::FieldOff,
     lens::HalfLens,
     loss::{Loss, spelled},

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{catalog, connect, fault::during, setup, sql::OWN_NAME};
 use crate::{
     error::{Error, Result},
-    model::mapping::{Entity, FieldOff, MappingError},
+    model::mapping::{Entity, FieldOff, MappingError, circles},
     sync::finding::Finding,
 };
 
@@ -111,7 +111,15 @@ async fn mappings(pool: &PgPool, entities: &[Entity]) -> Result<Vec<Finding>> {
             errors.into_iter().map(blocking).collect()
         }
     };
-    Ok(entities.iter().flat_map(finding).collect())
+    let bound: Vec<Entity> = entities.iter().filter_map(|entity| entity.bind(&catalog).ok()).collect();
+    let in_circles = if bound.len() == entities.len() { circles(&bound) } else { Vec::new() };
+    Ok(entities.iter().flat_map(finding).chain(in_circles.iter().map(in_a_circle)).collect())
+}
+
+/// New records that name each other could never be made.
+fn in_a_circle(circle: &MappingError) -> Finding {
+    let fix = "let a column on the way be NULL, or keep new records from naming each other";
+    Finding::warning("mappings", circle.to_string(), fix)
 }
 
 /// A field that is not synced, as the database has no table for it.

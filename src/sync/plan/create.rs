@@ -36,7 +36,8 @@ impl Draft<'_> {
                 Ok(started) => started,
                 Err(problem) => {
                     let waits = self.waits(field, &problem);
-                    let detail = format!("{}: {}", field.name, problem.detail);
+                    let round = self.round(&problem);
+                    let detail = format!("{}: {}{round}", field.name, problem.detail);
                     self.park_record(Problem::new(problem.reason, detail), waits);
                     return;
                 }
@@ -120,7 +121,7 @@ impl Draft<'_> {
             Start::Nothing if field.flow == Flow::Both => Ok((Patch::new(), None)),
             Start::Nothing => Ok((self.stand_in(field, to).unwrap_or_default(), None)),
             Start::Problem(problem) => {
-                let optional = problem.reason != Reason::MissingReference || self.may_lack(n, field, to);
+                let optional = problem.reason != Reason::MissingReference || !self.entity.insists_on(n);
                 let patch = if optional { self.stand_in(field, to) } else { None };
                 // A stand-in that was itself refused would be refused again.
                 let patch = patch.ok_or_else(|| problem.clone())?;
@@ -137,12 +138,6 @@ impl Draft<'_> {
         }
         let missing = field.get(Side::Legacy, &blank(self.entity, Side::Legacy, self.record.legacy_id));
         missing.value().and_then(|value| field.put(to, value, None).ok())
-    }
-
-    /// Whether a record may be without what it refers to: not without its owner, nor where its row could not be. A document
-    /// could always, but the application that reads it relies on the same.
-    fn may_lack(&self, n: usize, field: &Field, to: Side) -> bool {
-        self.entity.owner != Some(n) && (to == Side::Renaissance || field.renaissance.can_hold(&Value::Null))
     }
 
     /// Fills what no field writes.

@@ -16,10 +16,18 @@ fn plan(entity: &Entity, record: &Record) -> Option<Planned> {
     plan_with(entity, record, &Links::default())
 }
 
+/// The entities of these mappings, which name each other.
+fn connected<const N: usize>(files: [&str; N], texts: [&str; N]) -> Vec<Entity> {
+    let said = |errors: &[mapping::MappingError]| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let parse = |(file, text)| mapping::parse(file, text).unwrap_or_else(|errors| panic!("{}", said(&errors)));
+    let mut entities: Vec<Entity> = files.into_iter().zip(texts).map(parse).collect();
+    let errors = mapping::connect(&mut entities);
+    assert!(errors.is_empty(), "{}", said(&errors));
+    entities
+}
+
 fn user() -> Entity {
-    mapping::parse("mappings/user.toml", include_str!("../../../mappings/user.toml")).unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })
+    connected(["mappings/user.toml"], [include_str!("../../../mappings/user.toml")])[0].clone()
 }
 
 fn id() -> LegacyId {
@@ -58,6 +66,7 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
         epoch: 0,
         refused: vec![],
         blocked: None,
+        circle: None,
         whole: None,
     }
 }

@@ -56,6 +56,14 @@ impl Draft<'_> {
         if waits.is_empty() { named } else { waits }
     }
 
+    /// Says, for a record that waits for another, if that one waits for it.
+    pub(super) fn round(&self, problem: &Problem) -> String {
+        let circle = self.record.circle.as_ref().filter(|_| problem.reason == Reason::MissingReference);
+        circle.map_or_else(String::new, |way| {
+            format!("; the two wait for each other: {way}; change one of the references")
+        })
+    }
+
     /// Sets cross without the members that are not linked; the field waits for those.
     pub(super) fn wait_for_members(&mut self) {
         if self.given.sets_later {

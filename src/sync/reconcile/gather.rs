@@ -96,6 +96,18 @@ impl Read {
         documents.chain(self.rows.iter().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_ref()?))))
     }
 
+    /// What is there of records that are not linked.
+    fn loose(&self) -> impl Iterator<Item = (Key, Sided<'_>)> {
+        let linked = self.resolved.len();
+        let documents = self.documents.iter().skip(linked);
+        let documents =
+            documents.filter_map(|(id, image)| Some((SideId::Legacy(*id), (Side::Legacy, image.as_ref()?))));
+        let rows = self.rows.iter().skip(linked);
+        let rows =
+            rows.filter_map(|(id, image, _)| Some((SideId::Renaissance(*id), (Side::Renaissance, image.as_ref()?))));
+        documents.chain(rows).map(|(id, sided)| (self.hinted.key(id), sided))
+    }
+
     fn lift(&mut self, entity: &Entity, links: &Links) {
         let documents = self.documents.iter_mut().filter_map(|(_, image)| Some((Side::Legacy, image.as_mut()?)));
         let rows = self.rows.iter_mut().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_mut()?)));
@@ -131,6 +143,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             let wanted = named(entity, read.images(), |side, image| Links::wanted(entity, side, image));
             self.look_up(&mut links, wanted, pull).await?;
             let needed = named(entity, read.images(), |side, image| pull.needs(entity, side, image));
+            if needed.iter().any(|(entity, id)| !links.knows(*entity, *id)) {
+                read.loose().for_each(|(key, image)| pull.insistence.note(entity, key, image, &links));
+            }
             // what was brought in may be of this very batch: all is read again
             if !self.pull(needed, (&links, taken), pull).await? {
                 break (read, links);
@@ -148,6 +163,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         for work in &mut works {
             work.insists = work.keys.iter().any(|key| lost_before.contains(key));
             set_owner(entity, &links, &owners, &mut work.record);
+            pull.insistence.tell((&self.entities, index), &mut work.record);
         }
         Ok(Gathered { works, links, lost, not_visible })
     }
@@ -239,6 +255,7 @@ fn linked(
         epoch: resolved.epoch,
         refused: Vec::new(),
         blocked: None,
+        circle: None,
         whole: None,
     }
 }

@@ -184,6 +184,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             epoch: 0,
             refused: Vec::new(),
             blocked: pair.blocked,
+            circle: None,
             whole: None,
         };
         Work::new(record, pair.keys)

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
 };
 
-use super::{BatchReport, Reconciler, Work};
+use super::{BatchReport, Reconciler, Work, circles::Insistence};
 use crate::{
     error::Result,
     model::{
@@ -34,6 +34,8 @@ pub(super) struct Pull {
     /// What was brought in already: once is enough, which also ends circles.
     seen: HashSet<Key>,
     depth: usize,
+    /// Whom those who are not linked insist on.
+    pub(super) insistence: Insistence,
     /// What became of it, by entity.
     pub(super) reports: Vec<(EntityIndex, BatchReport)>,
     /// Set when nothing is written: the links there would be.
@@ -162,7 +164,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             let gathered = self.gather(index, taken, pull).await?;
             let Some(foreseen) = &mut pull.foreseen else { return Ok(()) };
             for Work { record, .. } in gathered.works {
-                if record.blocked.is_some() || (record.legacy.is_none() && record.renaissance.is_none()) {
+                if record.blocked.is_some()
+                    || record.circle.is_some()
+                    || (record.legacy.is_none() && record.renaissance.is_none())
+                {
                     continue;
                 }
                 let stand_in = || -1 - i64::try_from(foreseen.len()).unwrap_or(i64::MAX - 1);

@@ -115,6 +115,11 @@ fn check(keys: &Keys<'_>, field: &Field) {
         let hint = "write `as = \"json\"` for the side that holds the object in one slot".to_owned();
         keys.report(None, "one side spreads the members of an object that the other side does not hold", Some(hint));
     }
+    check_policy(keys, field);
+}
+
+/// Whether the policy can combine what the field holds.
+fn check_policy(keys: &Keys<'_>, field: &Field) {
     let many = matches!(field.legacy.transform, Transform::References(_) | Transform::List(_));
     match field.policy {
         Policy::Max | Policy::Min if many => {
@@ -125,8 +130,9 @@ fn check(keys: &Keys<'_>, field: &Field) {
             let hint = Some("add `order = \"none\"`".to_owned());
             keys.report(keys.get("policy"), "`policy = \"union\"` does not keep the order of a list", hint);
         }
-        Policy::Union if is_text(&field.legacy) || is_text(&field.renaissance) => {
-            keys.report(keys.get("policy"), "`policy = \"union\"` is for lists", None);
+        Policy::Union if !many => {
+            let hint = "one of owner, legacy, renaissance, max, min, park".to_owned();
+            keys.report(keys.get("policy"), "`policy = \"union\"` is for lists", Some(hint));
         }
         _ => {}
     }

@@ -92,7 +92,11 @@ fn what_contradicts_itself_is_refused() {
         ("{ truncate = 5 }", "\"default\"", "`on_invalid = \"default\"` needs a default"),
         ("{ truncate = 5 }", "{ value = 7 }", "`on_invalid` is int, which legacy cannot hold"),
         ("direction = \"to_legacy\"", "direction = \"left\"", "one of both, to_renaissance, to_legacy"),
-        ("on_invalid = ", "policy = \"union\"\non_invalid = ", "`policy = \"union\"` is for lists"),
+        (
+            "on_invalid = ",
+            "policy = \"union\"\non_invalid = ",
+            "m.toml:37: field title: `policy = \"union\"` is for lists",
+        ),
         ("on_invalid = ", "as = \"table\"\nvalues = [[1, 1], [\"1\", 2]]\non_invalid = ", "pair 2 of `values`"),
         (
             "on_invalid = ",
@@ -106,6 +110,31 @@ fn what_contradicts_itself_is_refused() {
         let found = refusals(&whole.replacen(from, to, 1));
         assert!(found.iter().any(|line| line.contains(message)), "{to}: {found:#?}");
     }
+}
+
+#[test]
+fn only_lists_without_an_order_are_united() {
+    let field = |lines: &str| lossy(&format!("{lines}\npolicy = \"union\""));
+    let sides = "legacy = \"a\"\nrenaissance = \"a\"";
+    let refused = [
+        "text",
+        "int",
+        "bool",
+        "float",
+        "decimal",
+        "timestamp\"\nnormal_form = \"millisecond",
+        "json",
+        "json\"\nonly = \"array",
+        "uuid",
+    ];
+    for kind in refused {
+        let found = field(&format!("as = \"{kind}\"\n{sides}"));
+        let said = found.iter().any(|line| line.contains(": field f: `policy = \"union\"` is for lists; one of owner"));
+        assert!(found.len() == 1 && said, "{kind}: {found:?}");
+    }
+    let found = field(&format!("as = \"list\"\n{sides}"));
+    assert!(found.len() == 1 && found[0].contains("add `order = \"none\"`"), "{found:?}");
+    assert_eq!(field(&format!("as = \"list\"\norder = \"none\"\n{sides}")), [""; 0]);
 }
 
 fn owned(name: &str, owner: &str) -> (String, String) {

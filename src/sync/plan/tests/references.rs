@@ -52,11 +52,7 @@ renaissance = "name"
 const PEOPLE: EntityIndex = EntityIndex(1);
 
 fn book() -> Entity {
-    let parse = |text| mapping::parse("toy.toml", text).unwrap_or_else(|errors| panic!("{}", errors[0]));
-    let mut entities = [parse(BOOK), parse(PERSON)];
-    assert!(mapping::connect(&mut entities).is_empty());
-    let [book, _] = entities;
-    book
+    connected(["book.toml", "person.toml"], [BOOK, PERSON])[0].clone()
 }
 
 fn person(n: u8) -> LegacyId {
@@ -134,6 +130,18 @@ fn a_record_waits_for_its_owner_and_a_field_for_whom_it_may_lack() {
     assert!(planned.creates(Side::Renaissance));
     assert_eq!(planned.plan.parked[0].field.as_deref(), Some("editor"));
     assert_eq!(planned.plan.parked[0].waits, [(PEOPLE, SideId::Legacy(person(9)))]);
+}
+
+#[test]
+fn records_that_wait_for_each_other_say_so() {
+    let entity = book();
+    let orphan = lifted(&entity, Side::Legacy, &[("author", Value::Id([9; 12]))]);
+    let mut waiting = record(Some(orphan), None, None);
+    waiting.circle = Some("book → person → book".to_owned());
+    let planned = plan_with(&entity, &waiting, &links()).unwrap();
+    let problem = &planned.plan.parked[0].problem;
+    assert_eq!(problem.reason, Reason::MissingReference);
+    assert!(problem.detail.contains("wait for each other: book → person → book"), "{}", problem.detail);
 }
 
 #[test]

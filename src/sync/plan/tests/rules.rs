@@ -60,11 +60,7 @@ renaissance = { column = "tags", stored = "hex" }
 
 fn toy(delete: &str) -> Entity {
     let text = format!("delete = \"{delete}\"\n{TOY}");
-    let entity = mapping::parse("toy.toml", &text);
-    let mut entities = [entity.unwrap_or_else(|errors| panic!("{}", errors[0]))];
-    assert!(mapping::connect(&mut entities).is_empty());
-    let [entity] = entities;
-    entity
+    connected(["toy.toml"], [&text])[0].clone()
 }
 
 fn doll(entity: &Entity) -> Image {
