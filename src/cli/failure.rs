@@ -15,6 +15,8 @@ const NO: u8 = 3;
 pub enum Failure {
     /// The settings are wrong.
     Settings(Problems),
+    /// What was given on the command line cannot be meant.
+    Usage(Box<Error>),
     /// Something failed.
     Failed(Box<Error>),
     /// The command worked and its answer is "no": no daemon is active.
@@ -34,6 +36,10 @@ impl Failure {
                 for problem in problems.iter() {
                     say(paint, &problem.to_string(), problem.fix.as_deref());
                 }
+                ExitCode::from(WRONG_USAGE)
+            }
+            Self::Usage(error) => {
+                say(paint, &error.to_string(), error.hint());
                 ExitCode::from(WRONG_USAGE)
             }
             Self::Failed(error) => {

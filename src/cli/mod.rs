@@ -12,6 +12,7 @@ mod mappings;
 mod options;
 mod paint;
 mod parked;
+mod person;
 mod print;
 mod run;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]

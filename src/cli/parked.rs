@@ -7,10 +7,11 @@ mod show;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Failure, load, options::SettingFlags, paint::Paint, print};
+use super::{Failure, load, options::SettingFlags, paint::Paint, person, print};
 use crate::{
+    config::Databases,
     error::{Error, Result},
-    model::{key::LegacyId, mapping::Entity, problem::Reason},
+    model::{mapping::Entity, problem::Reason},
     postgres::{
         connect,
         parked::{self, ParkedFilter, ParkedKey, Person},
@@ -33,6 +34,7 @@ pub(super) enum Parked {
 Examples:
   biograph-bridge parked list
   biograph-bridge parked list --entity user --reason too_long
+  biograph-bridge parked list --user phone:+18475550100
   biograph-bridge parked list --user legacy:65f0c0ffee00000000000abc
   biograph-bridge parked list --limit 1000 --json")]
 pub(super) struct List {
@@ -42,7 +44,8 @@ pub(super) struct List {
     /// Only for this reason
     #[arg(long, value_name = "REASON", value_parser = clap::builder::PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reason: Option<String>,
-    /// Only of this person, legacy:ID or renaissance:ID, with everything that belongs to them
+    /// Only of this person, with everything that belongs to them: legacy:ID, renaissance:ID, phone:NUMBER, email:ADDRESS,
+    /// username:NAME (any natural key of a person in the mappings), or the value alone if it can mean only one person
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// At most this many
@@ -67,16 +70,18 @@ impl Parked {
 impl List {
     fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
         let (config, databases) = settings.with_databases(Audience::Command)?;
-        let person = match &self.user {
-            // who is a person is known from the mappings
-            Some(user) => Some(person(user, &load::entities(&config.mappings)?)?),
-            None => None,
-        };
-        let filter = ParkedFilter { id: None, entity: self.entity.clone(), reason: self.reason.clone(), person };
         let mut rows = print::block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
+            let person = match &self.user {
+                Some(user) => Some(self.person(user, &databases, &load::entities(&config.mappings)?).await?),
+                None => None,
+            };
+            let filter = ParkedFilter { id: None, entity: self.entity.clone(), reason: self.reason.clone(), person };
             Ok(parked::parked(&pool, &filter, self.limit.saturating_add(1)).await?)
         })?;
+        if let Some(entity) = self.entity.as_ref().filter(|_| rows.is_empty()) {
+            known(entity, &load::entities(&config.mappings)?)?;
+        }
         let more = rows.len() > usize::try_from(self.limit).unwrap_or(usize::MAX);
         rows.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
         if self.json {
@@ -84,19 +89,27 @@ impl List {
         }
         print::text(&render(&rows, more, Paint::stdout()))
     }
+
+    /// Who is a person is known from the mappings.
+    async fn person(&self, user: &str, databases: &Databases, entities: &[Entity]) -> Result<Person, Failure> {
+        let found = person::named(user, databases, entities).await?;
+        let entity = entities.get(usize::from(found.entity.0)).map(|entity| entity.name.clone());
+        Ok(Person {
+            entity: entity.unwrap_or_default(),
+            legacy_id: found.legacy.map(|id| id.to_string()),
+            renaissance_id: found.renaissance,
+        })
+    }
 }
 
-/// A person as people name them.
-fn person(text: &str, entities: &[Entity]) -> Result<Person> {
-    let persons = entities.iter().filter(|entity| entity.owner.is_none()).map(|entity| entity.name.clone()).collect();
-    let named = Person { entities: persons, ..Person::default() };
-    let wrong =
-        || Error::halt("--user is neither legacy:ID nor renaissance:ID").with_hint("both ids are in `parked list`");
-    if let Some(id) = text.strip_prefix("renaissance:") {
-        return Ok(Person { renaissance_id: Some(id.parse().map_err(|_| wrong())?), ..named });
+/// Nothing parked of an entity that no mapping declares is no answer: it is a slip.
+fn known(entity: &str, entities: &[Entity]) -> Result<(), Failure> {
+    if entities.iter().any(|known| known.name == entity) {
+        return Ok(());
     }
-    let id: LegacyId = text.strip_prefix("legacy:").unwrap_or(text).parse().map_err(|_| wrong())?;
-    Ok(Person { legacy_id: Some(id.to_string()), ..named })
+    let names: Vec<&str> = entities.iter().map(|entity| entity.name.as_str()).collect();
+    let error = Error::halt(format!("no mapping file declares an entity `{entity}`, and nothing of it is parked"));
+    Err(error.with_hint(format!("there are: {}", names.join(", "))).into())
 }
 
 fn render(rows: &[ParkedKey], more: bool, paint: Paint) -> String {
@@ -156,14 +169,5 @@ mod tests {
              users.first_name holds at most 150 characters\n    since 2026-11-22T12:00:00Z, tried 3 times\n\
              What to do about one: biograph-bridge parked show ID\n"
         );
-    }
-
-    #[test]
-    fn a_person_is_named_by_either_id() {
-        let id = "65f0c0ffee00000000000abc";
-        assert_eq!(person(id, &[]).unwrap().legacy_id.as_deref(), Some(id));
-        assert_eq!(person(&format!("legacy:{id}"), &[]).unwrap().legacy_id.as_deref(), Some(id));
-        assert_eq!(person("renaissance:7", &[]).unwrap().renaissance_id, Some(7));
-        assert!(person("phone:+18475550100", &[]).is_err());
     }
 }

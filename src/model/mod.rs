@@ -17,6 +17,7 @@ pub mod mapping;
 pub mod mask;
 pub mod merge;
 pub mod nearest;
+pub mod person;
 pub mod policy;
 pub mod problem;
 pub mod reading;

@@ -48,15 +48,15 @@ pub struct ParkedFilter {
     pub person: Option<Person>,
 }
 
-/// A person by an id.
+/// A person, by the ids that are known of them.
 #[derive(Clone, Debug, Default)]
 pub struct Person {
+    /// The entity whose record they are.
+    pub entity: String,
     /// Their legacy id.
     pub legacy_id: Option<String>,
     /// Their renaissance id.
     pub renaissance_id: Option<i64>,
-    /// The entities whose records are persons.
-    pub entities: Vec<String>,
 }
 
 /// What is parked, oldest first; at most `limit` rows. The other id comes from the link, if there is one.
@@ -72,22 +72,29 @@ pub async fn parked(pool: &PgPool, filter: &ParkedFilter, limit: i64) -> Result<
         .bind(named)
         .bind(person.legacy_id)
         .bind(person.renaissance_id)
-        .bind(person.entities)
+        .bind(person.entity)
         .fetch_all(pool)
         .await
         .map_err(Error::from)
 }
 
-const LIST: &str = "SELECT p.id, p.entity, coalesce(p.legacy_id, l.legacy_id) AS legacy_id, \
+/// A record that is not linked belongs to the person its row names; where even that is not known, because its owner is not
+/// linked either, to whom it waits for.
+const LIST: &str = "WITH RECURSIVE theirs AS ( \
+      SELECT $8::text AS entity, $6::text AS legacy_id, $7::bigint AS renaissance_id WHERE $5 \
+      UNION SELECT p.entity, p.legacy_id, p.renaissance_id FROM theirs t JOIN biograph_bridge.parked p \
+        ON p.waits && ARRAY[t.entity || ' legacy:' || t.legacy_id, t.entity || ' renaissance:' || t.renaissance_id] \
+        AND p.person IS NULL AND p.entity <> $8 AND NOT EXISTS (SELECT FROM biograph_bridge.link l \
+          WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id))) \
+    SELECT p.id, p.entity, coalesce(p.legacy_id, l.legacy_id) AS legacy_id, \
     coalesce(p.renaissance_id, l.renaissance_id) AS renaissance_id, p.field, p.reason, p.detail, p.attempts, p.waits, \
     to_char(p.since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since \
     FROM biograph_bridge.parked p LEFT JOIN LATERAL (SELECT legacy_id, renaissance_id, person FROM biograph_bridge.link l \
       WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id) LIMIT 1) l ON true \
     WHERE ($2::bigint IS NULL OR p.id = $2) AND ($3::text IS NULL OR p.entity = $3) \
     AND ($4::text IS NULL OR p.reason = $4) \
-    AND (NOT $5 OR p.entity = ANY($8) AND (p.legacy_id = $6 OR p.renaissance_id = $7) \
-      OR l.person = coalesce($6, (SELECT legacy_id FROM biograph_bridge.link WHERE entity = ANY($8) AND renaissance_id = $7 \
-        LIMIT 1))) \
+    AND (NOT $5 OR coalesce(l.person, p.person) = $6 OR EXISTS (SELECT FROM theirs t \
+      WHERE t.entity = p.entity AND (t.legacy_id = p.legacy_id OR t.renaissance_id = p.renaissance_id))) \
     ORDER BY p.since, p.id LIMIT $1";
 
 impl Postgres {

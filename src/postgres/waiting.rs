@@ -26,6 +26,7 @@ struct Rows {
     reasons: Vec<&'static str>,
     details: Vec<String>,
     waits: Vec<String>,
+    persons: Vec<Option<String>>,
 }
 
 /// Replaces what is parked of the batch's records by what the plans say.
@@ -44,6 +45,7 @@ pub(super) async fn parked(
             rows.reasons.push(row.problem.reason.as_str());
             rows.details.push(row.problem.detail.clone());
             rows.waits.push(awaited(entities, row).join(SEPARATOR));
+            rows.persons.push(plan.person.map(|person| person.to_string()));
         }
         legacy.extend(legacy_id);
         renaissance.extend(id);
@@ -72,13 +74,13 @@ pub(super) async fn parked(
 
 async fn write(connection: &mut PgConnection, entity: &str, rows: Rows) -> Result<()> {
     sqlx::query(
-        "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, renaissance_id, field, reason, detail, waits) \
-         SELECT $1, v.legacy, v.renaissance, v.field, v.reason, v.detail, string_to_array(v.waits, $8) \
-         FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[]) \
-           AS v(legacy, renaissance, field, reason, detail, waits) \
+        "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, renaissance_id, field, reason, detail, waits, person) \
+         SELECT $1, v.legacy, v.renaissance, v.field, v.reason, v.detail, string_to_array(v.waits, $8), v.person \
+         FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $9::text[]) \
+           AS v(legacy, renaissance, field, reason, detail, waits, person) \
          ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
          DO UPDATE SET reason = excluded.reason, detail = excluded.detail, waits = excluded.waits, \
-           attempts = p.attempts + 1",
+           person = coalesce(excluded.person, p.person), attempts = p.attempts + 1",
     )
     .bind(entity)
     .bind(rows.legacy)
@@ -88,6 +90,7 @@ async fn write(connection: &mut PgConnection, entity: &str, rows: Rows) -> Resul
     .bind(rows.details)
     .bind(rows.waits)
     .bind(SEPARATOR)
+    .bind(rows.persons)
     .execute(connection)
     .await
     .map_err(Error::from)?;

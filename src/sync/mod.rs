@@ -5,6 +5,7 @@ pub mod finding;
 pub mod follow;
 pub mod identify;
 pub mod pace;
+pub mod person;
 pub mod plan;
 pub mod ports;
 pub mod queue;

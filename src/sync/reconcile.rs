@@ -1,6 +1,7 @@
 //! The one verb: read both sides of dirty keys as they are now, merge, write the side that is behind.
 
 mod circles;
+mod claims;
 mod gather;
 mod identity;
 mod references;
@@ -17,7 +18,10 @@ use std::{
 
 use uuid::Uuid;
 
-pub use self::rehearse::{Foreseen, Rehearsed};
+pub use self::{
+    claims::Claim,
+    rehearse::{Foreseen, Rehearsed},
+};
 use self::{gather::Gathered, references::Pull};
 use super::{
     plan::{self, Effect, Given, Planned, Record},

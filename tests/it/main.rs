@@ -36,6 +36,8 @@ mod observed;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod parked_cli;
+#[cfg(test)]
 mod postgres_capture;
 #[cfg(test)]
 mod postgres_catalog;

@@ -64,12 +64,13 @@ impl Entity {
         for column in self.renaissance.columns.iter_mut().filter(|column| column.table == index) {
             column.info = info.column(&column.name).cloned();
         }
-        let unique = info.unique.iter().map(|(name, columns)| (name, columns));
-        let foreign = info.foreign_keys.iter().map(|(name, columns, _)| (name, columns));
-        let constraint = |(name, columns): (&String, &Vec<String>)| Constraint {
+        let unique = info.unique.iter().map(|(name, columns)| (name, columns, true));
+        let foreign = info.foreign_keys.iter().map(|(name, columns, _)| (name, columns, false));
+        let constraint = |(name, columns, unique): (&String, &Vec<String>, bool)| Constraint {
             table: index,
             name: name.clone(),
             columns: columns.clone(),
+            unique,
         };
         self.renaissance.constraints.extend(unique.chain(foreign).map(constraint));
         self.bind_members(index);

@@ -64,6 +64,17 @@ impl HalfLens {
         Ok(if value == Value::Null { self.nothing(slots) } else { value })
     }
 
+    /// The canonical values that somebody may mean who types this text.
+    pub fn meant(&self, text: &str) -> Vec<Value> {
+        match self.transform.shape() {
+            Shape::Compound(compound) => compound.meant(text),
+            Shape::Scalar(scalar) => {
+                let held = Value::Text(text.to_owned());
+                scalar.read(&held, &Place { name: "the text", held: Some(&held) }).into_iter().collect()
+            }
+        }
+    }
+
     /// What nothing means.
     fn nothing(&self, slots: &[Slot]) -> Value {
         match (&self.missing, slots.get(ID_SLOT)) {

@@ -113,6 +113,8 @@ pub struct Constraint {
     pub name: String,
     /// Its columns.
     pub columns: Vec<String>,
+    /// Whether it keeps them unique; else it is a foreign key.
+    pub unique: bool,
 }
 
 /// One table of an entity.

@@ -1,6 +1,11 @@
 //! What reconciling would do, without doing it.
 
-use super::{Reconciler, label, planned, references::Pull};
+use super::{
+    Reconciler,
+    claims::{Claim, claims},
+    label, planned,
+    references::Pull,
+};
 use crate::{
     error::Result,
     model::{
@@ -52,12 +57,15 @@ pub struct Rehearsed {
     pub conflicts: usize,
     /// Its name, masked.
     pub label: Option<String>,
+    /// What a record that would be made must not share with another one.
+    pub claims: Vec<Claim>,
 }
 
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// What reconciling these keys of one entity would do now: reads and plans like [`Reconciler::reconcile`] and writes
     /// nothing. References to records that exist on their side and are not linked yet count as linked. What only a database
-    /// would refuse (a unique value that two new records share) is not foreseen.
+    /// would refuse, such as a unique value that somebody else has, is not foreseen; what new records would have to share
+    /// can be told from their claims.
     pub async fn rehearse(&self, index: EntityIndex, taken: &[Taken]) -> Result<Vec<Rehearsed>> {
         let entity = self.entity(index)?;
         let gathered = self.gather(index, taken, &mut Pull::rehearsing()).await?;
@@ -72,6 +80,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 
 fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<Planned>) -> Rehearsed {
     let foreseen = foreseen(record, planned.as_ref());
+    let claims = claims(entity, record, foreseen, planned.as_ref());
     let plan = planned.map(|planned| planned.plan);
     let parked = plan.iter().flat_map(|plan| plan.parked.iter().map(|row| (row.field.clone(), row.problem.reason)));
     Rehearsed {
@@ -82,6 +91,7 @@ fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<P
         parked: parked.collect(),
         conflicts: plan.as_ref().map_or(0, |plan| plan.conflicts.len()),
         label: label(entity, record, Side::Legacy).or_else(|| label(entity, record, Side::Renaissance)),
+        claims,
     }
 }
 

@@ -131,6 +131,10 @@ pub trait Compound {
     fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem>;
     /// Every content of the slots (by place) that a search for the value should match.
     fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>>;
+    /// The canonical values that a person may mean who types this text; none where nobody types such a thing.
+    fn meant(&self, _text: &str) -> Vec<Value> {
+        Vec::new()
+    }
     /// Whether a column of this kind can hold what is written into this place.
     fn fits(&self, place: usize, kind: ColumnKind) -> bool;
     /// Different contents of the slots, which are called so, that read as one value.

@@ -155,6 +155,21 @@ impl Compound for Phone {
         national.chain([vec![(1, value.clone())]]).collect()
     }
 
+    /// Without a `+`, or `00` in its place, the text may be national or may just lack the `+`.
+    fn meant(&self, text: &str) -> Vec<Value> {
+        // people write `+44 (0)20 …` for a zero that is dialled only without the code
+        let Some((found, plus)) = digits(&text.replace("(0)", "")).filter(|(found, _)| !found.is_empty()) else {
+            return Vec::new();
+        };
+        let numbers = match found.strip_prefix("00") {
+            _ if plus => vec![found],
+            Some(international) => vec![international.to_owned()],
+            None => vec![format!("{}{found}", self.default_country), found],
+        };
+        let known = numbers.into_iter().filter(|number| split(number).is_some());
+        known.map(|number| Value::Text(format!("+{number}"))).collect()
+    }
+
     fn fits(&self, place: usize, kind: ColumnKind) -> bool {
         match kind {
             ColumnKind::Text(_) => place == 1 || !self.country_as_int,
@@ -211,6 +226,20 @@ mod tests {
             for number in &numbers {
                 assert_eq!(phone().read(&places(code, number)), Ok(text("+18475550100")), "{code:?} {number:?}");
             }
+        }
+    }
+
+    #[test]
+    fn people_may_type_a_number_as_they_know_it() {
+        let means = |typed: &str| phone().meant(typed).contains(&text("+18475550100"));
+        for typed in
+            ["+18475550100", "8475550100", "(847) 555-0100", "1 847 555 0100", "001-847-555-0100", " +1 847.555.0100 "]
+        {
+            assert!(means(typed), "{typed}");
+        }
+        assert_eq!(phone().meant("+44 (0)20 7946 0018"), [text("+442079460018")]);
+        for typed in ["", "+", "ada", "ada@example.com", "847555010O"] {
+            assert_eq!(phone().meant(typed), [], "{typed}");
         }
     }
 

@@ -1,0 +1,64 @@
+//! `USER` on the command line: who is meant, or a refusal that names everybody it could be.
+
+use std::sync::Arc;
+
+use super::{Failure, engine::bound};
+use crate::{
+    config::Databases,
+    error::{Error, Result},
+    model::{
+        mapping::Entity,
+        person::{Clue, clues},
+    },
+    mongo::Legacy,
+    postgres::{catalog, connect, store::Postgres},
+    sync::person::{Person, find},
+};
+
+/// The one person whom the text names. Reads both databases and writes nothing.
+pub(super) async fn named(text: &str, databases: &Databases, entities: &[Entity]) -> Result<Person, Failure> {
+    let clues = clues(text, entities).map_err(|what| Failure::Usage(Box::new(Error::halt(format!("USER: {what}")))))?;
+    let mut found = search(&clues, databases, entities).await?;
+    match (found.pop(), found.is_empty()) {
+        (Some(person), true) => Ok(person),
+        (None, _) => {
+            let mut words: Vec<&str> = Vec::new();
+            for clue in &clues {
+                let word = clue.word(entities);
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+            let error = Error::halt(format!("nobody has this {} on either side", words.join(" or ")));
+            Err(error
+                .with_hint(
+                    "values are compared as the mappings read them: text as it is spelled, a telephone in any spelling",
+                )
+                .into())
+        }
+        (Some(last), false) => {
+            found.push(last);
+            let shown: Vec<String> = found.iter().map(|person| shown(person, entities)).collect();
+            let error = Error::halt(format!("this names several persons:\n  {}", shown.join("\n  ")));
+            Err(error.with_hint("name one of them by an id").into())
+        }
+    }
+}
+
+async fn search(clues: &[Clue], databases: &Databases, entities: &[Entity]) -> Result<Vec<Person>> {
+    let pool = connect::reading_pool(databases.renaissance_url.expose())?;
+    let tables: Vec<&str> = entities.iter().flat_map(Entity::table_names).collect();
+    let catalog = catalog::load(&pool, &tables).await?;
+    let entities = Arc::new(bound(entities, &catalog)?);
+    let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::clone(&entities)).await?;
+    let store = Postgres::open_for_reading(pool, Arc::clone(&entities), &catalog).await?;
+    find((&legacy, &store), &entities, clues).await
+}
+
+/// `user legacy:65f0… renaissance:12, by phone and username`.
+fn shown(person: &Person, entities: &[Entity]) -> String {
+    let entity = entities.get(usize::from(person.entity.0)).map_or("", |entity| entity.name.as_str());
+    let legacy = person.legacy.map(|id| format!(" legacy:{id}")).unwrap_or_default();
+    let renaissance = person.renaissance.map(|id| format!(" renaissance:{id}")).unwrap_or_default();
+    format!("{entity}{legacy}{renaissance}, by {}", person.by.join(" and "))
+}
