@@ -3,11 +3,11 @@
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{commit::Part, waiting::parked};
+use super::{commit::Part, persons::persons, waiting::parked};
 use crate::{
     error::{Error, Result},
     model::{digest::Base, mapping::Entity, side::Side},
-    sync::ports::IntentKind,
+    sync::ports::{ConflictRow, IntentKind, RecordPlan},
 };
 
 /// Records everything of the plans still in the race.
@@ -19,6 +19,7 @@ pub(super) async fn record(
     part: &Part<'_>,
 ) -> Result<()> {
     links(connection, entity, shape, part).await?;
+    persons(connection, (entities, entity), part).await?;
     conflicts(connection, entity, intent, part).await?;
     parked(connection, (entities, entity), part).await?;
     intents(connection, entity, shape, intent, part).await
@@ -83,27 +84,6 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
             .await
             .map_err(Error::from)?;
     }
-    persons(connection, entity, part).await
-}
-
-/// A record may change hands by a document that is yet to be written, which leaves its base as it is for now.
-async fn persons(connection: &mut PgConnection, entity: &str, part: &Part<'_>) -> Result<()> {
-    let waiting = part.living().filter(|(_, plan, _)| plan.linked && plan.base.is_none() && plan.intent.is_some());
-    let owned = waiting.filter_map(|(_, plan, _)| Some((plan.legacy?.to_string(), plan.person?.to_string())));
-    let (records, persons): (Vec<String>, Vec<String>) = owned.unzip();
-    if records.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "UPDATE biograph_bridge.link l SET person = v.person FROM unnest($2::text[], $3::text[]) AS v(legacy, person) \
-         WHERE l.entity = $1 AND l.legacy_id = v.legacy AND l.person IS DISTINCT FROM v.person",
-    )
-    .bind(entity)
-    .bind(records)
-    .bind(persons)
-    .execute(connection)
-    .await
-    .map_err(Error::from)?;
     Ok(())
 }
 
@@ -132,11 +112,16 @@ async fn conflicts(connection: &mut PgConnection, entity: &str, intent: Uuid, pa
     .bind(rows.iter().map(|(.., row)| row.winner.map(text)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(plan, ..)| text(plan.owner)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(plan, ..)| plan.epoch).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(plan, ..)| plan.intent.is_some().then_some(intent)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(plan, .., row)| is_held_back(plan, row).then_some(intent)).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map_err(Error::from)?;
     Ok(())
+}
+
+/// What legacy won is lost with this transaction; what it lost goes when the document is written.
+fn is_held_back(plan: &RecordPlan, row: &ConflictRow) -> bool {
+    plan.intent.is_some() && row.winner != Some(Side::Legacy)
 }
 
 async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent: Uuid, part: &Part<'_>) -> Result<()> {

@@ -11,6 +11,7 @@ mod journal;
 pub mod lease;
 mod members;
 pub mod parked;
+mod persons;
 pub mod pgoutput;
 pub mod preflight;
 mod read;

@@ -84,8 +84,6 @@ pub struct Planned {
     pub document: Option<LegacyChange>,
     /// Fields that travel, by the side they are written to.
     pub fields: Vec<(Side, usize)>,
-    /// Whether the record is to be reconciled again once this is durable.
-    pub again: bool,
 }
 
 impl Planned {
@@ -182,13 +180,14 @@ impl<'a> Draft<'a> {
             insists: false,
             intent: None,
             person: record.person,
+            changes_hands: false,
             owner: record.owner,
             epoch: record.epoch,
             conflicts: Vec::new(),
             parked: Vec::new(),
         };
         let base = record.base.clone().unwrap_or_else(|| Base::empty(entity.fields.len()));
-        let planned = Planned { plan, document: None, fields: Vec::new(), again: false };
+        let planned = Planned { plan, document: None, fields: Vec::new() };
         let (base_now, patches) = (base.clone(), [Vec::new(), Vec::new()]);
         Self { entity, record, given, planned, base, base_now, patches, owner: None }
     }
@@ -298,6 +297,7 @@ impl<'a> Draft<'a> {
         let plan = &mut self.planned.plan;
         if plan.person != Some(target.person) {
             plan.person = Some(target.person);
+            plan.changes_hands = self.record.linked;
             if self.record.base.is_some() && plan.base.is_none() && !plan.unlink {
                 plan.base = Some(self.base_now.clone());
             }

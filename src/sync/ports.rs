@@ -246,11 +246,13 @@ pub struct RecordPlan {
     pub intent: Option<(IntentKind, Base)>,
     /// The legacy id of the person who owns the record, to be kept with its link; `None` for a person.
     pub person: Option<LegacyId>,
+    /// Whether it belonged to another one before: what belongs to this record then belongs to the new one too.
+    pub changes_hands: bool,
     /// The owner and epoch the decision was made under.
     pub owner: Side,
     /// See `owner`.
     pub epoch: i64,
-    /// Journal rows; held back until the intent has landed, if there is one.
+    /// Journal rows; those whose loser is overwritten by the intent are held back until it has landed.
     pub conflicts: Vec<ConflictRow>,
     /// The complete list of what is parked for this record; rows not listed are removed.
     pub parked: Vec<ParkedRow>,

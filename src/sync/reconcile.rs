@@ -295,6 +295,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             match outcome {
                 Outcome::Written => settle(entity, work, Some(plan), report),
                 Outcome::LostRace => report.lost.extend(work.keys),
+                // its rows are there now: what is known about it is out of date
+                Outcome::Refused(..) if matches!(plan.rows, Some(RenaissanceChange::Insert(_))) => {
+                    report.lost.extend(work.keys);
+                }
                 Outcome::Refused(field, problem) => again.push(exclude(work, field, problem)),
             }
         }
@@ -376,9 +380,6 @@ fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut Ba
         }));
     }
     report.effects.push(effect);
-    if planned.as_ref().is_some_and(|planned| planned.again) {
-        report.woken.extend(keys.first());
-    }
     let fields = planned.map(|planned| planned.fields).unwrap_or_default();
     for (wrote, direction) in
         effect.writes.into_iter().zip([Direction::RenaissanceToLegacy, Direction::LegacyToRenaissance])
@@ -420,6 +421,7 @@ const fn hollow() -> RecordPlan {
         insists: false,
         intent: None,
         person: None,
+        changes_hands: false,
         owner: Side::Legacy,
         epoch: 0,
         conflicts: Vec::new(),

@@ -80,6 +80,8 @@ mod sync_outages;
 #[cfg(test)]
 mod sync_references;
 #[cfg(test)]
+mod sync_settled;
+#[cfg(test)]
 mod sync_silence;
 #[cfg(test)]
 mod town;

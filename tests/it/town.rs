@@ -103,6 +103,7 @@ pub(crate) fn plan(id: RenaissanceId, rows: Option<RenaissanceChange>) -> Record
         back_reference: false,
         intent: None,
         person: None,
+        changes_hands: false,
         owner: Side::Legacy,
         epoch: 0,
         conflicts: Vec::new(),

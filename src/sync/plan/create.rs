@@ -54,29 +54,33 @@ impl Draft<'_> {
         }
         // What was not agreed on is held against what the new record reads now: only a later change there conflicts.
         for n in unset {
-            let field = &self.entity.fields[n];
-            let standing = field.get(to, &created).digest();
-            self.base.set(n, standing);
-            // a side that only follows takes over what it was not asked for
-            let leads = field.flow == Flow::To(to.other()) && !field.once;
-            self.planned.again |= leads && field.get(to.other(), source).digest() != standing;
+            self.base.set(n, self.entity.fields[n].get(to, &created).digest());
         }
         self.fill(to, &created);
+        // a side that only follows takes over what it was not asked for
+        let images = match to {
+            Side::Legacy => [&created, source],
+            Side::Renaissance => [source, &created],
+        };
+        self.merge_each(images, |field| field.flow == Flow::To(to.other()));
         self.wait_for_members();
         self.make(to);
     }
 
     fn make(&mut self, to: Side) {
-        let patch = std::mem::take(&mut self.patches[at(to)]);
         match to {
             Side::Renaissance => {
+                let patch = std::mem::take(&mut self.patches[at(to)]);
                 self.planned.plan.rows = Some(RenaissanceChange::Insert(patch));
                 self.planned.plan.renaissance = None;
                 self.planned.plan.base = Some(self.base.clone());
+                self.update_document();
             }
             Side::Legacy => {
+                let patch = std::mem::take(&mut self.patches[at(to)]);
                 self.planned.document = Some(LegacyChange::Insert(patch));
                 self.planned.plan.intent = Some((IntentKind::Insert, self.base.clone()));
+                self.update_rows();
             }
         }
     }
@@ -98,11 +102,11 @@ impl Draft<'_> {
     }
 
     fn start(&self, n: usize, field: &Field, to: Side, source: &Image) -> Start {
-        if let Some(problem) = self.refusal(n) {
-            return Start::Problem(problem.clone());
-        }
         if field.flow == Flow::To(to.other()) {
             return Start::Nothing;
+        }
+        if let Some(problem) = self.refusal(n) {
+            return Start::Problem(problem.clone());
         }
         match field.get(to.other(), source) {
             Reading::Value(value) => match field.put(to, &value, None) {

@@ -23,8 +23,21 @@ impl Draft<'_> {
         let (Some(legacy), Some(renaissance)) = (self.image(Side::Legacy), self.image(Side::Renaissance)) else {
             return;
         };
+        self.merge_each([legacy, renaissance], |_| true);
+        self.wait_for_members();
+        // A row found by a natural key is told who it is.
+        self.planned.plan.back_reference = self.record.unnamed;
+        self.update_rows();
+        self.update_document();
+        if self.record.base.as_ref() != Some(&self.base_now) {
+            self.planned.plan.base = Some(self.base_now.clone());
+        }
+    }
+
+    /// Merges the fields that are `wanted`; those of a group are all wanted or none.
+    pub(super) fn merge_each(&mut self, [legacy, renaissance]: [&Image; 2], wanted: impl Fn(&Field) -> bool) {
         let fields = &self.entity.fields;
-        for (n, field) in fields.iter().enumerate().filter(|(_, field)| !field.once) {
+        for (n, field) in fields.iter().enumerate().filter(|(_, field)| !field.once && wanted(field)) {
             match field.group {
                 None => self.merge_field(n, field, legacy, renaissance),
                 Some(group) => {
@@ -40,19 +53,24 @@ impl Draft<'_> {
                 }
             }
         }
-        self.wait_for_members();
-        let [document, rows] = std::mem::take(&mut self.patches);
-        // A row found by a natural key is told who it is.
-        self.planned.plan.back_reference = self.record.unnamed;
-        if !rows.is_empty() || self.record.unnamed {
-            self.planned.plan.rows = Some(RenaissanceChange::Update(renaissance.version.clone(), rows));
+    }
+
+    /// What the fields write to rows that are there.
+    pub(super) fn update_rows(&mut self) {
+        let patch = std::mem::take(&mut self.patches[at(Side::Renaissance)]);
+        let Some(rows) = self.image(Side::Renaissance) else { return };
+        if !patch.is_empty() || self.planned.plan.back_reference {
+            self.planned.plan.rows = Some(RenaissanceChange::Update(rows.version.clone(), patch));
         }
-        if !document.is_empty() {
-            self.planned.document = Some(LegacyChange::Update(legacy.version.clone(), document));
+    }
+
+    /// What the fields write to a document that is there.
+    pub(super) fn update_document(&mut self) {
+        let patch = std::mem::take(&mut self.patches[at(Side::Legacy)]);
+        let Some(document) = self.image(Side::Legacy) else { return };
+        if !patch.is_empty() {
+            self.planned.document = Some(LegacyChange::Update(document.version.clone(), patch));
             self.planned.plan.intent = Some((IntentKind::Update, self.base.clone()));
-        }
-        if self.record.base.as_ref() != Some(&self.base_now) {
-            self.planned.plan.base = Some(self.base_now.clone());
         }
     }
 

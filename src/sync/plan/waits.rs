@@ -27,7 +27,6 @@ impl Draft<'_> {
         self.planned.plan.parked = vec![ParkedRow { field: None, problem, waits }];
         self.planned.plan.conflicts.clear();
         self.planned.fields.clear();
-        self.planned.again = false;
         self.forget_unmade();
     }
 

@@ -151,18 +151,30 @@ fn a_side_that_only_follows_loses_its_own_edit_into_the_journal() {
 }
 
 #[test]
-fn a_follower_that_makes_the_record_is_told_the_leaders_value_right_after() {
+fn a_follower_that_makes_the_record_is_told_the_leaders_value_at_once() {
     let entity = toy("mirror");
     let mut document = doll(&entity);
     let slot = entity.fields[entity.field("verified").unwrap()].slots(Side::Legacy)[0];
     document.slots[slot] = Some(text("maybe"));
     let planned = plan(&entity, &record(Some(document.clone()), None, None)).unwrap();
     assert_eq!(slot_of(&entity, rows(&planned), Side::Renaissance, "verified"), Some(&text("no")));
-    assert!(planned.again);
+    assert_eq!(changes(&planned).len(), 1);
+    assert_eq!(slot_of(&entity, changes(&planned), Side::Legacy, "verified"), Some(&text("no")));
+    let [row] = planned.plan.conflicts.as_slice() else { panic!("one row was expected") };
+    assert_eq!((row.field.as_deref(), row.winner), (Some("verified"), Some(Side::Renaissance)));
+    assert_eq!(planned.plan.base.as_ref(), planned.plan.intent.as_ref().map(|(_, landed)| landed));
+    // the rows are there and the document was not written: it is told again
     let planned = plan(&entity, &as_created(&entity, &document)).unwrap();
     assert_eq!(slot_of(&entity, changes(&planned), Side::Legacy, "verified"), Some(&text("no")));
     assert_eq!(planned.plan.conflicts.len(), 1);
-    assert!(!plan(&entity, &record(Some(doll(&entity)), None, None)).unwrap().again);
+    assert!(plan(&entity, &record(Some(doll(&entity)), None, None)).unwrap().document.is_none());
+
+    let mut refused = record(Some(document), None, None);
+    let verified = entity.field("verified").unwrap();
+    refused.refused.push((verified, Problem::new(Reason::Constraint, "x")));
+    let planned = plan(&entity, &refused).unwrap();
+    assert!(planned.creates(Side::Renaissance) && planned.document.is_none(), "it is made without");
+    assert_eq!(planned.plan.parked[0].field.as_deref(), Some("verified"));
 }
 
 #[test]
