@@ -7,7 +7,7 @@ use biograph_bridge::{
         problem::{Problem, Reason},
         side::Side,
     },
-    sync::ports::{IntentKind, Outcome, ParkedRow, RecordPlan, RenaissanceStore},
+    sync::ports::{ConflictRow, IntentKind, Outcome, ParkedRow, RecordPlan, RenaissanceStore},
 };
 use uuid::Uuid;
 
@@ -83,4 +83,26 @@ async fn a_record_belongs_to_the_person_its_link_names() {
     let silent = RecordPlan { base: Some(Base::empty(3)), ..plan(1, None) };
     assert_eq!(commit(&store, vec![silent]).await, [Outcome::Written]);
     assert_eq!(resolve().await[0].0, Some(legacy(5)));
+}
+
+#[tokio::test]
+async fn what_legacy_won_stays_in_the_journal_when_the_document_is_not_written() {
+    let (on, store) = town().await;
+    let conflict = |field: &str, winner| ConflictRow {
+        kind: "update_update",
+        field: Some(field.to_owned()),
+        legacy_value: "l".into(),
+        renaissance_value: "r".into(),
+        policy: "owner",
+        winner: Some(winner),
+    };
+    let intent = Uuid::new_v4();
+    let decided = RecordPlan {
+        intent: Some((IntentKind::Update, Base::empty(3))),
+        conflicts: vec![conflict("written", Side::Legacy), conflict("to_be_written", Side::Renaissance)],
+        ..plan(1, None)
+    };
+    assert_eq!(store.commit(PERSON, intent, &[decided]).await.unwrap().outcomes, [Outcome::Written]);
+    store.settle(intent, &[]).await.unwrap();
+    assert_eq!(on.ask::<String>("SELECT string_agg(field, ' ') FROM biograph_bridge.conflict").await, "written");
 }
