@@ -239,7 +239,8 @@ impl<'a> Draft<'a> {
             (Flow::To(_), Side::Legacy) => Policy::Legacy,
             (Flow::To(_), Side::Renaissance) => Policy::Renaissance,
         };
-        let never_agreed = self.record.base.as_ref().and_then(|base| base.get(n)).is_none();
+        let met = Side::ALL.into_iter().all(|side| self.image(side).is_some());
+        let never_agreed = met && self.record.base.as_ref().and_then(|base| base.get(n)).is_none();
         self.planned.plan.conflicts.push(ConflictRow {
             kind: if never_agreed { "adopted" } else { "update_update" },
             field: Some(field.name.clone()),
