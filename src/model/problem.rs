@@ -19,8 +19,10 @@ pub enum Reason {
     UnknownValue,
     /// Another record holds the unique value, or several records match.
     UniqueTaken,
-    /// The record refers to, or is referred to by, something that stops the write.
+    /// The record refers to something that is not there, or not on both sides yet.
     MissingReference,
+    /// The record was deleted on the other side and rows still refer to its row.
+    StillReferenced,
     /// Another rule of the database refused the write.
     Constraint,
     /// The record's `_id` is of a type the bridge does not handle.
@@ -33,7 +35,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WrongType,
         Self::TooLong,
         Self::NulCharacter,
@@ -42,6 +44,7 @@ impl Reason {
         Self::UnknownValue,
         Self::UniqueTaken,
         Self::MissingReference,
+        Self::StillReferenced,
         Self::Constraint,
         Self::UnsupportedId,
         Self::TooLarge,
@@ -59,6 +62,7 @@ impl Reason {
             Self::UnknownValue => "unknown_value",
             Self::UniqueTaken => "unique_taken",
             Self::MissingReference => "missing_reference",
+            Self::StillReferenced => "still_referenced",
             Self::Constraint => "constraint",
             Self::UnsupportedId => "unsupported_id",
             Self::TooLarge => "too_large",

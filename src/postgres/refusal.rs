@@ -47,9 +47,10 @@ fn missing_reference(entity: &Entity, plan: &RecordPlan, fault: &Fault) -> Outco
     let table = fault.table.as_deref().unwrap_or("another table");
     let constraint = fault.constraint.as_deref().unwrap_or_default();
     if matches!(plan.rows, Some(RenaissanceChange::Delete(_))) {
-        let detail =
-            format!("is still referred to by rows of {table} (constraint {constraint}); it goes when they are gone");
-        return Outcome::Refused(None, Problem::new(Reason::MissingReference, detail));
+        let detail = format!(
+            "deleted in legacy and still referred to by rows of {table} (constraint {constraint}); it goes when they do"
+        );
+        return Outcome::Refused(None, Problem::new(Reason::StillReferenced, detail));
     }
     let known = |found: &&Constraint| {
         found.name == constraint && entity.renaissance.tables.get(found.table).is_some_and(|owner| owner.name == table)

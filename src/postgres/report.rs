@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Reasons that may pass without a change to the record itself.
-const FOR_OTHERS: [Reason; 3] = [Reason::UniqueTaken, Reason::MissingReference, Reason::Constraint];
+const FOR_OTHERS: [Reason; 4] =
+    [Reason::UniqueTaken, Reason::MissingReference, Reason::StillReferenced, Reason::Constraint];
 /// Parked keys brought back at once; those tried least often come first.
 const BROUGHT_BACK: i64 = 1000;
 

@@ -120,11 +120,13 @@ pub fn plan(entity: &Entity, record: &Record, given: &Given<'_>) -> Option<Plann
         draft.forget_unmade();
         return record.parked.then_some(draft.planned);
     }
-    if let Some(problem) = &record.blocked {
+    let fate = scope::fate(entity, record);
+    let instead = record.blocked.as_ref().map(|problem| (problem, scope::instead(fate, problem, record.owner)));
+    if let Some((problem, None)) = instead {
         draft.park_whole(problem.clone());
         return Some(draft.planned);
     }
-    match scope::fate(entity, record) {
+    match instead.and_then(|(_, instead)| instead).unwrap_or(fate) {
         scope::Fate::Merge => draft.merge_fields(),
         scope::Fate::Create(side) => draft.create(side),
         scope::Fate::Restore { on, winner } => {

@@ -107,6 +107,15 @@ impl FromRow<'_, PgRow> for Person {
     }
 }
 
+/// Deleted in BioGraph while Renaissance gave them something: parked for that reason, and it is true.
+const HELD: &str = "SELECT u.old_user_id FROM users u JOIN biograph_bridge.parked p ON p.legacy_id = u.old_user_id \
+    WHERE p.entity = 'user' AND p.field IS NULL AND p.reason = 'still_referenced' \
+      AND (EXISTS (SELECT FROM biographs WHERE user_id = u.id) OR EXISTS (SELECT FROM books WHERE user_id = u.id) \
+        OR EXISTS (SELECT FROM notifications WHERE u.id IN (from_user_id, to_user_id)) \
+        OR EXISTS (SELECT FROM recorded_times WHERE user_id = u.id) \
+        OR EXISTS (SELECT FROM subscriptions WHERE user_id = u.id) \
+        OR EXISTS (SELECT FROM co_authors WHERE co_author_id = u.id))";
+
 /// Everybody who differs or is on one side only, apart from those with something parked.
 async fn differences(bed: &Bed) -> Vec<String> {
     let documents: Vec<Document> = bed.users().find(doc! {}).await.unwrap().try_collect().await.unwrap();
@@ -121,10 +130,7 @@ async fn differences(bed: &Bed) -> Vec<String> {
     .unwrap();
     let parked: Vec<Option<String>> =
         sqlx::query_scalar("SELECT legacy_id FROM biograph_bridge.parked").fetch_all(&bed.pool).await.unwrap();
-    // deleted in BioGraph while Renaissance gave them something new: the row stays as long as something refers to it
-    let held = "SELECT legacy_id FROM biograph_bridge.parked \
-                WHERE entity = 'user' AND field IS NULL AND reason = 'missing_reference'";
-    let held: Vec<Option<String>> = sqlx::query_scalar(held).fetch_all(&bed.pool).await.unwrap();
+    let held: Vec<Option<String>> = sqlx::query_scalar(HELD).fetch_all(&bed.pool).await.unwrap();
     let mut left: BTreeMap<String, Person> =
         documents.iter().map(|d| (d.get_object_id("_id").unwrap().to_hex(), of_document(d))).collect();
     let mut differences = Vec::new();

@@ -122,7 +122,7 @@ async fn what_others_refer_to_is_not_deleted_and_says_who_they_are() {
     let plans = [(4, fourth), (5, fifth)].map(|(id, image)| plan(id, Some(RenaissanceChange::Delete(image.version))));
     let outcomes = commit(&store, plans.into()).await;
     let [Outcome::Refused(None, problem), Outcome::Written] = &outcomes[..] else { panic!("{outcomes:?}") };
-    assert_eq!(problem.reason, Reason::MissingReference);
+    assert_eq!(problem.reason, Reason::StillReferenced);
     assert!(problem.detail.contains("still referred to by rows of letters"), "{problem}");
 }
 

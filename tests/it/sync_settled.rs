@@ -151,3 +151,38 @@ async fn what_belongs_to_a_record_changes_hands_with_it_and_all_that_belongs_to_
         .await;
     assert_eq!(toys.parked().await, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_renaissance_still_refers_to_stays_until_that_is_gone_and_comes_back_if_renaissance_owns_it() {
+    let mut toys = with_replies().await;
+    toys.bed.settings.push(("BRIDGE_PARKED_RETRY", "1s".to_owned()));
+    let (ada, grace) = (toys.member("Ada").await, toys.member("Grace").await);
+    let daemon = toys.bed.start().await;
+    toys.until_cell("SELECT count(*) FROM toy_members", "2").await;
+    toys.bed
+        .sql(&format!(
+            "INSERT INTO biograph_bridge.cutover (legacy_id, state, epoch) VALUES ('{grace}', 'renaissance', 2)"
+        ))
+        .await;
+    // both are deleted in BioGraph before it hears of what Renaissance has just given them
+    daemon.hold();
+    toys.bed.sql("INSERT INTO toy_notes (text, author_id) SELECT 'of ' || name, id FROM toy_members").await;
+    let members = toys.bed.legacy.collection::<Document>("members");
+    members.delete_many(doc! {}).await.unwrap();
+    daemon.go_on();
+    let back = toys.until_document("members", doc! { "_id": grace }, |_| true).await;
+    assert_eq!(back.get_str("name").unwrap(), "Grace");
+    let journal = "SELECT string_agg(concat_ws(' ', legacy_id, kind, winner), ', ') FROM biograph_bridge.conflict \
+                   WHERE intent IS NULL";
+    toys.until_cell(journal, &format!("{grace} delete_updated renaissance")).await;
+
+    toys.bed.until_parked(&[("", "still_referenced")]).await;
+    let detail = toys.cell(&format!("SELECT detail FROM biograph_bridge.parked WHERE legacy_id = '{ada}'")).await;
+    assert!(detail.contains("still referred to by rows of toy_notes"), "{detail}");
+    let notes = toys.bed.legacy.collection::<Document>("notes");
+    toys.bed.until("both notes", async || notes.count_documents(doc! {}).await.unwrap() == 2).await;
+    toys.bed.sql("DELETE FROM toy_notes WHERE text = 'of Ada'").await;
+    toys.until_cell("SELECT string_agg(name, ' ') FROM toy_members", "Grace").await;
+    toys.bed.until_parked(&[]).await;
+    toys.bed.until("one note", async || notes.count_documents(doc! {}).await.unwrap() == 1).await;
+}

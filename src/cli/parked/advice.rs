@@ -23,6 +23,10 @@ pub(super) fn advice(reason: &str) -> &'static str {
             "The record it refers to is not there, or cannot cross itself; see what it waits for. It comes back by itself as \
              soon as that is linked."
         }
+        Some(Reason::StillReferenced) => {
+            "It was deleted in BioGraph, and rows of the table that is named need it. Delete or reassign those in Renaissance: \
+             then it goes by itself. Or make it again in BioGraph with the same _id: then it stays."
+        }
         Some(Reason::Constraint) => "The database refused the write; make the record satisfy the rule that is named.",
         Some(Reason::UnsupportedId) => {
             "Only documents with an ObjectId can be linked: copy the document under a new ObjectId and remove this one. Then \

@@ -6,6 +6,7 @@ use crate::model::{
     image::Image,
     mapping::{DeleteRule, Entity, Flow},
     merge::{Existence, existence},
+    problem::{Problem, Reason},
     side::Side,
 };
 
@@ -57,6 +58,19 @@ pub(super) fn fate(entity: &Entity, record: &Record) -> Fate {
         }
         (Existence::Restore(on), DeleteRule::Restore) => Fate::Restore { on, winner: Some(on.other()) },
         (Existence::Delete(_) | Existence::DeleteChanged(_) | Existence::Restore(_), DeleteRule::Keep) => Fate::Stay,
+    }
+}
+
+/// What becomes of a record whose fate a database refused. One that something still refers to is not as it was when it was
+/// deleted: where the owner's side holds on to it, it is made again.
+pub(super) fn instead(refused: Fate, problem: &Problem, owner: Side) -> Option<Fate> {
+    match (refused, owner) {
+        (Fate::Delete { on: Side::Renaissance, .. }, Side::Renaissance)
+            if problem.reason == Reason::StillReferenced =>
+        {
+            Some(Fate::Restore { on: Side::Legacy, winner: Some(owner) })
+        }
+        _ => None,
     }
 }
 
