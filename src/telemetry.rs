@@ -22,7 +22,8 @@ impl Audience {
     const fn filter(self) -> &'static str {
         match self {
             Self::Daemon => "warn,biograph_bridge=info",
-            Self::Command => "error,biograph_bridge=warn",
+            // the driver logs what the command reports itself
+            Self::Command => "error,pgwire_replication=off,biograph_bridge=warn",
             Self::Screen => "off",
         }
     }

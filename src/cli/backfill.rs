@@ -83,17 +83,10 @@ impl Backfill {
     }
 
     fn wanted(&self, entities: &[Entity]) -> Result<Vec<EntityIndex>, Failure> {
-        let known = || (0..=u16::MAX).map(EntityIndex).zip(entities);
         if self.entity.is_empty() {
-            return Ok(known().map(|(index, _)| index).collect());
+            return Ok((0..=u16::MAX).map(EntityIndex).take(entities.len()).collect());
         }
-        let find = |name: &String| {
-            let found = known().find(|(_, entity)| entity.name == *name).map(|(index, _)| index);
-            let names: Vec<&str> = entities.iter().map(|entity| entity.name.as_str()).collect();
-            let hint = format!("there are: {}", names.join(", "));
-            found.ok_or_else(|| Error::halt(format!("no mapping file declares an entity `{name}`")).with_hint(hint))
-        };
-        Ok(self.entity.iter().map(find).collect::<Result<_>>()?)
+        self.entity.iter().map(|name| Ok(load::named(entities, name)?.0)).collect()
     }
 
     async fn by_the_daemon(
@@ -108,6 +101,9 @@ impl Backfill {
         let begun = ask::daemon(pool, "backfill", &asked).await?;
         if !self.json {
             print::text(&announced(&begun))?;
+            if is_complete(&begun) {
+                return Ok(());
+            }
         }
         if self.no_wait {
             return if self.json { print::json(&begun) } else { Ok(()) };
@@ -184,6 +180,12 @@ fn announced(begun: &Json) -> String {
         _ => format!("{name}: started\n"),
     };
     entities.map(line).collect()
+}
+
+/// Whether there was nothing to begin.
+fn is_complete(begun: &Json) -> bool {
+    let entities = begun.get("entities").and_then(Json::as_object);
+    entities.is_some_and(|entities| entities.values().all(|word| word == "complete"))
 }
 
 /// Forgets progress, if there is any.

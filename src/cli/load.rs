@@ -6,9 +6,13 @@ use super::Failure;
 use crate::{
     config::Setting,
     error::{Error, Result},
-    model::mapping::{
-        Entity,
-        check::{CheckReport, check},
+    model::{
+        key::EntityIndex,
+        mapping::{
+            Entity,
+            check::{CheckReport, check},
+        },
+        nearest::did_you_mean,
     },
 };
 
@@ -35,6 +39,17 @@ pub(super) fn usable(report: CheckReport) -> Result<Vec<Entity>, Failure> {
     let lines: Vec<_> = errors.chain(report.failures.iter().map(ToString::to_string)).collect();
     let hint = "see `biograph-bridge mappings check`";
     Err(Error::halt(format!("the mappings are not usable:\n  {}", lines.join("\n  "))).with_hint(hint).into())
+}
+
+/// The entity of that name with its position, or which one was meant.
+pub(super) fn named<'e>(entities: &'e [Entity], name: &str) -> Result<(EntityIndex, &'e Entity), Failure> {
+    let found = (0..=u16::MAX).map(EntityIndex).zip(entities).find(|(_, entity)| entity.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name.as_str()).collect();
+        let hint =
+            did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+        Error::halt(format!("no mapping file declares an entity `{name}`")).with_hint(hint).into()
+    })
 }
 
 fn files(directory: &Path) -> Result<Vec<(String, String)>> {

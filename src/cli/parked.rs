@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Failure, load, options::SettingFlags, paint::Paint, person, print};
 use crate::{
     config::Databases,
-    error::{Error, Result},
+    error::Result,
     model::{mapping::Entity, problem::Reason},
     postgres::{
         connect,
@@ -79,8 +79,9 @@ impl List {
             let filter = ParkedFilter { id: None, entity: self.entity.clone(), reason: self.reason.clone(), person };
             Ok(parked::parked(&pool, &filter, self.limit.saturating_add(1)).await?)
         })?;
+        // nothing of an entity that no mapping declares is no answer: it is a slip
         if let Some(entity) = self.entity.as_ref().filter(|_| rows.is_empty()) {
-            known(entity, &load::entities(&config.mappings)?)?;
+            load::named(&load::entities(&config.mappings)?, entity)?;
         }
         let more = rows.len() > usize::try_from(self.limit).unwrap_or(usize::MAX);
         rows.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
@@ -102,16 +103,6 @@ impl List {
     }
 }
 
-/// Nothing parked of an entity that no mapping declares is no answer: it is a slip.
-fn known(entity: &str, entities: &[Entity]) -> Result<(), Failure> {
-    if entities.iter().any(|known| known.name == entity) {
-        return Ok(());
-    }
-    let names: Vec<&str> = entities.iter().map(|entity| entity.name.as_str()).collect();
-    let error = Error::halt(format!("no mapping file declares an entity `{entity}`, and nothing of it is parked"));
-    Err(error.with_hint(format!("there are: {}", names.join(", "))).into())
-}
-
 fn render(rows: &[ParkedKey], more: bool, paint: Paint) -> String {
     if rows.is_empty() {
         return "nothing is parked\n".to_owned();
@@ -120,13 +111,19 @@ fn render(rows: &[ParkedKey], more: bool, paint: Paint) -> String {
     for row in rows {
         lines.push(paint.attention(&headline(row)));
         lines.push(format!("    {}", row.detail));
-        lines.push(format!("    {}", paint.dim(&format!("since {}, tried {} times", row.since, row.attempts))));
+        lines.push(format!("    {}", paint.dim(&tried(row))));
     }
     if more {
         lines.push("there are more: --limit N".to_owned());
     }
     lines.push("What to do about one: biograph-bridge parked show ID".to_owned());
     lines.join("\n") + "\n"
+}
+
+/// `since 2026-11-22T12:00:00Z, tried 3 times`.
+fn tried(row: &ParkedKey) -> String {
+    let times = if row.attempts == 1 { "once".to_owned() } else { format!("{} times", row.attempts) };
+    format!("since {}, tried {times}", row.since)
 }
 
 /// `#7 user legacy:65f0… renaissance:-, field name: too_long`.

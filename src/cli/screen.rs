@@ -124,7 +124,7 @@ fn change(crossing: &Crossing, paint: Paint) -> String {
     format!("{} legacy {arrow} renaissance  {entity} {id}  {who}  {}", paint.dim(time), crossing.fields.join(", "))
 }
 
-/// `12 000 of about 40 000 (30 %), 900 a second, 31.1 s left`.
+/// `12,000 of about 40,000 (30 %), 900 a second, 31.1 s left`.
 pub(super) fn progress(sweep: &SweepReport) -> String {
     let records = count(sweep.records);
     let mut line = match (sweep.done, sweep.total) {
@@ -147,11 +147,11 @@ pub(super) fn progress(sweep: &SweepReport) -> String {
     line
 }
 
-/// 1234567 → "1 234 567".
+/// 1234567 → "1,234,567".
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(" ")
+    groups.join(",")
 }
 
 pub(super) fn duration(seconds: f64) -> String {
@@ -222,13 +222,13 @@ mod tests {
         };
         assert_eq!(
             progress(&sweep),
-            "12 000 of about 40 000 (30 %), 2 parked without a usable _id, 900 a second, 31.1 s left"
+            "12,000 of about 40,000 (30 %), 2 parked without a usable _id, 900 a second, 31.1 s left"
         );
     }
 
     #[test]
     fn numbers_and_times_are_for_people() {
-        assert_eq!((count(7), count(1_234), count(1_234_567)), ("7".into(), "1 234".into(), "1 234 567".into()));
+        assert_eq!((count(7), count(1_234), count(1_234_567)), ("7".into(), "1,234".into(), "1,234,567".into()));
         assert_eq!(
             (duration(0.25), duration(61.0), duration(90_000.0)),
             ("0.2 s".into(), "1 min 1 s".into(), "1 d 1 h".into())

@@ -105,6 +105,7 @@ impl From<sqlx::Error> for Error {
             }
             sqlx::Error::PoolTimedOut => {
                 Self::retry("no connection to Postgres became free or could be opened in time")
+                    .with_hint("is Postgres running and reachable at the host and port in renaissance_url?")
             }
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::retry("the connections to Postgres are closed")

@@ -61,6 +61,12 @@ pub struct Person {
 
 /// What is parked, oldest first; at most `limit` rows. The other id comes from the link, if there is one.
 pub async fn parked(pool: &PgPool, filter: &ParkedFilter, limit: i64) -> Result<Vec<ParkedKey>> {
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regclass('biograph_bridge.parked') IS NOT NULL").fetch_one(pool).await?;
+    if !there {
+        let error = Error::halt("the bridge was never set up in this database, so nothing is parked");
+        return Err(error.with_hint("is it the right one? `biograph-bridge run` sets up and begins"));
+    }
     let person = filter.person.clone();
     let named = person.is_some();
     let person = person.unwrap_or_default();

@@ -83,6 +83,8 @@ async fn what_is_missing_is_named_on_both_sides() {
     world.legacy().await.create_collection("AuthApp_usermodel").await.unwrap();
     let check = world.bridge.run("check");
     assert_eq!(check.code, Some(1));
+    let parked = world.bridge.run("parked list");
+    assert_eq!((parked.code, parked.err.contains("never set up")), (Some(1), true), "{}", parked.err);
     for named in ["AuthApp_usermodel", "user_profiles", "users.bio", "The bridge cannot run yet."] {
         assert!(check.out.contains(named), "{named} is missing from\n{}", check.out);
     }

@@ -46,11 +46,15 @@ fn a_document_is_tried_both_ways_and_what_is_lost_is_marked() {
     ] {
         assert!(text.out.contains(part), "{part} is missing from\n{}", text.out);
     }
+    assert!(!text.out.contains("unsupported_id"), "{}", text.out);
     let json = bridge.run("mappings try --legacy ada.json --json").json();
     assert_eq!((&json["entity"], &json["from"]), (&"user".into(), &"legacy".into()));
     assert_eq!(field(&json, "username")["outcome"], "kept");
     assert_eq!(field(&json, "phone")["reason"], "wrong_type");
-    assert_eq!(json["made"]["users"]["username"], "ada");
+    assert_eq!((&json["made"]["users"]["username"], &json["unsupported_id"]), (&json!("ada"), &json!(false)));
+    let stray =
+        bridge.file("stray.json", "{\"_id\": \"a-1\", \"username\": \"ada\"}").run("mappings try --legacy stray.json");
+    assert!(stray.out.contains("park it as unsupported_id"), "{}", stray.out);
 }
 
 #[test]

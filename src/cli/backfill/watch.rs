@@ -176,7 +176,9 @@ impl<'a> Watch<'a> {
         let mut text = if self.shown == 0 { String::new() } else { format!("\x1b[{}A\x1b[J", self.shown) };
         for one in progress {
             let report = self.report(one);
-            text.push_str(&format!("{:<width$}  {}  {}\n", one.entity, bar(one), screen::progress(&report)));
+            // what has not begun has nothing to tell
+            let words = if one.records == 0 && !one.done { "waiting".to_owned() } else { screen::progress(&report) };
+            text.push_str(&format!("{:<width$}  {}  {words}\n", one.entity, bar(one)));
         }
         self.shown = progress.len();
         print::text(&text)

@@ -10,10 +10,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{
-    super::{Failure, load, options::SettingFlags, paint::Paint, print},
-    show::named,
-};
+use super::super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
     error::Error,
     model::{
@@ -30,12 +27,15 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("record").required(true).args(["legacy", "renaissance"])))]
 #[command(after_help = "\
-The file holds one document in MongoDB's extended JSON, or rows as {\"table\": {\"column\": …}}. Everything in it is shown: mind who
-looks at your terminal. Exit codes: 0 translated, 1 the file or the mappings are unusable.
+The file holds one document in MongoDB's extended JSON, or rows as {\"table\": {\"column\": …}}.
+Everything in it is shown: mind who looks at your terminal.
+
+Exit codes: 0 translated, 1 the file or the mappings are unusable.
 
 Examples:
   biograph-bridge mappings try --legacy ada.json
-  mongosh --quiet --eval 'EJSON.stringify(db.authapp_usermodel.findOne())' | biograph-bridge mappings try --legacy -
+  mongosh --quiet --eval 'EJSON.stringify(db.authapp_usermodel.findOne())' |
+    biograph-bridge mappings try --legacy -
   biograph-bridge mappings try --renaissance rows.json --entity user --json")]
 pub(in crate::cli) struct Try {
     /// File with a BioGraph document; - for standard input
@@ -63,7 +63,7 @@ impl Try {
         };
         let record = record(file)?;
         let entity = match &self.entity {
-            Some(name) => named(&entities, name)?,
+            Some(name) => load::named(&entities, name)?.1,
             None => guessed(&entities, side, &record)?,
         };
         let trial = entity.try_out(side, &record);
@@ -122,6 +122,10 @@ fn render(entity: &Entity, trial: &Trial, paint: Paint) -> String {
     if !trial.belongs {
         lines.push(format!("{} a filter leaves this record out: the bridge would not touch it", paint.attention("!")));
     }
+    if trial.stray {
+        let why = "its _id is not an ObjectId: the bridge would park it as unsupported_id";
+        lines.push(format!("{} {why}", paint.bad("✗")));
+    }
     let width = trial.fields.iter().map(|tried| tried.field.chars().count()).max().unwrap_or_default();
     for tried in &trial.fields {
         let indent = " ".repeat(width + 4);
@@ -165,6 +169,7 @@ struct Document<'a> {
     entity: &'a str,
     from: &'static str,
     belongs: bool,
+    unsupported_id: bool,
     fields: Vec<Entry<'a>>,
     made: &'a Json,
     unmapped: &'a [String],
@@ -185,8 +190,9 @@ struct Entry<'a> {
 impl<'a> Document<'a> {
     fn new(entity: &'a Entity, trial: &'a Trial) -> Self {
         let fields = trial.fields.iter().map(Entry::from).collect();
-        let Trial { from, belongs, made, unmapped, .. } = trial;
-        Self { entity: &entity.name, from: from.as_str(), belongs: *belongs, fields, made, unmapped }
+        let Trial { from, belongs, stray, made, unmapped, .. } = trial;
+        let (entity, from) = (entity.name.as_str(), from.as_str());
+        Self { entity, from, belongs: *belongs, unsupported_id: *stray, fields, made, unmapped }
     }
 }
 

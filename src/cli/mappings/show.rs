@@ -5,10 +5,8 @@ use serde::Serialize;
 
 use super::super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
-    error::Error,
     model::{
         mapping::{DeleteRule, Entity, Field, Flow, Table, spelled},
-        nearest::did_you_mean,
         side::Side,
     },
     telemetry::Audience,
@@ -34,7 +32,7 @@ impl Show {
         let config = settings.local(Audience::Command)?;
         let entities = load::entities(&config.mappings)?;
         let chosen = match &self.entity {
-            Some(name) => vec![named(&entities, name)?],
+            Some(name) => vec![load::named(&entities, name)?.1],
             None => entities.iter().collect(),
         };
         let shown: Vec<Shown> = chosen.into_iter().map(Shown::from).collect();
@@ -44,17 +42,6 @@ impl Show {
         let texts: Vec<String> = shown.iter().map(|entity| entity.render(Paint::stdout())).collect();
         print::text(&texts.join("\n"))
     }
-}
-
-/// The entity of that name, or which one was meant.
-pub(super) fn named<'e>(entities: &'e [Entity], name: &str) -> Result<&'e Entity, Failure> {
-    let found = entities.iter().find(|entity| entity.name == name);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = entities.iter().map(|entity| entity.name.as_str()).collect();
-        let hint =
-            did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("there are {}", names.join(", ")));
-        Error::halt(format!("no mapping file declares the entity `{name}`")).with_hint(hint).into()
-    })
 }
 
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ pub(super) fn advice(reason: &str) -> &'static str {
             "Correct the value in the application, or say in the mapping how this type is converted (`as`, `on_invalid`)."
         }
         Some(Reason::TooLong) => {
-            "Shorten the value, widen the column, or let the mapping cut it (`on_invalid = \"truncate\"`)."
+            "Shorten the value, widen the column, or let the mapping cut it (`on_invalid = { truncate = 150 }`)."
         }
         Some(Reason::NulCharacter) => "Remove U+0000 from the value in BioGraph: Postgres cannot store it.",
         Some(Reason::NotNull) => "Give the record a value, or the mapping a default for this field.",
@@ -21,7 +21,7 @@ pub(super) fn advice(reason: &str) -> &'static str {
         }
         Some(Reason::MissingReference) => {
             "The record it refers to is not there, or cannot cross itself; see what it waits for. It comes back by itself as \
-             soon as that is linked."
+             soon as that is linked. A record that was deleted on the other side goes when no row refers to it any more."
         }
         Some(Reason::StillReferenced) => {
             "It was deleted in BioGraph, and rows of the table that is named need it. Delete or reassign those in Renaissance: \

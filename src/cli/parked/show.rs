@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{advice::advice, headline};
+use super::{advice::advice, headline, tried};
 use crate::{
     cli::{Failure, options::SettingFlags, paint::Paint, print},
     error::Error,
@@ -49,7 +49,7 @@ impl Show {
 
 fn render(row: &ParkedKey, paint: Paint) -> String {
     let mut lines = vec![paint.attention(&headline(row)), String::new(), row.detail.clone()];
-    lines.push(paint.dim(&format!("since {}, tried {} times", row.since, row.attempts)));
+    lines.push(paint.dim(&tried(row)));
     if !row.waits.is_empty() {
         lines.push(String::new());
         lines.push("It waits for:".to_owned());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::paint::Paint;
+use super::super::{paint::Paint, screen::count};
 use super::drive::{People, Tally};
 use crate::{
     model::{fact::DaemonState, side::Direction},
@@ -13,6 +13,8 @@ use crate::{
 
 /// Changes shown at the end of the block.
 const SHOWN: usize = 8;
+/// So many fields of a change are named.
+const NAMED: usize = 6;
 /// Where the columns of the two sides start.
 const LABEL: usize = 24;
 const COLUMN: usize = 12;
@@ -116,7 +118,7 @@ pub(super) fn line(view: &View<'_>) -> String {
         .report
         .recent
         .first()
-        .map(|crossing| format!("  last {} {} {}", arrow(crossing), who(crossing), crossing.fields.join(",")));
+        .map(|crossing| format!("  last {} {} {}", arrow(crossing), who(crossing), what(crossing)));
     format!(
         "{} {}{}  people {} | {}  lag → {} ← {}  crossed → {} ← {}  conflicts {}  parked {}  echoes {} | {}{}",
         clock(view.elapsed),
@@ -210,7 +212,11 @@ fn who(crossing: &Crossing) -> &str {
 
 /// A deletion names no fields.
 fn what(crossing: &Crossing) -> String {
-    if crossing.fields.is_empty() { "deleted".to_owned() } else { crossing.fields.join(", ") }
+    match crossing.fields.as_slice() {
+        [] => "deleted".to_owned(),
+        few if few.len() <= NAMED => few.join(", "),
+        many => format!("{} fields", many.len()),
+    }
 }
 
 fn arrow(crossing: &Crossing) -> &'static str {
@@ -246,12 +252,6 @@ fn known(number: Option<u64>) -> String {
 }
 
 /// 1234567 → "1,234,567".
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
-}
-
 fn clock(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs();
     format!("{}:{:02}", seconds / 60, seconds % 60)

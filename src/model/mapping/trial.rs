@@ -22,6 +22,8 @@ pub struct Trial {
     pub from: Side,
     /// Whether it meets the filters of its side.
     pub belongs: bool,
+    /// Whether it is a document whose `_id` is there and is not an ObjectId: no key can name it.
+    pub stray: bool,
     /// Its fields, in the order of the mapping.
     pub fields: Vec<Tried>,
     /// The record that is made of it on the other side, in the forms of [`super::shown`]; what is generated is shown as that.
@@ -85,7 +87,9 @@ impl Entity {
         if from == Side::Legacy {
             self.show_inserts(&mut shown);
         }
-        Trial { from, belongs: self.belongs(from, &image), fields, made: shown, unmapped }
+        let id = image.slots.get(super::lens::ID_SLOT).and_then(Option::as_ref);
+        let stray = from == Side::Legacy && id.is_some_and(|id| !matches!(id, Value::Id(_)));
+        Trial { from, belongs: self.belongs(from, &image), stray, fields, made: shown, unmapped }
     }
 
     /// How many fields find something in the record: how well the mapping fits it.

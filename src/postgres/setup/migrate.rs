@@ -103,7 +103,23 @@ async fn login(connection: &mut PgConnection) -> Result<String> {
     Ok(sqlx::query_scalar("SELECT quote_ident(current_user)").fetch_one(connection).await?)
 }
 
+/// Whose the state is and who asks, if it is somebody else's and closed.
+async fn foreign_owner(connection: &mut PgConnection) -> Result<Option<(String, String)>> {
+    let asked = sqlx::query_as(
+        "SELECT nspowner::regrole::text, quote_ident(current_user) FROM pg_namespace \
+         WHERE nspname = $1 AND NOT has_schema_privilege(oid, 'USAGE')",
+    );
+    asked.bind(OWN_NAME).fetch_optional(connection).await.map_err(during("looking for the state"))
+}
+
 async fn applied(connection: &mut PgConnection) -> Result<Option<Vec<i64>>> {
+    if let Some((owner, role)) = foreign_owner(connection).await? {
+        let error =
+            Error::halt(format!("the state schema {OWN_NAME} belongs to {owner}, and {role} has no right to it"));
+        return Err(
+            error.with_hint(format!("log in as {owner}; or, unless that is a superuser: GRANT {owner} TO {role}"))
+        );
+    }
     let table: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
         .bind(MIGRATIONS_TABLE)
         .fetch_one(&mut *connection)

@@ -116,7 +116,8 @@ fn parts(keys: &Keys<'_>, item: Item<'_>, text: &str, fields: &[Field]) -> Optio
             keys.report(Some(item), "`template` has a brace without its partner", Some(hint));
             return None;
         };
-        let field = named(keys, fields, name, Some(item))?;
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let field = named(keys, &names, name, Some(item))?;
         if fields.get(field).is_some_and(|field| field.refers.as_ref().is_some_and(|refers| refers.many)) {
             keys.report(Some(item), format!("`template` cannot spell field {name}, which holds a list"), None);
             return None;

@@ -60,11 +60,15 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let fields: Vec<Option<Field>> =
         declared.iter().map(|keys| field::field(keys, policy, &mut slots, &mut groups)).collect();
     let filters = root.tables("filter");
-    let named_by_root = ["natural_keys", "owner", "label"].map(|key| root.get(key));
+    let named_by_root: [Option<Item<'_>>; 3] = ["natural_keys", "owner", "label"].map(|key| root.get(key));
     let cases = root.tables("case").iter().filter_map(case::case).collect();
     root.finish();
-    // What names fields is checked once all fields are known: before that, every name could be one that failed.
+    let named_by_fields: Vec<Option<&str>> = declared.iter().map(name_of).collect();
     let Some(fields) = fields.into_iter().collect::<Option<Vec<Field>>>() else {
+        // where every name is known, it is known too which one nobody has
+        if let Some(names) = named_by_fields.into_iter().collect::<Option<Vec<&str>>>() {
+            check_names(root, &names, named_by_root);
+        }
         filters.iter().for_each(|keys| drop(filter::filter(keys, &mut slots)));
         return None;
     };
@@ -73,9 +77,10 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let filters = filters.iter().filter_map(|keys| filter::filter(keys, &mut slots)).collect();
     check_fields(root, &fields, &groups);
     let [natural_keys, owner, label] = named_by_root;
-    let natural_keys = natural_keys.map(|_| natural_keys_of(root, &fields)).unwrap_or_default();
-    let owner = owner.and_then(|item| owner_of(root, &fields, item));
-    let label = label.and_then(|item| named(root, &fields, &root.text_of("label", item)?, Some(item)));
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let natural_keys = natural_keys.map(|_| natural_keys_of(root, &names)).unwrap_or_default();
+    let owner = owner.and_then(|item| owner_of(root, (&fields, &names), item));
+    let label = label.and_then(|item| named(root, &names, &root.text_of("label", item)?, Some(item)));
     let (tables, paths, columns) = slots.into_parts();
     Some(Entity {
         name: name?,
@@ -111,15 +116,32 @@ fn check_fields(root: &Keys<'_>, fields: &[Field], groups: &[String]) {
     field::check_groups(root, fields, groups);
 }
 
-fn natural_keys_of(root: &Keys<'_>, fields: &[Field]) -> Vec<Vec<usize>> {
+/// What a field calls itself, whatever else is wrong with it.
+fn name_of<'s>(keys: &Keys<'s>) -> Option<&'s str> {
+    keys.get("name").and_then(|item| item.get_ref().as_str())
+}
+
+/// Reports what names fields that nobody declares.
+fn check_names(root: &Keys<'_>, names: &[&str], [natural_keys, owner, label]: [Option<Item<'_>>; 3]) {
+    if natural_keys.is_some() {
+        natural_keys_of(root, names);
+    }
+    for (key, item) in [("owner", owner), ("label", label)] {
+        if let Some((item, name)) = item.and_then(|item| Some((item, root.text_of(key, item)?))) {
+            named(root, names, &name, Some(item));
+        }
+    }
+}
+
+fn natural_keys_of(root: &Keys<'_>, fields: &[&str]) -> Vec<Vec<usize>> {
     let key = |names: Vec<(String, Item<'_>)>| {
         names.iter().filter_map(|(name, item)| named(root, fields, name, Some(item))).collect()
     };
     root.text_lists("natural_keys").into_iter().map(key).collect()
 }
 
-fn owner_of(root: &Keys<'_>, fields: &[Field], item: Item<'_>) -> Option<usize> {
-    let owner = named(root, fields, &root.text_of("owner", item)?, Some(item))?;
+fn owner_of(root: &Keys<'_>, (fields, names): (&[Field], &[&str]), item: Item<'_>) -> Option<usize> {
+    let owner = named(root, names, &root.text_of("owner", item)?, Some(item))?;
     let refers = fields.get(owner).and_then(|field| field.refers.as_ref());
     if !refers.is_some_and(|refers| refers.linked && !refers.many) {
         root.report(Some(item), "`owner` must name a field that is a reference", None);
@@ -128,10 +150,10 @@ fn owner_of(root: &Keys<'_>, fields: &[Field], item: Item<'_>) -> Option<usize> 
 }
 
 /// The index of a field by name, or a report.
-fn named(root: &Keys<'_>, fields: &[Field], name: &str, item: Option<Item<'_>>) -> Option<usize> {
-    let found = fields.iter().position(|field| field.name == name);
+fn named(root: &Keys<'_>, fields: &[&str], name: &str, item: Option<Item<'_>>) -> Option<usize> {
+    let found = fields.iter().position(|field| *field == name);
     if found.is_none() {
-        let hint = did_you_mean(name, fields.iter().map(|field| field.name.as_str()));
+        let hint = did_you_mean(name, fields.iter().copied());
         let at = item.map_or(0, |item| item.span().start);
         root.source.report(at, None, format!("there is no field `{name}`"), hint);
     }

@@ -34,6 +34,17 @@ fn everything_wrong_is_reported_at_once_with_line_and_field() {
 }
 
 #[test]
+fn names_of_fields_are_checked_even_where_a_field_is_wrong() {
+    let text = SHIPPED.replacen("as = \"phone\"", "as = \"fone\"", 1).replacen("[\"phone\",", "[\"phoen\",", 1);
+    let found = refusals(&text);
+    let names = [
+        "m.toml:7: there is no field `phoen`; did you mean `phone`?",
+        "m.toml:51: field phone: `as = \"fone\"` is not known; did you mean `phone`?",
+    ];
+    assert_eq!(found, names, "and no other name");
+}
+
+#[test]
 fn what_would_make_a_field_ambiguous_is_refused() {
     let cases = [
         (
