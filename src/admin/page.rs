@@ -1,6 +1,11 @@
 //! The status page: one document, no scripts, no external assets, light and dark.
 
-use crate::sync::status::StatusReport;
+use std::collections::BTreeMap;
+
+use crate::{
+    model::side::Side,
+    sync::status::{StatusReport, SweepReport},
+};
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
 <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta http-equiv=\"refresh\" content=\"5\">\
@@ -16,7 +21,7 @@ td.n{font-variant-numeric:tabular-nums}</style></head><body>";
 pub(super) fn render(report: &StatusReport) -> String {
     let mut page = Page(HEAD.to_owned());
     page.raw("<h1>biograph-bridge ").text(&report.version).raw(" — ").text(&report.state).raw("</h1>");
-    page.failing(report).directions(report).sides(report).backlog(report).recent(report);
+    page.failing(report).directions(report).sides(report).backlog(report).sweeps(report).recent(report);
     page.raw("<p><a href=\"/api/status\">/api/status</a> · <a href=\"/metrics\">/metrics</a> · ");
     page.raw("<a href=\"/readyz\">/readyz</a> · <a href=\"/livez\">/livez</a></p></body></html>");
     page.0
@@ -92,24 +97,27 @@ impl Page {
     fn backlog(&mut self, report: &StatusReport) -> &mut Self {
         self.table("Work", &["what", "how much"]);
         self.row(&["waiting keys", &report.queue.keys.to_string()]);
-        for sweep in &report.sweeps {
-            let mut progress = sweep.records.to_string();
-            if sweep.done {
-                progress.push_str(", complete");
-            } else if let Some(total) = sweep.total {
-                progress.push_str(&format!(" of about {total}"));
-            }
-            if let Some((rate, left)) = sweep.rate.zip(sweep.eta_seconds) {
-                progress.push_str(&format!(", {rate:.0} a second, {left:.0} s left"));
-            }
-            if sweep.parked > 0 {
-                progress.push_str(&format!(", {} parked without a usable _id", sweep.parked));
-            }
-            self.row(&[&format!("{} of {} on {}", sweep.kind, sweep.entity, sweep.side), &progress]);
-        }
         self.row(&["conflicts since the start", &report.conflicts.to_string()]);
         for parked in &report.parked {
             self.row(&[&format!("parked: {} {}", parked.entity, parked.reason), &parked.count.to_string()]);
+        }
+        self.raw("</tbody></table>")
+    }
+
+    /// A row for each walk over an entity, its sides beside each other.
+    fn sweeps(&mut self, report: &StatusReport) -> &mut Self {
+        let mut walks: BTreeMap<(&str, &str), BTreeMap<&str, String>> = BTreeMap::new();
+        for sweep in &report.sweeps {
+            walks.entry((&sweep.entity, &sweep.kind)).or_default().insert(&sweep.side, progress(sweep));
+        }
+        if walks.is_empty() {
+            return self;
+        }
+        self.table("Sweeps", &["entity", "kind", "legacy", "renaissance"]);
+        for ((entity, kind), sides) in walks {
+            let [legacy, renaissance] =
+                Side::ALL.map(|side| sides.get(side.as_str()).map_or("waiting", String::as_str));
+            self.row(&[entity, kind, legacy, renaissance]);
         }
         self.raw("</tbody></table>")
     }
@@ -123,6 +131,22 @@ impl Page {
         }
         self.raw("</tbody></table>")
     }
+}
+
+/// How far a sweep has come.
+fn progress(sweep: &SweepReport) -> String {
+    let mut words = match (sweep.done, sweep.total) {
+        (true, _) => format!("{}, complete", sweep.records),
+        (false, Some(total)) => format!("{} of about {total}", sweep.records),
+        (false, None) => sweep.records.to_string(),
+    };
+    if let Some((rate, left)) = sweep.rate.zip(sweep.eta_seconds) {
+        words.push_str(&format!(", {rate:.0} a second, {left:.0} s left"));
+    }
+    if sweep.parked > 0 {
+        words.push_str(&format!(", {} parked without a usable _id", sweep.parked));
+    }
+    words
 }
 
 #[cfg(test)]

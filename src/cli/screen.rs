@@ -29,7 +29,8 @@ struct Lines {
 
 impl Lines {
     fn line(&mut self, label: &str, value: &str) {
-        self.lines.push(format!("  {label:<LABEL$}{value}").trim_end().to_owned());
+        // at least a blank between them, however long the label is
+        self.lines.push(format!("  {label:<width$} {value}", width = LABEL - 1).trim_end().to_owned());
     }
 
     fn title(&mut self, report: &StatusReport, address: &str) {
@@ -73,7 +74,11 @@ impl Lines {
     fn work(&mut self, report: &StatusReport) {
         let waiting = format!("{} keys ({} KiB)", count(report.queue.keys), count(report.queue.bytes.div_ceil(1024)));
         self.line("waiting", &waiting);
-        for sweep in &report.sweeps {
+        let (done, open): (Vec<_>, Vec<_>) = report.sweeps.iter().partition(|sweep| sweep.done);
+        if !done.is_empty() {
+            self.line("sweeps complete", &format!("{} of {}", done.len(), report.sweeps.len()));
+        }
+        for sweep in open {
             self.line(&format!("{} {} {}", sweep.kind, sweep.entity, sweep.side), &progress(sweep));
         }
         self.line("conflicts since start", &count(report.conflicts));
@@ -208,6 +213,22 @@ mod tests {
             assert!(screen.contains(expected), "{expected:?} is missing from\n{screen}");
         }
         assert!(screen.lines().count() <= 24, "{screen}");
+    }
+
+    #[test]
+    fn sweeps_that_are_done_take_one_line() {
+        let sweep = |side: &str, done| SweepReport {
+            entity: "recorded_time".into(),
+            side: side.into(),
+            kind: "backfill".into(),
+            records: 7,
+            done,
+            ..SweepReport::default()
+        };
+        let sweeps = vec![sweep("legacy", true), sweep("renaissance", false)];
+        let screen = super::status(&StatusReport { sweeps, ..StatusReport::default() }, "", Paint::plain());
+        assert!(screen.contains("  sweeps complete           1 of 2\n"), "{screen}");
+        assert!(screen.contains("  backfill recorded_time renaissance 7 walked\n"), "{screen}");
     }
 
     #[test]

@@ -219,6 +219,11 @@ impl Status {
         self.metrics.swept(swept.entity, swept.kind, swept.chunk, progress(both));
     }
 
+    /// The sweeps of these entities start over: nothing of them is done.
+    pub fn sweeps_forgotten(&self, entities: &[EntityIndex]) {
+        self.live().sweeps.retain(|(entity, ..), _| !entities.contains(entity));
+    }
+
     /// How many people are in a state.
     pub fn people(&self, state: PersonState, count: i64) {
         self.live().people.insert(state, count);

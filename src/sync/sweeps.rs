@@ -154,6 +154,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
     async fn begin(&self, ask: &Ask, wanted: &mut BTreeSet<EntityIndex>) -> Result<Json> {
         if ask.restart {
             self.reconciler.renaissance().forget_sweeps(&ask.entities).await?;
+            self.status.sweeps_forgotten(&ask.entities);
         }
         let mut begun = serde_json::Map::new();
         for entity in &ask.entities {
