@@ -1,6 +1,6 @@
 //! The links a batch needs for its references: who is who on the other side. Filled by `sync`, pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     image::{Image, Patch},
@@ -30,6 +30,7 @@ pub struct Target {
 pub struct Links {
     by_legacy: HashMap<(EntityIndex, LegacyId), Target>,
     by_renaissance: HashMap<(EntityIndex, RenaissanceId), LegacyId>,
+    deleted: HashSet<(EntityIndex, LegacyId)>,
 }
 
 impl Links {
@@ -60,6 +61,16 @@ impl Links {
             SideId::Legacy(id) => self.by_legacy.contains_key(&(entity, id)),
             SideId::Renaissance(id) => self.by_renaissance.contains_key(&(entity, id)),
         }
+    }
+
+    /// Adds a record that was linked once and is deleted.
+    pub fn bury(&mut self, entity: EntityIndex, id: LegacyId) {
+        self.deleted.insert((entity, id));
+    }
+
+    /// Whether a record is known to be deleted, not only missing so far.
+    pub fn is_deleted(&self, entity: EntityIndex, id: SideId) -> bool {
+        matches!(id, SideId::Legacy(id) if self.deleted.contains(&(entity, id)))
     }
 
     /// Adds all of another.

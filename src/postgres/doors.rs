@@ -42,6 +42,13 @@ impl RenaissanceStore for Postgres {
         self.linked_targets(wanted).await
     }
 
+    async fn deleted(&self, records: &[(EntityIndex, LegacyId)]) -> Result<Vec<(EntityIndex, LegacyId)>> {
+        if !self.has_state() {
+            return Ok(Vec::new());
+        }
+        self.buried(records).await
+    }
+
     async fn owners(&self, persons: &[LegacyId]) -> Result<Vec<Owner>> {
         if !self.has_state() {
             return Ok(Vec::new());

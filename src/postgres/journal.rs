@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{commit::Part, persons::persons, waiting::parked};
+use super::{awaits::awaits, commit::Part, persons::persons, waiting::parked};
 use crate::{
     error::{Error, Result},
     model::{digest::Base, mapping::Entity, side::Side},
@@ -20,6 +20,7 @@ pub(super) async fn record(
 ) -> Result<()> {
     links(connection, entity, shape, part).await?;
     persons(connection, (entities, entity), part).await?;
+    awaits(connection, (entities, entity), part).await?;
     conflicts(connection, entity, intent, part).await?;
     parked(connection, (entities, entity), part).await?;
     intents(connection, entity, shape, intent, part).await
@@ -47,6 +48,13 @@ const INSERT_LINKS: &str = "INSERT INTO biograph_bridge.link AS l \
     ON CONFLICT (entity, legacy_id) DO UPDATE SET renaissance_id = excluded.renaissance_id, \
     base = coalesce(excluded.base, l.base), person = coalesce(excluded.person, l.person), \
     shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END";
+
+/// Those that both applications deleted leave no tombstone otherwise, by which one knows that they are not yet to come.
+const END_LINKS: &str = "WITH ended AS (DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
+      RETURNING entity, legacy_id, renaissance_id) \
+    INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record) \
+    SELECT entity, legacy_id, renaissance_id, 'both', 'null'::jsonb FROM ended e WHERE NOT EXISTS \
+      (SELECT FROM biograph_bridge.tombstone t WHERE t.entity = e.entity AND t.legacy_id = e.legacy_id)";
 
 async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &Part<'_>) -> Result<()> {
     let (mut known, mut fresh, mut ended) = (Links::default(), Links::default(), Vec::new());
@@ -77,12 +85,7 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         }
     }
     if !ended.is_empty() {
-        sqlx::query("DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2)")
-            .bind(entity)
-            .bind(ended)
-            .execute(&mut *connection)
-            .await
-            .map_err(Error::from)?;
+        sqlx::query(END_LINKS).bind(entity).bind(ended).execute(&mut *connection).await.map_err(Error::from)?;
     }
     Ok(())
 }

@@ -18,7 +18,8 @@ use crate::{
 /// Probe numbers and, per compared column, what it has to hold.
 type Alternatives = (Vec<i64>, Vec<Vec<Option<String>>>);
 /// A row of the link query.
-type LinkRow = (String, i64, i32, Option<Vec<u8>>, Option<String>, Option<String>, Option<i64>, bool);
+type LinkRow =
+    (String, i64, i32, Option<Vec<u8>>, Option<String>, Option<Vec<String>>, Option<String>, Option<i64>, bool);
 
 impl Postgres {
     pub(super) async fn read_rows(&self, index: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
@@ -56,7 +57,7 @@ impl Postgres {
         let (entity, _) = self.entity(index)?;
         let texts: Vec<String> = legacy.iter().map(ToString::to_string).collect();
         let rows: Vec<LinkRow> = sqlx::query_as(
-            "SELECT l.legacy_id, l.renaissance_id, l.shape, l.base, l.person, c.state, c.epoch, \
+            "SELECT l.legacy_id, l.renaissance_id, l.shape, l.base, l.person, l.awaits, c.state, c.epoch, \
                     EXISTS (SELECT FROM biograph_bridge.parked p WHERE p.entity = $1 AND p.legacy_id = l.legacy_id) \
              FROM (SELECT * FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
                    UNION ALL SELECT * FROM biograph_bridge.link WHERE entity = $1 AND renaissance_id = ANY($3)) l \
@@ -75,7 +76,7 @@ impl Postgres {
     }
 
     fn resolved(&self, entity: &Entity, row: LinkRow) -> Result<Resolved> {
-        let (legacy, renaissance, shape, base, person, state, epoch, parked) = row;
+        let (legacy, renaissance, shape, base, person, awaits, state, epoch, parked) = row;
         let legacy = parse_legacy(&legacy)?;
         let base = base.map(|bytes| self.shapes().base(shape, &bytes, entity.fields.len())).transpose()?;
         Ok(Resolved {
@@ -84,6 +85,7 @@ impl Postgres {
             epoch: epoch.unwrap_or(0),
             parked,
             person: person.as_deref().map(parse_legacy).transpose()?,
+            awaits: self.awaited(&awaits.unwrap_or_default())?,
         })
     }
 

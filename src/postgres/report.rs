@@ -27,7 +27,9 @@ impl Postgres {
         .bind(BROUGHT_BACK)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().filter_map(|(entity, legacy, row)| self.key_of(&entity, legacy, row)).collect())
+        let mut keys = self.returned_to(BROUGHT_BACK).await?;
+        keys.extend(rows.into_iter().filter_map(|(entity, legacy, row)| self.key_of(&entity, legacy, row)));
+        Ok(keys)
     }
 
     /// How many linked people are on each side or on their way. Those without a cutover row are on legacy.

@@ -15,7 +15,7 @@ use crate::{
 /// Keys woken at once; the slow retry finds the others.
 const WOKEN: i64 = 10_000;
 /// Between the records one key waits for, on their way into the statement: no name holds it.
-const SEPARATOR: &str = "\n";
+pub(super) const SEPARATOR: &str = "\n";
 
 /// Parked rows to write, a column each.
 #[derive(Default)]
@@ -103,7 +103,7 @@ fn awaited(entities: &[Entity], row: &ParkedRow) -> Vec<String> {
     named.map(|(entity, id)| stored(&entity.name, *id)).collect()
 }
 
-fn stored(entity: &str, id: SideId) -> String {
+pub(super) fn stored(entity: &str, id: SideId) -> String {
     format!("{entity} {id}")
 }
 
@@ -115,7 +115,7 @@ pub(super) struct Arrived<'a> {
 }
 
 impl Postgres {
-    /// The keys parked for these records.
+    /// The keys parked for these records, or naming them since before they were deleted.
     pub(super) async fn waiting_for(&self, arrived: &[Arrived<'_>]) -> Result<Vec<Key>> {
         if arrived.is_empty() {
             return Ok(Vec::new());
@@ -125,7 +125,8 @@ impl Postgres {
         };
         let names: Vec<String> = arrived.iter().flat_map(names).collect();
         let rows: Vec<(String, Option<String>, Option<i64>)> = sqlx::query_as(
-            "SELECT DISTINCT entity, legacy_id, renaissance_id FROM biograph_bridge.parked WHERE waits && $1::text[] LIMIT $2",
+            "SELECT DISTINCT entity, legacy_id, renaissance_id FROM biograph_bridge.parked WHERE waits && $1::text[] \
+             UNION SELECT entity, legacy_id, renaissance_id FROM biograph_bridge.link WHERE awaits && $1::text[] LIMIT $2",
         )
         .bind(names)
         .bind(WOKEN)

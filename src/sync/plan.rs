@@ -9,7 +9,7 @@ use crate::{
     model::{
         digest::{Base, Digest},
         image::{Image, Patch, Version},
-        key::{LegacyId, RenaissanceId},
+        key::{EntityIndex, LegacyId, RenaissanceId},
         links::Links,
         mapping::{Entity, Field, Flow},
         policy::Policy,
@@ -41,6 +41,8 @@ pub struct Record {
     pub parked: bool,
     /// The person it belongs to, as far as the state knows; `None` for a person.
     pub person: Option<LegacyId>,
+    /// Deleted records that its sets named, as far as the state knows.
+    pub awaits: Vec<(EntityIndex, LegacyId)>,
     /// The authoritative side.
     pub owner: Side,
     /// The epoch of the owner.
@@ -187,6 +189,7 @@ impl<'a> Draft<'a> {
             epoch: record.epoch,
             conflicts: Vec::new(),
             parked: Vec::new(),
+            awaits: None,
         };
         let base = record.base.clone().unwrap_or_else(|| Base::empty(entity.fields.len()));
         let planned = Planned { plan, document: None, fields: Vec::new() };
@@ -288,7 +291,12 @@ impl<'a> Draft<'a> {
         self.follow_person();
         let plan = &self.planned.plan;
         let writes = plan.rows.is_some() || plan.base.is_some() || plan.unlink || plan.intent.is_some();
-        let notes = !plan.conflicts.is_empty() || !plan.parked.is_empty() || self.record.parked || !self.record.linked;
+        let awaits = plan.awaits.as_ref().is_some_and(|awaits| *awaits != self.record.awaits);
+        let notes = awaits
+            || !plan.conflicts.is_empty()
+            || !plan.parked.is_empty()
+            || self.record.parked
+            || !self.record.linked;
         (writes || notes).then_some(self.planned)
     }
 

@@ -161,6 +161,8 @@ pub struct Resolved {
     pub parked: bool,
     /// The legacy id of the person who owns the record; `None` for a person.
     pub person: Option<LegacyId>,
+    /// Deleted records that its sets named when it was reconciled last, or when they were deleted.
+    pub awaits: Vec<(EntityIndex, LegacyId)>,
 }
 
 /// What reading the renaissance side returns.
@@ -256,13 +258,15 @@ pub struct RecordPlan {
     pub conflicts: Vec<ConflictRow>,
     /// The complete list of what is parked for this record; rows not listed are removed.
     pub parked: Vec<ParkedRow>,
+    /// The deleted records that its sets name, to be kept with its link; `None` leaves what is there.
+    pub awaits: Option<Vec<(EntityIndex, LegacyId)>>,
 }
 
 /// What became of a commit.
 pub struct Committed {
     /// One per plan.
     pub outcomes: Vec<Outcome>,
-    /// Parked keys that waited for a record which now exists on both sides, a bounded number of them.
+    /// Keys that waited for a record which now exists on both sides, a bounded number of them.
     pub woken: Vec<Key>,
 }
 
@@ -341,6 +345,12 @@ pub trait RenaissanceStore: Send + Sync {
         wanted: &[(EntityIndex, SideId)],
     ) -> impl Future<Output = Result<Vec<(EntityIndex, Target)>>> + Send;
 
+    /// Of these records, those that were linked once and then deleted.
+    fn deleted(
+        &self,
+        records: &[(EntityIndex, LegacyId)],
+    ) -> impl Future<Output = Result<Vec<(EntityIndex, LegacyId)>>> + Send;
+
     /// Of these persons, linked or not, those who have a cutover row.
     fn owners(&self, persons: &[LegacyId]) -> impl Future<Output = Result<Vec<Owner>>> + Send;
 
@@ -409,7 +419,8 @@ pub trait RenaissanceStore: Send + Sync {
         listed: Listed,
     ) -> impl Future<Output = Result<Page<RenaissanceId>>> + Send;
 
-    /// Parked keys whose reason may pass without a change to the record itself, a bounded number of them.
+    /// Keys of records parked for a reason that may pass without a change to the record itself, and of those whose sets name
+    /// a record that was deleted and is back; a bounded number of them.
     fn parked_for_others(&self) -> impl Future<Output = Result<Vec<Key>>> + Send;
 
     /// How many records there are, roughly.

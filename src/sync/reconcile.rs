@@ -262,11 +262,19 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(again)
     }
 
+    fn sets_wait(&self, index: EntityIndex) -> bool {
+        self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
+    }
+
     /// What decisions need besides their records.
     fn given<'a>(&self, index: EntityIndex, links: &'a Links) -> Given<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let sets_later = self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index);
-        Given { links, sets_later, now: i64::try_from(now.as_micros()).unwrap_or(i64::MAX), new_uuid: Uuid::new_v4 }
+        Given {
+            links,
+            sets_later: self.sets_wait(index),
+            now: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+            new_uuid: Uuid::new_v4,
+        }
     }
 
     async fn write_documents(
@@ -426,5 +434,6 @@ const fn hollow() -> RecordPlan {
         epoch: 0,
         conflicts: Vec::new(),
         parked: Vec::new(),
+        awaits: None,
     }
 }

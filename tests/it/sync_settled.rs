@@ -186,3 +186,36 @@ async fn what_renaissance_still_refers_to_stays_until_that_is_gone_and_comes_bac
     toys.bed.until_parked(&[]).await;
     toys.bed.until("one note", async || notes.count_documents(doc! {}).await.unwrap() == 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_member_of_a_set_is_not_waited_for_and_not_lost_should_it_come_back() {
+    let toys = with_replies().await;
+    let (ada, bea, lin) = (toys.member("Ada").await, toys.member("Bea").await, toys.member("Lin").await);
+    let (joan, mary) = (toys.member("Joan").await, toys.member("Mary").await);
+    toys.set("members", ada, "follows", vec![joan, mary]).await;
+    toys.set("members", bea, "follows", vec![joan]).await;
+    let _daemon = toys.bed.start().await;
+    toys.until_follows("Ada", "Joan Mary").await;
+    toys.until_follows("Bea", "Joan").await;
+
+    let members = toys.bed.legacy.collection::<Document>("members");
+    members.delete_one(doc! { "_id": joan }).await.unwrap();
+    toys.until_cell("SELECT count(*) FROM toy_members", "4").await;
+    toys.set("members", ada, "follows", vec![joan, mary, lin]).await;
+    toys.until_follows("Ada", "Lin Mary").await;
+    toys.bed.sql("DELETE FROM toy_follows WHERE other_id = (SELECT id FROM toy_members WHERE name = 'Mary')").await;
+    let named = async |who: ObjectId| {
+        let document = toys.document("members", doc! { "_id": who }).await.unwrap();
+        document.get_array("follows").unwrap().clone()
+    };
+    toys.bed.until("Mary is out", async || named(ada).await == [Bson::from(joan), Bson::from(lin)]).await;
+    assert_eq!(toys.parked().await, [], "nobody waits for the dead");
+
+    // back again: with those who were looked at meanwhile, and with those who were not
+    toys.insert("members", doc! { "_id": joan, "name": "Joan" }).await;
+    toys.until_follows("Ada", "Joan Lin").await;
+    toys.until_follows("Bea", "Joan").await;
+    assert_eq!((named(ada).await, named(bea).await), (vec![joan.into(), lin.into()], vec![joan.into()]));
+    toys.until_cell("SELECT count(*) FROM biograph_bridge.link WHERE awaits IS NOT NULL", "0").await;
+    assert_eq!(toys.cell("SELECT count(*) FROM biograph_bridge.conflict").await, "0");
+}

@@ -108,6 +108,7 @@ pub(crate) fn plan(id: RenaissanceId, rows: Option<RenaissanceChange>) -> Record
         epoch: 0,
         conflicts: Vec::new(),
         parked: Vec::new(),
+        awaits: None,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
         key::EntityIndex,
         mapping::{Entity, Table},
     },
-    postgres::sql::quote_ident,
+    postgres::sql::{quote_ident, quote_literal},
 };
 
 /// A join table's names, quoted.
@@ -69,8 +69,9 @@ pub(super) fn delete(table: &Table, n: usize) -> Option<String> {
     ))
 }
 
-/// Removes the rows by which other records name deleted ones ($1): they would refer to nothing. A row that goes with its
-/// own record is left to that, as one statement deletes a row only once.
+/// Removes the rows by which other records name deleted ones ($1, of entity $2, with the legacy ids $3): they would refer to
+/// nothing. A row that goes with its own record is left to that, as one statement deletes a row only once. The links of those
+/// who named them keep whom: their own application has not taken anybody out of the set.
 pub(super) fn forget(entities: &[Entity], deleted: EntityIndex) -> Vec<String> {
     let tables = |entity: &'_ Entity| entity.renaissance.tables.clone();
     let own = entities.get(usize::from(deleted.0)).map(tables).unwrap_or_default();
@@ -82,17 +83,31 @@ pub(super) fn forget(entities: &[Entity], deleted: EntityIndex) -> Vec<String> {
             let slot = refers.and_then(|_| field.renaissance.slots.first());
             let column = slot.and_then(|slot| entity.renaissance.columns.get(*slot));
             let table = column.and_then(|column| entity.renaissance.tables.get(column.table));
-            let Some(Names { table, member, .. }) = table.and_then(names) else { continue };
+            let Some(Names { table, parent, member }) = table.and_then(names) else { continue };
             let goes_itself = own.iter().filter_map(names).find(|own| own.table == table);
             let not_itself = goes_itself.map(|own| format!(" AND NOT m.{} = ANY($1::bigint[])", own.parent));
             let sql = format!(
-                "(DELETE FROM {table} m WHERE m.{member} = ANY($1::bigint[]){})",
-                not_itself.unwrap_or_default()
+                "(DELETE FROM {table} m WHERE m.{member} = ANY($1::bigint[]){} \
+                 RETURNING {} AS entity, m.{parent}::bigint AS holder, m.{member}::bigint AS gone)",
+                not_itself.unwrap_or_default(),
+                quote_literal(&entity.name)
             );
             if !statements.contains(&sql) {
                 statements.push(sql);
             }
         }
     }
-    statements.into_iter().enumerate().map(|(n, sql)| format!("f{n} AS {sql}")).collect()
+    if statements.is_empty() {
+        return statements;
+    }
+    let all: Vec<String> = (0..statements.len()).map(|n| format!("SELECT * FROM f{n}")).collect();
+    let told = format!(
+        "told AS (UPDATE biograph_bridge.link l SET awaits = array(SELECT unnest(l.awaits) UNION SELECT unnest(h.names)) \
+         FROM (SELECT f.entity, f.holder, array_agg($2 || ' legacy:' || v.legacy) AS names \
+               FROM ({}) f JOIN unnest($1::bigint[], $3::text[]) AS v(id, legacy) ON v.id = f.gone GROUP BY 1, 2) h \
+         WHERE l.entity = h.entity AND l.renaissance_id = h.holder)",
+        all.join(" UNION ALL ")
+    );
+    let forgets = statements.into_iter().enumerate().map(|(n, sql)| format!("f{n} AS {sql}"));
+    forgets.chain([told]).collect()
 }

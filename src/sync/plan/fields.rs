@@ -5,6 +5,7 @@ use crate::{
     model::{
         digest::Digest,
         image::{Image, Patch},
+        key::SideId,
         mapping::{Field, Flow},
         merge::{Agreed, Member, Together, Verdict, follow, merge, together},
         problem::{Problem, Reason},
@@ -80,7 +81,11 @@ impl Draft<'_> {
             return;
         }
         let readings = [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)];
-        let agreed = Agreed { value: self.base.get(n), members: self.base.members(n) };
+        let lasting = self.lasting(n, field);
+        let agreed = match &lasting {
+            Some(members) => Agreed { value: None, members: Some(members) },
+            None => Agreed { value: self.base.get(n), members: self.base.members(n) },
+        };
         let verdict = match field.flow {
             Flow::Both => merge(field.policy, self.record.owner, agreed, &readings[0], &readings[1]),
             Flow::To(side) => follow(side, agreed, &readings[0], &readings[1]),
@@ -100,6 +105,19 @@ impl Draft<'_> {
             Verdict::Undecided => self.park(field, undecided(field)),
             Verdict::Unreadable(_, problem) => self.park(field, problem),
         }
+    }
+
+    /// What was agreed on of a set without the members that were deleted since and are back: their rows went with them, which
+    /// nobody who edited the set has done. `None` if there are none.
+    fn lasting(&self, n: usize, field: &Field) -> Option<Vec<u64>> {
+        let refers = field.refers.as_ref().filter(|refers| refers.linked && refers.many)?;
+        let back =
+            self.record.awaits.iter().filter(|(entity, id)| {
+                *entity == refers.entity && self.given.links.knows(*entity, SideId::Legacy(*id))
+            });
+        let back: Vec<u64> = back.map(|(_, id)| Digest::of(&Value::Id(id.bytes())).to_bits()).collect();
+        let members = self.base.members(n).unwrap_or_default();
+        (!back.is_empty()).then(|| members.iter().copied().filter(|member| !back.contains(member)).collect())
     }
 
     /// Adds one value to what is written to a side. False if that side cannot hold it: the field is parked.

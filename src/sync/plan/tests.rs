@@ -62,6 +62,7 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
         base,
         parked: false,
         person: None,
+        awaits: vec![],
         owner: Side::Legacy,
         epoch: 0,
         refused: vec![],

@@ -63,17 +63,28 @@ impl Draft<'_> {
         })
     }
 
-    /// Sets cross without the members that are not linked; the field waits for those.
+    /// Sets cross without the members that are not linked. The field waits for those that may be on their way; a deleted one
+    /// stays where it is named, and is only remembered, should it come back.
     pub(super) fn wait_for_members(&mut self) {
-        if self.given.sets_later {
+        if self.given.sets_later || !self.entity.has_linked_sets() {
             return;
         }
+        let mut awaits = Vec::new();
         for field in &self.entity.fields {
             if !field.refers.as_ref().is_some_and(|refers| refers.linked && refers.many) || self.is_parked(field) {
                 continue;
             }
             let images = Side::ALL.into_iter().filter_map(|side| Some((side, self.image(side)?)));
-            let found: Vec<_> = images.map(|(side, image)| (side, Links::dangling(field, side, image))).collect();
+            let mut found: Vec<_> = images.map(|(side, image)| (side, Links::dangling(field, side, image))).collect();
+            for (_, (waiting, _)) in &mut found {
+                waiting.retain(|(entity, id)| match id {
+                    SideId::Legacy(id) if self.given.links.is_deleted(*entity, SideId::Legacy(*id)) => {
+                        awaits.push((*entity, *id));
+                        false
+                    }
+                    SideId::Legacy(_) | SideId::Renaissance(_) => true,
+                });
+            }
             let said: Vec<String> = found
                 .iter()
                 .filter(|(_, (waiting, _))| !waiting.is_empty())
@@ -87,5 +98,8 @@ impl Draft<'_> {
             let problem = Problem::new(Reason::MissingReference, detail);
             self.planned.plan.parked.push(ParkedRow { field: Some(field.name.clone()), problem, waits });
         }
+        awaits.sort_unstable();
+        awaits.dedup();
+        self.planned.plan.awaits = Some(awaits);
     }
 }

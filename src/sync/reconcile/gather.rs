@@ -165,6 +165,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             set_owner(entity, &links, &owners, &mut work.record);
             pull.insistence.tell((&self.entities, index), &mut work.record);
         }
+        self.look_up_deleted(index, &works, &mut links).await?;
         Ok(Gathered { works, links, lost, not_visible })
     }
 
@@ -251,6 +252,7 @@ fn linked(
         base: resolved.link.base,
         parked: resolved.parked,
         person: resolved.person,
+        awaits: resolved.awaits,
         owner: resolved.owner,
         epoch: resolved.epoch,
         refused: Vec::new(),

@@ -180,6 +180,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             base: None,
             parked: true,
             person: None,
+            awaits: Vec::new(),
             owner: Side::Legacy,
             epoch: 0,
             refused: Vec::new(),

@@ -115,6 +115,34 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(())
     }
 
+    /// Finds out which members of sets that are not linked were deleted: those need not be waited for.
+    pub(super) async fn look_up_deleted(&self, index: EntityIndex, works: &[Work], links: &mut Links) -> Result<()> {
+        let entity = self.entity(index)?;
+        if self.sets_wait(index) || !entity.has_linked_sets() {
+            return Ok(());
+        }
+        let images = works.iter().flat_map(|Work { record, .. }| {
+            let sides = [(Side::Legacy, &record.legacy), (Side::Renaissance, &record.renaissance)];
+            sides.into_iter().filter_map(|(side, image)| Some((side, image.as_ref()?)))
+        });
+        let sets = || entity.fields.iter().filter(|field| field.refers.as_ref().is_some_and(|refers| refers.many));
+        let dangling =
+            images.flat_map(|(side, image)| sets().flat_map(move |field| Links::dangling(field, side, image).0));
+        let mut missing: Vec<(EntityIndex, LegacyId)> = dangling
+            .filter_map(|(entity, id)| match id {
+                SideId::Legacy(id) => Some((entity, id)),
+                SideId::Renaissance(_) => None,
+            })
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            let deleted = self.renaissance.deleted(&missing).await?;
+            deleted.into_iter().for_each(|(entity, id)| links.bury(entity, id));
+        }
+        Ok(())
+    }
+
     /// Brings in what is needed and not linked. False if there was nothing to do.
     pub(super) async fn pull(
         &self,
