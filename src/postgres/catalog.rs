@@ -13,14 +13,26 @@ use crate::{
 /// The bytes in front of the length in a varchar's modifier.
 const MODIFIER_HEADER: i32 = 4;
 
+// a domain is followed to the type it is made of; the innermost domain has the modifier
 const COLUMNS: &str = "
-SELECT wanted.name AS table, a.attname::text AS name, format_type(a.atttypid, NULL) AS sql_type, a.atttypmod AS modifier,
-       a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS required,
+WITH RECURSIVE domain (oid, base, modifier, required) AS (
+  SELECT oid, typbasetype, typtypmod, typnotnull FROM pg_type WHERE typtype = 'd'
+  UNION ALL
+  SELECT d.oid, t.typbasetype, t.typtypmod, d.required OR t.typnotnull
+  FROM domain d JOIN pg_type t ON t.oid = d.base AND t.typtype = 'd')
+SELECT wanted.name AS table, a.attname::text AS name, format_type(b.oid, NULL) AS sql_type,
+       COALESCE(d.modifier, a.atttypmod) AS modifier, format_type(i.oid, NULL) AS item_type,
+       COALESCE(i.typtype, b.typtype) = 'e' AS is_enum,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = COALESCE(i.oid, b.oid) ORDER BY e.enumsortorder) AS labels,
+       a.attnotnull OR COALESCE(d.required, false) AS required,
        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL AS filled, a.attgenerated <> '' AS generated
 FROM unnest($1::text[]) AS wanted (name)
 JOIN pg_class c ON c.oid = to_regclass(quote_ident(wanted.name)) AND c.relkind IN ('r', 'p')
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN (domain d JOIN pg_type base ON base.oid = d.base AND base.typtype <> 'd') ON d.oid = t.oid
+JOIN pg_type b ON b.oid = COALESCE(d.base, t.oid)
+LEFT JOIN pg_type i ON i.oid = b.typelem AND i.typarray = b.oid
 ORDER BY wanted.name, a.attnum";
 
 // constraints that are unique own an index of the same name; expressions have column number 0
@@ -70,11 +82,16 @@ pub async fn load(pool: &PgPool, tables: &[&str]) -> Result<Catalog> {
 
 fn column(row: &PgRow) -> Result<ColumnInfo> {
     let sql_type: String = row.try_get("sql_type")?;
+    let (item_type, modifier): (Option<String>, i32) = (row.try_get("item_type")?, row.try_get("modifier")?);
+    let of = |sql_type: &str, is_enum: bool| if is_enum { ColumnKind::Enum } else { kind(sql_type, modifier) };
+    let is_enum = row.try_get("is_enum")?;
+    let kind = item_type.map_or_else(|| of(&sql_type, is_enum), |item| of(&item, is_enum).array());
     let required: bool = row.try_get("required")?;
     let filled: bool = row.try_get("filled")?;
     Ok(ColumnInfo {
         name: row.try_get("name")?,
-        limits: ColumnLimits { kind: kind(&sql_type, row.try_get("modifier")?), nullable: !required },
+        limits: ColumnLimits { kind, nullable: !required },
+        labels: row.try_get("labels")?,
         optional: filled || !required,
         sql_type,
         generated: row.try_get("generated")?,
@@ -84,6 +101,7 @@ fn column(row: &PgRow) -> Result<ColumnInfo> {
 fn kind(sql_type: &str, modifier: i32) -> ColumnKind {
     match sql_type {
         "text" => ColumnKind::Text(None),
+        extension if extension == "citext" || extension.ends_with(".citext") => ColumnKind::Text(None),
         "character varying" => ColumnKind::Text(u32::try_from(modifier - MODIFIER_HEADER).ok()),
         "boolean" => ColumnKind::Bool,
         "smallint" => ColumnKind::Int(16),

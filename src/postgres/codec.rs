@@ -2,6 +2,7 @@
 
 use sqlx::{Row, ValueRef, postgres::PgRow};
 
+use super::array;
 use crate::{
     error::{Error, Result},
     model::{
@@ -33,9 +34,10 @@ pub(super) fn decode(row: &PgRow, index: usize, kind: ColumnKind) -> Result<Slot
 fn value(bytes: &[u8], kind: ColumnKind) -> Option<Value> {
     let text = || std::str::from_utf8(bytes).ok();
     Some(match kind {
-        ColumnKind::Text(_) | ColumnKind::Char(_) | ColumnKind::Ids | ColumnKind::Other => {
+        ColumnKind::Text(_) | ColumnKind::Char(_) | ColumnKind::Enum | ColumnKind::Ids | ColumnKind::Other => {
             Value::Text(text()?.to_owned())
         }
+        ColumnKind::Array(element) => array::items(jsonb::from_text(text()?), element),
         ColumnKind::Json => jsonb::from_text(text()?),
         ColumnKind::Numeric(_) => numeric(text()?),
         ColumnKind::Float(32) => single(f32::from_be_bytes(bytes.try_into().ok()?)),
@@ -58,7 +60,7 @@ fn single(number: f32) -> Value {
     number.to_string().parse().map_or(Value::Opaque("real"), Value::Float)
 }
 
-fn numeric(text: &str) -> Value {
+pub(super) fn numeric(text: &str) -> Value {
     text.parse().map_or_else(
         |_| {
             Value::Opaque(match text {
@@ -104,9 +106,10 @@ pub(super) fn select(quoted: &str, kind: ColumnKind) -> String {
         | ColumnKind::Timestamp
         | ColumnKind::Date
         | ColumnKind::Ids => quoted.to_owned(),
-        ColumnKind::Char(_) | ColumnKind::Numeric(_) | ColumnKind::Json | ColumnKind::Other => {
+        ColumnKind::Char(_) | ColumnKind::Numeric(_) | ColumnKind::Json | ColumnKind::Enum | ColumnKind::Other => {
             format!("{quoted}::text")
         }
+        ColumnKind::Array(_) => array::select(quoted),
     }
 }
 
@@ -115,6 +118,9 @@ pub(super) fn encode(slot: Option<&Slot>, kind: ColumnKind) -> Option<String> {
     let value = slot?.as_ref()?;
     if kind == ColumnKind::Json && *value != Value::Null {
         return Some(jsonb::to_jsonb(value).to_string());
+    }
+    if let (ColumnKind::Array(element), Value::List(items)) = (kind, value) {
+        return Some(array::literal(items, element));
     }
     match value {
         Value::Null | Value::Opaque(_) => None,

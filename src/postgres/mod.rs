@@ -1,5 +1,6 @@
 //! The renaissance side and the bridge's state: the only place that names sqlx.
 
+mod array;
 mod awaits;
 pub mod capture;
 pub mod catalog;

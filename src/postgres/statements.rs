@@ -313,8 +313,12 @@ pub(super) fn find(entity: &Entity, slots: &[usize]) -> Sql {
         let Some(info) = &column.info else { continue };
         arrays.push(format!("${}::text[]", n + 2));
         names.push(format!("c{n}"));
-        let value = codec::cast(&format!("v.c{n}"), info.limits.kind, &info.sql_type);
-        on.push(format!("t.{} = {value}", quote_ident(&column.name)));
+        let quoted = quote_ident(&column.name);
+        on.push(match info.limits.kind {
+            // what is no label is nobody's, and not an error
+            ColumnKind::Enum => format!("t.{quoted}::text = v.c{n}"),
+            kind => format!("t.{quoted} = {}", codec::cast(&format!("v.c{n}"), kind, &info.sql_type)),
+        });
     }
     AssertSqlSafe(format!(
         "SELECT v.probe, t.{} FROM unnest({}) AS v({}) JOIN {} t ON {}",

@@ -90,6 +90,8 @@ mod toys;
 #[cfg(test)]
 mod types;
 #[cfg(test)]
+mod types_columns;
+#[cfg(test)]
 mod types_spelling;
 #[cfg(test)]
 mod whole_compare;

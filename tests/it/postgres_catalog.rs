@@ -1,7 +1,10 @@
 //! The catalog as read from real servers is what the DDL says.
 
 use biograph_bridge::{
-    model::catalog::{ColumnKind, ColumnLimits, TableInfo},
+    model::{
+        catalog::{ColumnKind, ColumnLimits, Element, TableInfo},
+        mapping,
+    },
     postgres::catalog,
 };
 
@@ -54,11 +57,88 @@ async fn odd_tables_are_read_as_they_are() {
         let names: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["a", "B c", "d", "e", "f", "g"]);
         assert!(table.column("B c").unwrap().generated);
-        assert_eq!(limits(table, "d"), ColumnLimits { kind: ColumnKind::Other, nullable: false });
+        assert_eq!(limits(table, "d"), ColumnLimits { kind: ColumnKind::Text(Some(5)), nullable: false });
         assert!(table.column("d").unwrap().optional && table.column("g").unwrap().optional);
         assert_eq!(limits(table, "e").kind, ColumnKind::Char(3));
         assert_eq!(limits(table, "f").kind, ColumnKind::Text(None));
         let unique: Vec<_> = table.unique.iter().map(|(_, columns)| columns.join(",")).collect();
         assert_eq!(unique, ["a", "f,a"]);
+    }
+}
+
+const KINDS: &str = r#"
+CREATE EXTENSION citext; CREATE EXTENSION hstore;
+CREATE TYPE mood AS ENUM ('low', 'it''s fine'); CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN short AS varchar(5); CREATE DOMAIN shorter AS short NOT NULL CHECK (VALUE <> 'bad'); CREATE DOMAIN words AS text[];
+CREATE TABLE kinds (mood mood, nick citext, word shorter, amount numeric(6,2)[], moods mood[][], words words, single real[],
+  few varchar(3)[], ok boolean[], small smallint[], old_id text, id bigint PRIMARY KEY,
+  a inet, b interval, c money, d bit(3), e bit varying, f int4range, g hstore, h pair, i timetz, j time, k uuid[], l char(3)[],
+  m timestamptz[], n int2vector, o xml, p timestamptz(0), q tsvector, r point, s macaddr, t shorter[]);"#;
+
+/// A mapping with one more field.
+fn mapping_of(column: &str, options: &str) -> mapping::Entity {
+    let text = format!(
+        "entity = \"kind\"\n[legacy]\ncollection = \"kinds\"\n[renaissance]\ntable = \"kinds\"\nlegacy_id = \"old_id\"\n\
+         [renaissance.insert]\nword = \"x\"\n[[field]]\nname = \"tested\"\nlegacy = \"tested\"\nrenaissance = \"{column}\"\n{options}"
+    );
+    mapping::parse("kind.toml", &text).unwrap()
+}
+
+#[tokio::test]
+async fn of_every_column_type_it_is_known_whether_a_mapping_may_use_it() {
+    for on in every_postgres().await {
+        on.sql(KINDS).await;
+        let catalog = catalog::load(&on.pool, &["kinds"]).await.unwrap();
+        let table = &catalog.tables["kinds"];
+        for (column, kind) in [
+            ("mood", ColumnKind::Enum),
+            ("nick", ColumnKind::Text(None)),
+            ("word", ColumnKind::Text(Some(5))),
+            ("amount", ColumnKind::Array(Element::Numeric(Some((4, 2))))),
+            ("moods", ColumnKind::Array(Element::Enum)),
+            ("words", ColumnKind::Array(Element::Text(None))),
+            ("single", ColumnKind::Array(Element::Float(32))),
+            ("few", ColumnKind::Array(Element::Text(Some(3)))),
+            ("ok", ColumnKind::Array(Element::Bool)),
+            ("small", ColumnKind::Array(Element::Int(16))),
+        ] {
+            assert_eq!(limits(table, column).kind, kind, "{column}");
+        }
+        assert_eq!(table.column("word").map(|column| column.sql_type.as_str()), Some("character varying"));
+        assert!(!limits(table, "word").nullable, "the inner domain refuses NULL");
+        for column in ["mood", "moods"] {
+            assert_eq!(table.column(column).unwrap().labels, ["low", "it's fine"], "{column}");
+        }
+        let refused = |column: &str, options: &str| {
+            let found = mapping_of(column, options).bind(&catalog).err().unwrap_or_default();
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for column in ["mood", "nick"] {
+            assert_eq!(refused(column, ""), [""; 0], "{column}");
+        }
+        for (column, of) in [
+            ("amount", "decimal"),
+            ("moods", "text"),
+            ("words", "text"),
+            ("small", "int"),
+            ("ok", "bool"),
+            ("single", "float"),
+        ] {
+            assert_eq!(refused(column, &format!("as = \"list\"\nof = \"{of}\"")), [""; 0], "{column}");
+        }
+        for column in 'a'..='t' {
+            let shown = &table.column(&column.to_string()).unwrap().sql_type;
+            let expected = format!("column kinds.{column} is {shown}, which no conversion writes: leave it out");
+            for options in ["", "as = \"list\"", "as = \"json\""] {
+                let found = refused(&column.to_string(), options);
+                // a length that rounds seconds aside, the type itself is named
+                assert!(found.len() == 1 && found[0].contains(&expected), "{found:?}");
+            }
+        }
+        let found = refused("mood", "as = \"table\"\nvalues = [[\"low\", \"l\"], [\"sad\", \"s\"]]");
+        assert!(
+            found.len() == 1 && found[0].contains("column mood is the enum mood without the label sad"),
+            "{found:?}"
+        );
     }
 }

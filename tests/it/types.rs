@@ -26,11 +26,16 @@ pub(crate) struct Things {
 
 impl Things {
     pub(crate) async fn new() -> Self {
+        Self::of(THINGS, include_str!("types.toml")).await
+    }
+
+    /// Things of another table.
+    pub(crate) async fn of(sql: &str, mapping: &str) -> Self {
         let mut bed = Bed::new().await;
         let mappings = tempfile::tempdir().unwrap();
-        std::fs::write(mappings.path().join("thing.toml"), include_str!("types.toml")).unwrap();
+        std::fs::write(mappings.path().join("thing.toml"), mapping).unwrap();
         bed.settings.push(("BRIDGE_MAPPINGS", mappings.path().to_str().unwrap().to_owned()));
-        bed.sql(THINGS).await;
+        bed.sql(sql).await;
         bed.legacy.create_collection("things").await.unwrap();
         Self { bed, _mappings: mappings }
     }
@@ -48,6 +53,10 @@ impl Things {
     pub(crate) async fn set(&self, id: ObjectId, path: &str, value: impl Into<Bson>) {
         let change = doc! { "$set": { path: value.into() } };
         self.bed.legacy.collection::<Document>("things").update_one(doc! { "_id": id }, change).await.unwrap();
+    }
+
+    pub(crate) async fn legacy_delete(&self, id: ObjectId) {
+        self.bed.legacy.collection::<Document>("things").delete_one(doc! { "_id": id }).await.unwrap();
     }
 
     pub(crate) async fn document(&self, filter: Document) -> Option<Document> {

@@ -1,8 +1,10 @@
 //! A mapping against the real database: every table and column exists, can hold what is written, and an INSERT is complete.
 
 use super::{
-    Column, Constraint, Entity, Field, InsertValue, MappingError, OnInvalid, Table, error::did_you_mean,
-    join::join_problems, transform::Shape,
+    Column, Constraint, Entity, Field, InsertValue, MappingError, OnInvalid, Table,
+    error::did_you_mean,
+    join::join_problems,
+    transform::{Shape, Transform},
 };
 use crate::model::{
     catalog::{Catalog, ColumnInfo, ColumnKind, TableInfo},
@@ -146,21 +148,24 @@ impl Entity {
 
     fn bind_field(&mut self, index: usize, catalog: &Catalog, errors: &mut Vec<MappingError>) {
         let Some(field) = self.fields.get(index) else { return };
-        let mut limits = Vec::new();
+        let (mut limits, mut labels) = (Vec::new(), Vec::new());
         let mut messages = Vec::new();
         for (place, slot) in field.slots(Side::Renaissance).iter().enumerate() {
             let Some(column) = self.renaissance.columns.get(*slot) else { continue };
             limits.push(column.info.as_ref().map(|info| info.limits));
+            labels.push(column.info.as_ref().map(|info| info.labels.clone()).unwrap_or_default());
             let fits = |kind| match field.renaissance.transform.shape() {
                 Shape::Scalar(scalar) => scalar.fits(kind),
                 Shape::Compound(compound) => compound.fits(place, kind),
             };
             messages.extend(self.column_problem(catalog, column, fits, true));
             messages.extend(cut_too_long(field, column));
+            messages.extend(unlisted_label(field, column));
         }
         errors.extend(messages.into_iter().map(|message| self.at_field(index, message)));
         if let Some(field) = self.fields.get_mut(index) {
             field.renaissance.limits = limits;
+            field.renaissance.labels = labels;
         }
     }
 
@@ -197,6 +202,10 @@ impl Entity {
             Some(info) if info.generated && written => {
                 Some(format!("column {}.{} is generated and cannot be written", table.name, column.name))
             }
+            Some(info) if info.limits.kind == ColumnKind::Other && !fits(info.limits.kind) => Some(format!(
+                "column {}.{} is {}, which no conversion writes: leave it out; if an INSERT needs it, give its text in `insert`",
+                table.name, column.name, info.sql_type
+            )),
             Some(info) if !fits(info.limits.kind) => Some(format!(
                 "column {}.{} is {} and cannot hold what `as` writes",
                 table.name, column.name, info.sql_type
@@ -217,6 +226,15 @@ fn cut_too_long(field: &Field, column: &Column) -> Option<String> {
     (*length > limit).then(|| format!("`truncate = {length}` is more than column {name} holds; write {limit} or less"))
 }
 
+/// A table of values may only hold labels that the enum has.
+fn unlisted_label(field: &Field, column: &Column) -> Option<String> {
+    let (Transform::Table(table), Some(info)) = (&field.renaissance.transform, &column.info) else { return None };
+    let mut stored = table.pairs.iter().filter_map(|(stored, _)| stored.as_text());
+    let unknown = stored.find(|text| !info.labels.is_empty() && !info.labels.iter().any(|label| label == text))?;
+    let (name, labels) = (&column.name, info.labels.join(", "));
+    Some(format!("column {name} is the enum {} without the label {unknown}; it has {labels}", info.sql_type))
+}
+
 pub(super) fn absent(table: &str, column: &str, info: &TableInfo) -> String {
     let hint = did_you_mean(column, info.columns.iter().map(|known| known.name.as_str()));
     format!("column {table}.{column} does not exist{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default())
@@ -230,7 +248,11 @@ fn insert_problem(table: &str, column: &str, value: &InsertValue, info: &TableIn
         return Some(format!("insert value: column {table}.{column} is generated and cannot be written"));
     }
     let problem = match value {
-        InsertValue::Constant(value) => super::limits::check(value, Some(found.limits), column).err(),
+        // a type that no conversion knows takes any text that the database itself reads as one
+        InsertValue::Constant(Value::Text(_)) if found.limits.kind == ColumnKind::Other => None,
+        InsertValue::Constant(value) => super::limits::check(value, Some(found.limits), column)
+            .and_then(|()| super::limits::check_label(value, &found.labels, column))
+            .err(),
         InsertValue::UnusablePassword => {
             super::limits::check(&Value::Text("!".repeat(41)), Some(found.limits), column).err()
         }

@@ -23,6 +23,8 @@ pub struct HalfLens {
     pub(crate) names: Vec<String>,
     /// What the bound columns accept; empty for legacy and before binding.
     pub(crate) limits: Vec<Limits>,
+    /// The labels of the bound columns that are enums, by place; empty for every other.
+    pub(crate) labels: Vec<Vec<String>>,
     /// How the slots hold the value.
     pub(crate) transform: Transform,
     /// What nothing means.
@@ -122,6 +124,7 @@ impl HalfLens {
             if let (Some(content), Some(limits), Some(name)) = (&content, self.limits.get(place), self.names.get(place))
             {
                 limits::check(content, *limits, name)?;
+                limits::check_label(content, self.labels.get(place).map_or(&[], Vec::as_slice), name)?;
             }
             held.clone_from(&content);
             patch.push((*slot, content));

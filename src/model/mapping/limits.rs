@@ -59,7 +59,11 @@ pub(super) fn check(content: &Value, limits: Limits, column: &str) -> Result<(),
         (Value::Int(number), ColumnKind::Int(bits)) if !fits(*number, bits) => {
             refuse(Reason::OutOfRange, format!("holds integers of {bits} bits"))
         }
-        (Value::Text(_), ColumnKind::Text(_) | ColumnKind::Char(_))
+        (Value::List(items), ColumnKind::Array(element)) => {
+            let each = Some(ColumnLimits { kind: element.kind(), nullable: true });
+            items.iter().try_for_each(|item| check(item, each, column))
+        }
+        (Value::Text(_), ColumnKind::Text(_) | ColumnKind::Char(_) | ColumnKind::Enum)
         | (Value::Float(_), ColumnKind::Float(_))
         | (Value::Decimal(_), ColumnKind::Numeric(_))
         | (Value::Uuid(_), ColumnKind::Uuid)
@@ -71,6 +75,19 @@ pub(super) fn check(content: &Value, limits: Limits, column: &str) -> Result<(),
         | (Value::List(_), ColumnKind::Ids)
         | (Value::Timestamp(_), ColumnKind::Timestamp) => Ok(()),
         (content, _) => refuse(Reason::WrongType, format!("cannot hold {}", content.type_name())),
+    }
+}
+
+/// Refuses what is none of the labels of an enum column; any other column has none and refuses nothing.
+pub(super) fn check_label(content: &Value, labels: &[String], column: &str) -> Result<(), Problem> {
+    match content {
+        _ if labels.is_empty() => Ok(()),
+        Value::List(items) => items.iter().try_for_each(|item| check_label(item, labels, column)),
+        Value::Text(text) if !labels.contains(text) => {
+            let problem = format!("{column} is an enum that had no such label when the bridge started");
+            Err(Problem::new(Reason::UnknownValue, problem))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -115,6 +132,7 @@ fn fits(number: i64, bits: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::catalog::Element;
 
     fn reason(content: &Value, kind: ColumnKind) -> Option<Reason> {
         check(content, Some(ColumnLimits { kind, nullable: false }), "c").err().map(|problem| problem.reason)
@@ -174,6 +192,25 @@ mod tests {
         assert_eq!(reason(&Value::Text("ab".into()), ColumnKind::Char(3)), None);
         assert_eq!(reason(&Value::Text("ab ".into()), ColumnKind::Char(3)), Some(Reason::OutOfRange));
         assert_eq!(reason(&Value::Text("abcd".into()), ColumnKind::Char(3)), Some(Reason::TooLong));
+    }
+
+    #[test]
+    fn every_element_of_an_array_has_to_fit() {
+        let words = ColumnKind::Array(Element::Text(Some(2)));
+        let list = |items: &[Value]| Value::List(items.to_vec());
+        let text = |text: &str| Value::Text(text.to_owned());
+        assert_eq!(reason(&list(&[text("ab"), Value::Null]), words), None);
+        assert_eq!(reason(&list(&[text("ab"), text("abc")]), words), Some(Reason::TooLong));
+        assert_eq!(reason(&list(&[text("a\0")]), words), Some(Reason::NulCharacter));
+        assert_eq!(reason(&list(&[list(&[])]), words), Some(Reason::WrongType));
+        assert_eq!(reason(&text("ab"), words), Some(Reason::WrongType));
+        let labels = ["low".to_owned(), "high".to_owned()];
+        for (content, fits) in
+            [(text("low"), true), (text("Low"), false), (Value::Null, true), (list(&[text("x")]), false)]
+        {
+            assert_eq!(check_label(&content, &labels, "c").is_ok(), fits);
+            assert!(check_label(&content, &[], "c").is_ok());
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl<'k, 's> Half<'k, 's> {
         }
         let (indices, names): (Vec<usize>, Vec<String>) = claims.into_iter().unzip();
         let limits = if self.side == Side::Renaissance { vec![None; indices.len()] } else { Vec::new() };
-        let lens = HalfLens { slots: indices, names, limits, transform, missing, null_as };
+        let lens = HalfLens { slots: indices, names, limits, labels: Vec::new(), transform, missing, null_as };
         lens.is_sound().map_err(|message| self.own().report(None, message, None)).ok().map(|()| lens)
     }
 

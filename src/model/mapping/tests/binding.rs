@@ -23,7 +23,14 @@ fn column(text: &str) -> ColumnInfo {
     let nullable = !name.ends_with('!');
     let name = name.trim_end_matches('!').to_owned();
     let optional = nullable || name == "id";
-    ColumnInfo { limits: ColumnLimits { kind, nullable }, optional, sql_type: "a type".into(), generated: false, name }
+    ColumnInfo {
+        limits: ColumnLimits { kind, nullable },
+        optional,
+        sql_type: "a type".into(),
+        labels: Vec::new(),
+        generated: false,
+        name,
+    }
 }
 
 fn table(columns: &str, unique: &[(&str, &str)]) -> TableInfo {

@@ -52,6 +52,8 @@ impl Scalar for ValueTable {
         self.pairs.iter().all(|(stored, _)| match stored {
             Value::Text(text) => match kind {
                 ColumnKind::Text(limit) => limit.is_none_or(|limit| text.chars().count() <= limit as usize),
+                // which labels it has is looked at when the mapping is bound
+                ColumnKind::Enum => true,
                 _ => false,
             },
             Value::Int(_) => matches!(kind, ColumnKind::Int(_)),

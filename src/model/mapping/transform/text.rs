@@ -33,7 +33,7 @@ impl Scalar for TextForm {
     }
 
     fn fits(&self, kind: ColumnKind) -> bool {
-        matches!(kind, ColumnKind::Text(_) | ColumnKind::Char(_))
+        matches!(kind, ColumnKind::Text(_) | ColumnKind::Char(_) | ColumnKind::Enum)
     }
 }
 
