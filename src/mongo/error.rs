@@ -48,11 +48,14 @@ pub(super) enum Class {
     Unsupported,
 }
 
+/// TransactionTooLargeForCache: fewer documents at once may fit.
+pub(super) const NO_ROOM_IN_CACHE: i32 = 388;
+
 /// The table. Codes: MongoDB `src/mongo/base/error_codes.yml`.
 pub(super) const fn class(code: i32) -> Class {
     match code {
-        // WriteConflict, LockTimeout, SnapshotTooOld, SnapshotUnavailable
-        112 | 24 | 239 | 246 => Class::Contended,
+        // WriteConflict, LockTimeout, SnapshotTooOld, SnapshotUnavailable, TransactionTooLargeForCache (with what others hold there)
+        112 | 24 | 239 | 246 | NO_ROOM_IN_CACHE => Class::Contended,
         // ChangeStreamFatalError, ChangeStreamHistoryLost, ShardRemovedError
         280 | 286 | 464 => Class::PositionLost,
         // InvalidResumeToken, a resume token without data, a resume token that is not a keystring

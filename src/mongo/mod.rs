@@ -13,6 +13,7 @@ mod patch;
 mod preflight;
 mod sessions;
 mod setup;
+mod size;
 mod spelling;
 mod stray;
 mod write;

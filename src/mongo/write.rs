@@ -18,12 +18,18 @@ use super::{
     codec::{self, object_id},
     connect::{Legacy, durable},
     documents::{drain, with_ids},
-    error::{Class, Doing, class, class_of, code_of, problem, translate},
-    ledger, patch,
+    error::{Class, Doing, NO_ROOM_IN_CACHE, class, class_of, code_of, problem, translate},
+    ledger, patch, size,
 };
 use crate::{
     error::{Error, Result},
-    model::{image::Version, key::LegacyId, mapping::Entity, problem::Problem, side::Side},
+    model::{
+        image::Version,
+        key::LegacyId,
+        mapping::Entity,
+        problem::{Problem, Reason},
+        side::Side,
+    },
     sync::ports::{LegacyChange, LegacyWrite, Outcome},
 };
 
@@ -66,7 +72,7 @@ impl Legacy {
         let mut session = self.pool.lend().await?;
         let mut outcomes = vec![Outcome::LostRace; writes.len()];
         let mut refused = 0;
-        let mut parts = vec![Part { writes: (0..writes.len()).collect(), tries: 0 }];
+        let mut parts: Vec<Part> = size::parts(writes).into_iter().map(|writes| Part { writes, tries: 0 }).collect();
         while let Some(mut part) = parts.pop() {
             if part.writes.is_empty() {
                 continue;
@@ -76,12 +82,13 @@ impl Legacy {
                 Attempt::Done(done) => part.writes.iter().zip(done).for_each(|(index, done)| outcomes[*index] = done),
                 Attempt::Refused(at, field, problem) => {
                     refused += 1;
-                    outcomes[part.writes.remove(at)] = Outcome::Refused(field, problem);
+                    let one = part.writes.remove(at);
+                    outcomes[one] = placed(entity, &writes[one], field, problem);
                     part.tries = 0;
                     if refused > REFUSALS_BEFORE_HALVING { parts.extend(part.halves()) } else { parts.push(part) }
                 }
                 Attempt::RefusedSomewhere(problem) => match part.writes[..] {
-                    [alone] => outcomes[alone] = Outcome::Refused(None, problem),
+                    [alone] => outcomes[alone] = placed(entity, &writes[alone], None, problem),
                     _ => parts.extend(part.halves()),
                 },
                 Attempt::Contended => {
@@ -198,6 +205,15 @@ impl Part {
     }
 }
 
+/// A refused write: of a document that would be too large the field that has to be shortened.
+fn placed(entity: &Entity, write: &LegacyWrite, field: Option<usize>, problem: Problem) -> Outcome {
+    let too_large = field.is_none() && problem.reason == Reason::TooLarge;
+    match size::blame(entity, write).filter(|_| too_large) {
+        Some((slot, problem)) => Outcome::Refused(field_of_slot(entity, slot), problem),
+        None => Outcome::Refused(field, problem),
+    }
+}
+
 /// What one transaction will do.
 struct Batch {
     outcomes: Vec<Outcome>,
@@ -224,16 +240,17 @@ impl Batch {
             };
             let planned = match &write.change {
                 LegacyChange::Insert(_) if current.contains_key(&write.id) => Ok(false),
-                LegacyChange::Insert(patch) => patch::insertion(write.id, patch, paths).map(|document| {
-                    batch.inserts.push((index, document));
-                    true
+                LegacyChange::Insert(patch) => size::check(patch, paths).and_then(|()| {
+                    batch.inserts.push((index, patch::insertion(write.id, patch, paths)?));
+                    Ok(true)
                 }),
                 LegacyChange::Update(version, patch) => match unchanged(version) {
                     None => Ok(false),
-                    Some(document) => patch::update(document, patch, paths).map(|update| {
+                    Some(document) => size::check(patch, paths).and_then(|()| {
+                        let update = patch::update(document, patch, paths)?;
                         let statement = update.map(|update| (index, doc! { "q": { "_id": id }, "u": update }));
                         batch.updates.extend(statement);
-                        true
+                        Ok(true)
                     }),
                 },
                 LegacyChange::Delete(version) => Ok(unchanged(version).is_some_and(|_| {
@@ -310,7 +327,11 @@ fn first_error(answer: &Document) -> Option<Failure> {
 /// A command that failed as a whole and may succeed with fewer documents or later; `None` for everything else.
 fn unplaced(error: &DriverError) -> Option<Attempt> {
     match class_of(error)? {
-        Class::Contended if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => Some(Attempt::Contended),
+        Class::Contended
+            if error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code_of(error) == Some(NO_ROOM_IN_CACHE) =>
+        {
+            Some(Attempt::Contended)
+        }
         Class::Document(_) => Some(Attempt::RefusedSomewhere(problem(code_of(error)?, None))),
         _ => None,
     }

@@ -43,8 +43,16 @@ impl Bed {
     }
 
     pub(crate) async fn with(options: PostgresOptions, members: usize) -> Self {
-        let (postgres, mongo) =
-            tokio::join!(PostgresServer::start(options), ReplicaSet::start(members, MongodOptions::default()));
+        Self::on(options, members, MongodOptions::default()).await
+    }
+
+    /// A bed whose MongoDB has room for large documents.
+    pub(crate) async fn roomy() -> Self {
+        Self::on(PostgresOptions::default(), 1, MongodOptions { cache_gb: 1.0, ..MongodOptions::default() }).await
+    }
+
+    async fn on(options: PostgresOptions, members: usize, mongod: MongodOptions) -> Self {
+        let (postgres, mongo) = tokio::join!(PostgresServer::start(options), ReplicaSet::start(members, mongod));
         let (postgres, mongo) = (postgres.unwrap(), mongo.unwrap());
         let renaissance_url = postgres.create_renaissance("renaissance").await.unwrap();
         let legacy_uri = mongo.uri("BioGraphDemo");

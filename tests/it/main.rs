@@ -92,6 +92,8 @@ mod types;
 #[cfg(test)]
 mod types_columns;
 #[cfg(test)]
+mod types_limits;
+#[cfg(test)]
 mod types_spelling;
 #[cfg(test)]
 mod whole_compare;

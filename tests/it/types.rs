@@ -31,7 +31,10 @@ impl Things {
 
     /// Things of another table.
     pub(crate) async fn of(sql: &str, mapping: &str) -> Self {
-        let mut bed = Bed::new().await;
+        Self::on(Bed::new().await, sql, mapping).await
+    }
+
+    pub(crate) async fn on(mut bed: Bed, sql: &str, mapping: &str) -> Self {
         let mappings = tempfile::tempdir().unwrap();
         std::fs::write(mappings.path().join("thing.toml"), mapping).unwrap();
         bed.settings.push(("BRIDGE_MAPPINGS", mappings.path().to_str().unwrap().to_owned()));

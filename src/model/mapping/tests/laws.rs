@@ -158,6 +158,19 @@ proptest! {
     }
 }
 
+#[test]
+fn every_conversion_that_the_readme_lists_is_among_the_fields_under_test() {
+    let readme = include_str!("../../../../README.md");
+    let table = readme.split("| `as` | is | options |").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let listed: Vec<&str> = cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
+    let fields = || ENTITIES.iter().flat_map(|entity| &entity.fields);
+    let used =
+        |word: &&str| fields().any(|field| Side::ALL.iter().any(|side| field.half(*side).transform.word() == *word));
+    assert_eq!(listed.len(), 19, "{listed:?}");
+    assert_eq!(listed.into_iter().filter(|word| !used(word)).collect::<Vec<_>>(), [&""; 0]);
+}
+
 fn put(field: &str, value: &str) -> Result<Patch, Reason> {
     let entity = &ENTITIES[0];
     let field = &entity.fields[entity.field(field).unwrap()];

@@ -182,6 +182,7 @@ fn element(each: &Transform) -> BoxedStrategy<Value> {
     let value = match each {
         Transform::Int(_) => any::<i64>().prop_map(Value::Int).boxed(),
         Transform::Bool(_) => any::<bool>().prop_map(Value::Bool).boxed(),
+        Transform::Decimal(_) => "-?[1-9][0-9]{0,9}\\.[0-9]{0,5}[1-9]".prop_map(|text| decimal(&text)).boxed(),
         Transform::Float(_) => (-1e15..1e15).prop_map(Value::Float).boxed(),
         _ => "[^\\x00]{0,9}".prop_map(Value::Text).boxed(),
     };
