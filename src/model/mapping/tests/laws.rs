@@ -168,7 +168,7 @@ fn every_conversion_that_the_readme_lists_is_among_the_fields_under_test() {
     let used =
         |word: &&str| fields().any(|field| Side::ALL.iter().any(|side| field.half(*side).transform.word() == *word));
     assert_eq!(listed.len(), 19, "{listed:?}");
-    assert_eq!(listed.into_iter().filter(|word| !used(word)).collect::<Vec<_>>(), [&""; 0]);
+    assert_eq!(listed.into_iter().filter(|word| !used(word)).collect::<Vec<_>>(), [""; 0]);
 }
 
 fn put(field: &str, value: &str) -> Result<Patch, Reason> {

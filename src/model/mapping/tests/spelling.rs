@@ -51,6 +51,7 @@ pub(super) fn spelling(half: &HalfLens, slots: &[Slot]) -> String {
                 (_, Value::Null) => "null".to_owned(),
                 (Transform::Bool(_), item) => truth(item).to_string(),
                 (Transform::Float(_), item) => double(item),
+                (Transform::Decimal(_), item) => structure(&number(item)),
                 (Transform::Int(_), item) => as_text(item).unwrap().trim().parse::<i64>().unwrap().to_string(),
                 (_, item) => format!("{:?}", as_text(item).unwrap()),
             };
