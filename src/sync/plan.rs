@@ -11,7 +11,7 @@ use crate::{
         image::{Image, Patch, Version},
         key::{EntityIndex, LegacyId, RenaissanceId},
         links::Links,
-        mapping::{Entity, Field, Flow},
+        mapping::{DeleteRule, Entity, Field, Flow},
         policy::Policy,
         problem::Problem,
         reading::Reading,
@@ -262,12 +262,18 @@ impl<'a> Draft<'a> {
             let image = self.image(side);
             image.map_or(serde_json::Value::Null, |image| whole_record(self.entity, side, image))
         };
+        // the rule that restores decides like the policy of the side that is left
+        let policy = match (self.entity.deletes, winner) {
+            (DeleteRule::Mirror | DeleteRule::Keep, _) => Policy::Owner,
+            (DeleteRule::Restore, Side::Legacy) => Policy::Legacy,
+            (DeleteRule::Restore, Side::Renaissance) => Policy::Renaissance,
+        };
         self.planned.plan.conflicts.push(ConflictRow {
             kind: "delete_updated",
             field: None,
             legacy_value: values(Side::Legacy),
             renaissance_value: values(Side::Renaissance),
-            policy: "owner",
+            policy: policy.as_str(),
             winner: Some(winner),
         });
     }

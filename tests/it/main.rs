@@ -22,6 +22,8 @@ mod cli_mappings;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod late_tables;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod mongo_capture;
@@ -60,6 +62,8 @@ mod postgres_tls;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod rules_records;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod sandbox;
@@ -71,6 +75,8 @@ mod sync_bad_input;
 mod sync_basics;
 #[cfg(test)]
 mod sync_crash;
+#[cfg(test)]
+mod sync_crash_sets;
 #[cfg(test)]
 mod sync_freshness;
 #[cfg(test)]

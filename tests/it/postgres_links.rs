@@ -52,6 +52,21 @@ async fn who_waits_for_a_record_is_woken_when_it_is_linked() {
 }
 
 #[tokio::test]
+async fn only_people_who_are_linked_are_counted_wherever_they_are() {
+    let (on, store) = town().await;
+    let linking = |id| RecordPlan { linked: false, base: Some(Base::empty(3)), ..plan(id, None) };
+    commit(&store, vec![linking(1), linking(2)]).await;
+    let moved = |id, state| {
+        format!("INSERT INTO biograph_bridge.cutover (legacy_id, state) VALUES ('{}', '{state}');", legacy(id))
+    };
+    on.sql(&(moved(2, "renaissance") + &moved(3, "renaissance") + &moved(4, "draining"))).await;
+    let counted = async || store.people().await.unwrap().into_iter().map(|(_, count)| count).collect::<Vec<_>>();
+    assert_eq!(counted().await, [1, 0, 1], "on legacy, on their way, on renaissance");
+    commit(&store, vec![linking(4)]).await;
+    assert_eq!(counted().await, [1, 1, 1]);
+}
+
+#[tokio::test]
 async fn a_record_belongs_to_the_person_its_link_names() {
     let (on, store) = town().await;
     let of = |id, person| RecordPlan {

@@ -103,6 +103,35 @@ async fn the_same_field_edited_on_both_sides_goes_to_the_owner_and_the_loser_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_moved_over_without_a_link_is_renaissances_as_soon_as_they_are_known() {
+    let (bed, daemon) = Bed::running().await;
+    let (known, unknown, ghost) = (bed.shared_person("Ada").await, ObjectId::new(), ObjectId::new());
+    let sql = "INSERT INTO biograph_bridge.cutover (legacy_id, renaissance_id, state, epoch)";
+    bed.sql(&format!("{sql} VALUES ('{unknown}', NULL, 'renaissance', 2), ('{ghost}', 4711, 'draining', 1)")).await;
+    bed.set(known.0, "name", "Ada King").await;
+    bed.until_name(known.0, "Ada King").await;
+
+    daemon.hold();
+    bed.insert_person("in BioGraph", doc! { "_id": unknown }).await;
+    let row = bed.register("moved", "in Renaissance").await;
+    bed.sql(&format!("UPDATE users SET old_user_id = '{unknown}' WHERE id = {row}")).await;
+    daemon.go_on();
+    bed.until_document(doc! { "_id": unknown }, |d| holds(d, "name", "in Renaissance")).await;
+    let conflicts = bed.conflicts(unknown).await;
+    assert!(conflicts.iter().all(|c| c.kind == "adopted" && c.owner == "renaissance"), "{conflicts:?}");
+    let epochs = "SELECT count(*) FROM biograph_bridge.conflict WHERE epoch <> 2";
+    assert_eq!((bed.count(epochs).await, conflicts.is_empty()), (0, false));
+    // one who only has a row that names a document which is not there comes back under that id
+    daemon.hold();
+    let row = bed.register("ghost", "Ghost").await;
+    bed.sql(&format!("UPDATE users SET old_user_id = '{ghost}' WHERE id = {row}")).await;
+    daemon.go_on();
+    bed.until_document(doc! { "_id": ghost }, |d| holds(d, "name", "Ghost")).await;
+    bed.until_count("SELECT count(*) FROM users", 3).await;
+    assert_eq!(bed.parked().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delete_against_a_concurrent_update_goes_to_the_owner() {
     let (bed, daemon) = Bed::running().await;
     let mut people = Vec::new();

@@ -39,6 +39,10 @@ impl Toys {
         self.bed.legacy.collection::<Document>(collection).update_one(doc! { "_id": id }, change).await.unwrap();
     }
 
+    pub(crate) async fn delete(&self, collection: &str, id: ObjectId) {
+        self.bed.legacy.collection::<Document>(collection).delete_one(doc! { "_id": id }).await.unwrap();
+    }
+
     pub(crate) async fn document(&self, collection: &str, filter: Document) -> Option<Document> {
         self.bed.legacy.collection::<Document>(collection).find_one(filter).await.unwrap()
     }

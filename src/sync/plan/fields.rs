@@ -96,7 +96,7 @@ impl Draft<'_> {
             }
             Verdict::Keep => {}
             Verdict::Copy { to, value } => _ = self.copy(n, field, to, &value),
-            Verdict::Combined(value) => self.combine(n, field, &value),
+            Verdict::Combined(value) => self.combine(n, field, &value, &readings[0]),
             Verdict::Conflict { winner, value } => {
                 if self.copy(n, field, winner.other(), &value) {
                     self.conflict(n, field, winner, &readings);
@@ -135,12 +135,15 @@ impl Draft<'_> {
         }
     }
 
-    /// Writes one value to both sides. Until the document is written nothing is agreed on: were the rows' new content taken for
-    /// it, the document's old content would look like an edit.
-    fn combine(&mut self, n: usize, field: &Field, value: &Value) {
+    /// Writes one value to both sides. The rows come first and have all that the document held and no longer held: until the
+    /// document is written, it is what was agreed on, and the rows are ahead.
+    fn combine(&mut self, n: usize, field: &Field, value: &Value, legacy: &Reading) {
         let put = |to| field.put(to, value, self.image(to));
         match put(Side::Legacy).and_then(|document| Ok((document, put(Side::Renaissance)?))) {
             Ok((document, rows)) => {
+                if let Some(held) = legacy.value().filter(|_| !document.is_empty()) {
+                    self.agree(n, field, Digest::of(held), held, true);
+                }
                 self.agree(n, field, Digest::of(value), value, document.is_empty());
                 self.write(n, Side::Legacy, document);
                 self.write(n, Side::Renaissance, rows);

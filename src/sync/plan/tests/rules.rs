@@ -291,4 +291,11 @@ fn sets_changed_on_both_sides_are_combined_and_agreed_on_only_when_both_are_writ
     let merged = Some(list(&[2, 3, 4, 5]));
     assert_eq!(read(halfway.legacy.as_ref(), Side::Legacy, changes(&planned)), merged);
     assert_eq!(read(halfway.renaissance.as_ref(), Side::Renaissance, rows(&planned)), merged);
+
+    // what the document brought into the rows and then gave up does not come back from there
+    set(&entity, &mut halfway.legacy, Side::Legacy, "tags", &list(&[1, 2]));
+    let planned = plan(&entity, &halfway).unwrap();
+    let merged = Some(list(&[2, 4]));
+    assert_eq!(read(halfway.legacy.as_ref(), Side::Legacy, changes(&planned)), merged);
+    assert_eq!(read(halfway.renaissance.as_ref(), Side::Renaissance, rows(&planned)), merged);
 }
