@@ -25,6 +25,8 @@ use crate::{
 const LOCK_WAIT: &str = "200ms";
 /// After so many waits in one batch it is no single record's lock (a migration at work?): all is tried again later.
 const MOST_WAITS: u32 = 24;
+/// From so many records on a batch is worth a first attempt that a single collision fails.
+const MANY: usize = 32;
 
 /// Whether a plan was written, and its record's id.
 type Written = (bool, Option<RenaissanceId>);
@@ -34,12 +36,14 @@ pub(super) struct Part<'a> {
     pub(super) plans: Vec<&'a RecordPlan>,
     pub(super) alive: Vec<bool>,
     pub(super) ids: Vec<Option<RenaissanceId>>,
+    /// What its INSERTs do about values that are taken.
+    pub(super) collision: Collision,
 }
 
 impl<'a> Part<'a> {
-    fn new(plans: Vec<&'a RecordPlan>) -> Self {
+    fn new(plans: Vec<&'a RecordPlan>, collision: Collision) -> Self {
         let ids = plans.iter().map(|plan| plan.renaissance).collect();
-        Self { alive: vec![true; plans.len()], plans, ids }
+        Self { alive: vec![true; plans.len()], plans, ids, collision }
     }
 
     /// The plans still in the race, with their record's id.
@@ -81,7 +85,8 @@ impl Postgres {
         let mut outcomes = vec![Outcome::LostRace; plans.len()];
         let mut parts: Vec<(Range<usize>, Collision)> = Vec::new();
         if !plans.is_empty() {
-            parts.push((0..plans.len(), Collision::LeaveOut));
+            let many = plans.len() >= MANY;
+            parts.push((0..plans.len(), if many { Collision::Unexpected } else { Collision::LeaveOut }));
         }
         let mut waits = 0;
         while let Some((range, collision)) = parts.pop() {
@@ -105,6 +110,10 @@ impl Postgres {
             waits += u32::from(locked);
             if !locked && error.disposition() != Disposition::Park {
                 return Err(error);
+            }
+            if !locked && collision == Collision::Unexpected {
+                parts.push((range, Collision::LeaveOut));
+                continue;
             }
             if range.len() > 1 {
                 let middle = range.start + range.len() / 2;
@@ -143,10 +152,10 @@ impl Postgres {
         collision: Collision,
     ) -> Result<Vec<Written>> {
         let (entity, statements) = self.entity(index)?;
-        let mut part = Part::new(plans);
+        let mut part = Part::new(plans, collision);
         let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
         write::update(&mut transaction, entity, statements, &mut part).await?;
-        write::insert(&mut transaction, entity, statements, &mut part, collision).await?;
+        write::insert(&mut transaction, entity, statements, &mut part).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;
         let shape = self.shapes().current(index)?;
         journal::record(&mut transaction, (self.entities(), &entity.name), shape, intent, &part).await?;

@@ -1,9 +1,9 @@
 //! What a batch leaves in the state besides rows: links with bases, conflicts, parked keys, tombstones, intents.
 
-use sqlx::{PgConnection, types::Json};
+use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{awaits::awaits, commit::Part, persons::persons, waiting::parked};
+use super::{awaits::awaits, commit::Part, persons::persons, statements::Collision, waiting::parked};
 use crate::{
     error::{Error, Result},
     model::{digest::Base, mapping::Entity, side::Side},
@@ -44,10 +44,13 @@ const UPDATE_LINKS: &str = "UPDATE biograph_bridge.link l SET renaissance_id = v
 const INSERT_LINKS: &str = "INSERT INTO biograph_bridge.link AS l \
     (entity, legacy_id, renaissance_id, shape, base, person) \
     SELECT $1, v.legacy, v.renaissance, $2, v.base, v.person \
-    FROM unnest($3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS v(legacy, renaissance, base, person) \
-    ON CONFLICT (entity, legacy_id) DO UPDATE SET renaissance_id = excluded.renaissance_id, \
+    FROM unnest($3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS v(legacy, renaissance, base, person)";
+/// A link may be there already from an attempt at this record whose document was refused. One that names another row is
+/// never overwritten.
+const OR_SAME_LINK: &str = " ON CONFLICT (entity, legacy_id) DO UPDATE SET \
     base = coalesce(excluded.base, l.base), person = coalesce(excluded.person, l.person), \
-    shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END";
+    shape = CASE WHEN excluded.base IS NULL THEN l.shape ELSE excluded.shape END \
+    WHERE l.renaissance_id = excluded.renaissance_id";
 
 /// Those that both applications deleted leave no tombstone otherwise, by which one knows that they are not yet to come.
 const END_LINKS: &str = "WITH ended AS (DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
@@ -72,12 +75,14 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
             links.persons.push(plan.person.map(|person| person.to_string()));
         }
     }
-    for (sql, links) in [(UPDATE_LINKS, known), (INSERT_LINKS, fresh)] {
+    let or_same = if part.collision == Collision::Unexpected { "" } else { OR_SAME_LINK };
+    let insert = format!("{INSERT_LINKS}{or_same}");
+    for (sql, links) in [(UPDATE_LINKS, known), (&insert, fresh)] {
         if links.legacy.is_empty() {
             continue;
         }
         let count = links.legacy.len() as u64;
-        let query = sqlx::query(sql).bind(entity).bind(shape).bind(links.legacy).bind(links.renaissance);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(entity).bind(shape).bind(links.legacy).bind(links.renaissance);
         let query = query.bind(links.bases).bind(links.persons);
         let written = query.execute(&mut *connection).await.map_err(Error::from)?.rows_affected();
         if written != count {

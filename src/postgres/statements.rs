@@ -239,6 +239,9 @@ pub(super) fn fills<'a>(
 /// What an INSERT does about a row whose unique value somebody else holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Collision {
+    /// Nobody was found by natural keys, so none is expected: it fails the batch, which is then tried with care. Asking
+    /// every unique index beforehand is a third of what an INSERT costs.
+    Unexpected,
     /// It is left out of the answer instead of failing the batch.
     LeaveOut,
     /// It fails with the constraint's name.
@@ -290,7 +293,7 @@ pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnI
     }
     let on_conflict = match collision {
         Collision::LeaveOut => " ON CONFLICT DO NOTHING",
-        Collision::Refuse => "",
+        Collision::Unexpected | Collision::Refuse => "",
     };
     AssertSqlSafe(format!(
         "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS v({}){on_conflict} RETURNING {returning}",

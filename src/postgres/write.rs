@@ -154,7 +154,7 @@ async fn fill_missing_children(
         }
     }
     let rows: Vec<(RenaissanceId, &Patch)> = missing.iter().map(|(_, id, patch)| (*id, *patch)).collect();
-    let made = insert_children(connection, entity, statements, table, &rows).await?;
+    let made = insert_children(connection, entity, statements, (table, Collision::LeaveOut), &rows).await?;
     missing.iter().filter(|(_, id, _)| !made.contains(id)).for_each(|(n, ..)| part.alive[*n] = false);
     Ok(())
 }
@@ -199,7 +199,6 @@ pub(super) async fn insert(
     entity: &Entity,
     statements: &Statements,
     part: &mut Part<'_>,
-    collision: Collision,
 ) -> Result<()> {
     let mut fresh = Vec::new();
     for (n, plan, _) in part.living() {
@@ -213,7 +212,7 @@ pub(super) async fn insert(
     let fills = statements::fills(statements, entity, 0);
     let legacy: Vec<&str> = fresh.iter().map(|(_, legacy, _)| legacy.as_str()).collect();
     let patches: Vec<&Patch> = fresh.iter().map(|(.., patch)| *patch).collect();
-    let mut query = sqlx::query_as(statements::insert(entity, 0, &fills, collision)).bind(legacy);
+    let mut query = sqlx::query_as(statements::insert(entity, 0, &fills, part.collision)).bind(legacy);
     for column in parameters(&fills, &patches) {
         query = match column {
             Parameter::PerRow(texts) => query.bind(texts),
@@ -231,7 +230,7 @@ pub(super) async fn insert(
     let rows: Vec<(RenaissanceId, &Patch)> =
         fresh.iter().filter_map(|(_, legacy, patch)| Some((*made.get(legacy)?, *patch))).collect();
     for table in row_tables(entity).skip(1) {
-        insert_children(connection, entity, statements, table, &rows).await?;
+        insert_children(connection, entity, statements, (table, part.collision), &rows).await?;
     }
     for table in members::join_tables(entity) {
         members::write(connection, (entity, statements), table, &rows, &Held::new()).await?;
@@ -243,7 +242,7 @@ async fn insert_children(
     connection: &mut PgConnection,
     entity: &Entity,
     statements: &Statements,
-    table: usize,
+    (table, collision): (usize, Collision),
     rows: &[(RenaissanceId, &Patch)],
 ) -> Result<HashSet<RenaissanceId>> {
     if rows.is_empty() {
@@ -252,7 +251,7 @@ async fn insert_children(
     let fills = statements::fills(statements, entity, table);
     let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let patches: Vec<&Patch> = rows.iter().map(|(_, patch)| *patch).collect();
-    let mut query = sqlx::query_scalar(statements::insert(entity, table, &fills, Collision::LeaveOut)).bind(ids);
+    let mut query = sqlx::query_scalar(statements::insert(entity, table, &fills, collision)).bind(ids);
     for column in parameters(&fills, &patches) {
         query = match column {
             Parameter::PerRow(texts) => query.bind(texts),
