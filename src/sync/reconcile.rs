@@ -1,5 +1,6 @@
 //! The one verb: read both sides of dirty keys as they are now, merge, write the side that is behind.
 
+mod ahead;
 mod circles;
 mod claims;
 mod gather;
@@ -19,6 +20,7 @@ use std::{
 use uuid::Uuid;
 
 pub use self::{
+    ahead::{Ahead, Footprint},
     claims::Claim,
     rehearse::{Foreseen, Rehearsed},
 };
@@ -102,6 +104,8 @@ pub struct BatchReport {
     pub crossings: Vec<Crossing>,
     /// What was journalled.
     pub conflicts: Vec<Journalled>,
+    /// What it was about, for the batch that was read meanwhile.
+    pub footprint: Footprint,
 }
 
 /// A record in the batch with the keys that led to it.
@@ -140,6 +144,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         *self.sets_later.lock().unwrap_or_else(PoisonError::into_inner) = entities;
     }
 
+    /// Whether the sets of an entity are left for later.
+    fn leaves_sets(&self, index: EntityIndex) -> bool {
+        self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
+    }
+
     /// The legacy store.
     pub const fn legacy(&self) -> &L {
         &self.legacy
@@ -166,12 +175,25 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(())
     }
 
-    /// Reconciles dirty keys of one entity in a constant number of round trips. On an error nothing is settled; whatever
-    /// was already written is found equal next time.
-    pub async fn reconcile(&self, index: EntityIndex, taken: &[Taken]) -> Result<BatchReport> {
+    /// Reconciles dirty keys of one entity in a constant number of round trips. `ahead` is what was read of them while the
+    /// batch before was written, and what that one was about; it must have succeeded. On an error nothing is settled;
+    /// whatever was already written is found equal next time.
+    pub async fn reconcile(
+        &self,
+        index: EntityIndex,
+        taken: &[Taken],
+        ahead: Option<(Ahead, &Footprint)>,
+    ) -> Result<BatchReport> {
         self.recover().await?;
         let mut pull = Pull::default();
-        let (report, ()) = tokio::join!(self.reconcile_pulling(index, taken, &mut pull), self.forget_served());
+        let read = ahead.and_then(|(ahead, former)| self.still_true(index, ahead, former));
+        let reconciling = async {
+            match read {
+                Some(gathered) => self.complete(index, gathered).await,
+                None => self.reconcile_pulling(index, taken, &mut pull).await,
+            }
+        };
+        let (report, ()) = tokio::join!(reconciling, self.forget_served());
         let mut report = report?;
         report.woken.append(&mut self.woken.lock().unwrap_or_else(PoisonError::into_inner));
         let batch: HashSet<Key> = taken.iter().map(|one| one.key).collect();
@@ -180,14 +202,22 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             first.woken.retain(|key| !batch.contains(key));
             report.woken.append(&mut first.woken);
             report.woken.extend(first.lost.drain(..).chain(first.not_visible.drain(..)));
+            report.footprint.extend(std::mem::take(&mut first.footprint));
         }
         report.pulled = pull.reports;
         Ok(report)
     }
 
     async fn reconcile_pulling(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<BatchReport> {
-        let Gathered { works: mut pending, links, lost, not_visible } = self.gather(index, taken, pull).await?;
-        let mut report = BatchReport { not_visible, lost, ..BatchReport::default() };
+        let gathered = self.gather(index, taken, pull).await?;
+        self.complete(index, gathered).await
+    }
+
+    /// Decides and writes what was read.
+    async fn complete(&self, index: EntityIndex, gathered: Gathered) -> Result<BatchReport> {
+        let Gathered { works: mut pending, links, lost, not_visible } = gathered;
+        let footprint = Footprint::of(index, self.entity(index)?, &pending);
+        let mut report = BatchReport { not_visible, lost, footprint, ..BatchReport::default() };
         // Each round parks at least one more field of every record that comes back, so this ends.
         while !pending.is_empty() {
             pending = self.round(index, pending, (&links, &mut report)).await?;
@@ -269,12 +299,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// What decisions need besides their records.
     fn given<'a>(&self, index: EntityIndex, links: &'a Links) -> Given<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Given {
-            links,
-            sets_later: self.sets_wait(index),
-            now: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
-            new_uuid: Uuid::new_v4,
-        }
+        let sets_later = self.leaves_sets(index);
+        Given { links, sets_later, now: i64::try_from(now.as_micros()).unwrap_or(i64::MAX), new_uuid: Uuid::new_v4 }
     }
 
     async fn write_documents(

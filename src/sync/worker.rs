@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    pin::{Pin, pin},
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use super::{
     plan::Effect,
     ports::{LegacyStore, RenaissanceStore},
     queue::HintQueue,
-    reconcile::{BatchReport, Crossing, Reconciler},
+    reconcile::{Ahead, BatchReport, Crossing, Footprint, Reconciler},
     status::{self, Status},
     tracker::{Lane, Taken},
 };
@@ -56,20 +57,29 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     /// Reconciles until `stop`, which takes effect between batches.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
-        let mut woken = Woken::default();
+        let (mut woken, mut next, mut former) = (Woken::default(), None, Footprint::default());
         loop {
             self.status.turned(NAME);
             woken.offer(self.queue).await;
-            let taken = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(Duration::from_secs(1)) => continue,
-                taken = self.queue.take(self.batch) => taken,
+            if stop.is_cancelled() {
+                break;
+            }
+            let Next { taken, ahead } = match next.take() {
+                Some(next) => next,
+                None => tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                    taken = self.queue.take(self.batch) => Next { taken, ahead: None },
+                },
             };
             let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
             let started = Instant::now();
-            match self.turning(self.reconciler.reconcile(entity, &taken)).await {
+            let reconciling = self.reconciler.reconcile(entity, &taken, ahead.map(|ahead| (ahead, &former)));
+            let (outcome, looking) = beside(self.turning(reconciling), self.look_ahead(taken.len())).await;
+            match outcome {
                 Ok(mut report) => {
+                    former = std::mem::take(&mut report.footprint);
                     woken.add(&mut report.woken);
                     // before the batch is done: a queue that looks empty may be closed
                     woken.offer(self.queue).await;
@@ -77,14 +87,17 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                     failures.succeeded(NAME);
                     self.status.recovered(NAME);
                     self.finish(entity, &taken, report, started.elapsed());
+                    next = self.turning(looking.end()).await;
                 }
                 Err(error) => {
-                    self.queue.put_back(taken.into_iter().map(|one| one.key).collect(), Duration::ZERO);
+                    self.put_back(taken);
                     self.status.failed(NAME, &error);
                     if error.disposition() == Disposition::Halt {
                         self.status.ended(NAME);
                         return Err(error.during(NAME));
                     }
+                    // what was read may rest on what now has to be settled first
+                    self.put_back(self.turning(looking.end()).await.map(|next| next.taken).unwrap_or_default());
                     failures.failed(NAME, &error);
                     Side::ALL.into_iter().for_each(|side| self.status.retry(side, RetryClass::Error));
                     tokio::select! {
@@ -94,8 +107,23 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                 }
             }
         }
+        self.put_back(next.map(|next| next.taken).unwrap_or_default());
         self.status.ended(NAME);
         Ok(())
+    }
+
+    /// Takes and reads the next batch, if a full one is waiting: smaller ones are better left to grow.
+    async fn look_ahead(&self, present: usize) -> Option<Next> {
+        if self.queue.size().0 < present + self.batch {
+            return None;
+        }
+        let taken = tokio::time::timeout(Duration::ZERO, self.queue.take(self.batch)).await.ok()?;
+        let entity = taken.first()?.key.entity;
+        Some(Next { ahead: self.reconciler.read_ahead(entity, &taken).await, taken })
+    }
+
+    fn put_back(&self, taken: Vec<Taken>) {
+        self.queue.put_back(taken.into_iter().map(|one| one.key).collect(), Duration::ZERO);
     }
 
     /// Awaits something long while still reporting that the loop turns: waiting for a database is not being stuck.
@@ -151,6 +179,37 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             let shown = crossed.iter().rev().take(10).rev().map(|one| shown(entity, one));
             self.status.applied(direction, at.collect::<Vec<_>>(), shown.collect::<Vec<_>>());
         }
+    }
+}
+
+/// The next batch, read while the present one is written.
+struct Next {
+    taken: Vec<Taken>,
+    ahead: Option<Ahead>,
+}
+
+/// Something begun that may have come to its end.
+enum Begun<F: Future> {
+    Done(F::Output),
+    Still(Pin<Box<F>>),
+}
+
+impl<F: Future> Begun<F> {
+    async fn end(self) -> F::Output {
+        match self {
+            Self::Done(output) => output,
+            Self::Still(rest) => rest.await,
+        }
+    }
+}
+
+/// Awaits `first` while `second` gets on as well.
+async fn beside<A, F: Future>(first: impl Future<Output = A>, second: F) -> (A, Begun<F>) {
+    let (mut first, mut second) = (pin!(first), Box::pin(second));
+    tokio::select! {
+        biased;
+        outcome = &mut first => (outcome, Begun::Still(second)),
+        output = &mut second => (first.await, Begun::Done(output)),
     }
 }
 

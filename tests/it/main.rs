@@ -74,6 +74,8 @@ mod sync_bad_input;
 #[cfg(test)]
 mod sync_basics;
 #[cfg(test)]
+mod sync_batches;
+#[cfg(test)]
 mod sync_crash;
 #[cfg(test)]
 mod sync_crash_sets;

@@ -40,6 +40,17 @@ pub(super) struct Pull {
     pub(super) reports: Vec<(EntityIndex, BatchReport)>,
     /// Set when nothing is written: the links there would be.
     foreseen: Option<Links>,
+    /// Set when another batch is being written: nothing can be brought in.
+    ahead: Option<LookingAhead>,
+}
+
+/// What a batch that is read ahead of its turn refers to.
+#[derive(Default)]
+struct LookingAhead {
+    needed: HashSet<Key>,
+    named: HashSet<Key>,
+    /// Something would have had to be brought in.
+    declined: bool,
 }
 
 impl Pull {
@@ -50,6 +61,16 @@ impl Pull {
 
     pub(super) const fn is_rehearsal(&self) -> bool {
         self.foreseen.is_some()
+    }
+
+    /// For reading while another batch is written.
+    pub(super) fn reading_ahead() -> Self {
+        Self { ahead: Some(LookingAhead::default()), ..Self::default() }
+    }
+
+    /// What single references and what any references name; `None` if something has to be brought in first.
+    pub(super) fn looked_ahead(self) -> Option<(HashSet<Key>, HashSet<Key>)> {
+        self.ahead.filter(|ahead| !ahead.declined).map(|ahead| (ahead.needed, ahead.named))
     }
 
     /// What of a record has to be linked first: what its single references name. When rehearsing, the members of its sets
@@ -100,8 +121,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         &self,
         links: &mut Links,
         mut wanted: Vec<(EntityIndex, SideId)>,
-        pull: &Pull,
+        pull: &mut Pull,
     ) -> Result<()> {
+        if let Some(ahead) = &mut pull.ahead {
+            ahead.named.extend(wanted.iter().map(|(entity, id)| Key { entity: *entity, id: *id }));
+        }
         wanted.retain(|(entity, id)| !links.knows(*entity, *id));
         if wanted.is_empty() {
             return Ok(());
@@ -150,8 +174,15 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         (links, taken): (&Links, &[Taken]),
         pull: &mut Pull,
     ) -> Result<bool> {
+        if let Some(ahead) = &mut pull.ahead {
+            ahead.needed.extend(needed.iter().map(|(entity, id)| Key { entity: *entity, id: *id }));
+        }
         let missing = pull.unseen(needed, links);
         if missing.is_empty() {
+            return Ok(false);
+        }
+        if let Some(ahead) = &mut pull.ahead {
+            ahead.declined = true;
             return Ok(false);
         }
         // whatever the record that refers to them was read at is new enough for them

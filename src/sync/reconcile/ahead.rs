@@ -1,0 +1,126 @@
+//! Reading a batch while the one before it is still being written. What was read stands only if the two have nothing in
+//! common; else the batch is read again in its turn, as if nobody had looked ahead.
+
+use std::{collections::HashSet, sync::atomic::Ordering};
+
+use super::{Reconciler, Work, gather::Gathered, references::Pull};
+use crate::{
+    model::{
+        digest::Digest,
+        key::{EntityIndex, Key, SideId},
+        mapping::Entity,
+        reading::Reading,
+        side::Side,
+        value::Value,
+    },
+    sync::{
+        ports::{LegacyStore, RenaissanceStore},
+        tracker::Taken,
+    },
+};
+
+/// A batch that was read ahead of its turn.
+pub struct Ahead {
+    gathered: Gathered,
+    footprint: Footprint,
+    /// What single references of the batch name.
+    needed: HashSet<Key>,
+    /// What any reference names.
+    named: HashSet<Key>,
+}
+
+/// The records a batch is about, by everything that another could recognise them by.
+#[derive(Default)]
+pub struct Footprint {
+    keys: HashSet<Key>,
+    /// Entity, rank of the natural key, its values.
+    natural: HashSet<(EntityIndex, usize, Digest)>,
+}
+
+impl Footprint {
+    /// What records are about, whichever side wins.
+    pub(super) fn of(index: EntityIndex, entity: &Entity, works: &[Work]) -> Self {
+        let mut footprint = Self::default();
+        for Work { record, keys, .. } in works {
+            let key = |id| Key { entity: index, id };
+            footprint.keys.extend(keys);
+            footprint.keys.insert(key(SideId::Legacy(record.legacy_id)));
+            footprint.keys.extend(record.renaissance_id.map(|id| key(SideId::Renaissance(id))));
+            let images = [(Side::Legacy, &record.legacy), (Side::Renaissance, &record.renaissance)];
+            for (side, image) in images {
+                let Some(image) = image else { continue };
+                let value = |field: &usize| match entity.fields.get(*field)?.get(side, image) {
+                    Reading::Value(Value::Null) | Reading::Absent | Reading::Invalid(_) => None,
+                    Reading::Value(value) => Some(value),
+                };
+                for (rank, fields) in entity.natural_keys.iter().enumerate() {
+                    if let Some(values) = fields.iter().map(value).collect::<Option<Vec<Value>>>() {
+                        footprint.natural.insert((index, rank, Digest::of_all(values.iter())));
+                    }
+                }
+            }
+        }
+        footprint
+    }
+
+    /// Adds what another batch is about.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.natural.extend(other.natural);
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        !self.keys.is_disjoint(&other.keys) || !self.natural.is_disjoint(&other.natural)
+    }
+}
+
+impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
+    /// Reads a batch whose turn comes after the one that is being reconciled. `None` where that is no use: something is to
+    /// be settled or brought in first, or a database does not answer.
+    pub async fn read_ahead(&self, index: EntityIndex, taken: &[Taken]) -> Option<Ahead> {
+        if self.unsettled.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut pull = Pull::reading_ahead();
+        // an error shows again when it is the batch's turn
+        let gathered = self.gather(index, taken, &mut pull).await.ok()?;
+        let footprint = Footprint::of(index, self.entity(index).ok()?, &gathered.works);
+        let (needed, named) = pull.looked_ahead()?;
+        Some(Ahead { gathered, footprint, needed, named })
+    }
+
+    /// What was read ahead, unless the batch that was written meanwhile may have changed it.
+    pub(super) fn still_true(&self, index: EntityIndex, ahead: Ahead, former: &Footprint) -> Option<Gathered> {
+        let is_met = |named: &HashSet<Key>| !named.is_disjoint(&former.keys);
+        // a second pass visits sets that are left for later
+        let of_sets = !self.leaves_sets(index) && is_met(&ahead.named);
+        (!ahead.footprint.meets(former) && !is_met(&ahead.needed) && !of_sets).then_some(ahead.gathered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::LegacyId;
+
+    fn about(id: u8) -> Footprint {
+        let key = Key { entity: EntityIndex(0), id: SideId::Legacy(LegacyId::new([id; 12])) };
+        Footprint { keys: HashSet::from([key]), natural: HashSet::new() }
+    }
+
+    fn named(rank: usize, name: &str) -> Footprint {
+        let natural = (EntityIndex(0), rank, Digest::of(&Value::Text(name.to_owned())));
+        Footprint { keys: HashSet::new(), natural: HashSet::from([natural]) }
+    }
+
+    #[test]
+    fn batches_meet_in_a_record_or_in_what_a_record_can_be_recognised_by() {
+        assert!(about(1).meets(&about(1)));
+        assert!(!about(1).meets(&about(2)));
+        assert!(named(0, "ada").meets(&named(0, "ada")));
+        assert!(!named(0, "ada").meets(&named(1, "ada")));
+        let mut both = about(1);
+        both.extend(named(0, "ada"));
+        assert!(both.meets(&about(1)) && both.meets(&named(0, "ada")) && !both.meets(&about(2)));
+    }
+}
