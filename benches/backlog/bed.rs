@@ -45,6 +45,8 @@ pub(crate) struct Bed {
     urls: (String, String),
     port: u16,
     used: bool,
+    /// Whether Renaissance has the tables of friends and subscribers.
+    sets: bool,
 }
 
 impl Bed {
@@ -66,20 +68,30 @@ impl Bed {
             legacy.create_collection(collection).await?;
         }
         let pool = PgPool::connect_lazy(&urls.1)?;
-        Ok(Self { postgres, mongo, pool, client, legacy, urls, port, used: false })
+        Ok(Self { postgres, mongo, pool, client, legacy, urls, port, used: false, sets: true })
     }
 
-    /// A Renaissance without people that no bridge has seen.
-    pub(crate) async fn empty_renaissance(&mut self) -> Result<()> {
+    /// A Renaissance without people that no bridge has seen, with or without the tables of friends and subscribers.
+    pub(crate) async fn empty_renaissance(&mut self, sets: bool) -> Result<()> {
+        self.sets = sets;
         if std::mem::replace(&mut self.used, true) {
-            self.pool.close().await;
             let drop_slots = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots";
             self.postgres.execute(RENAISSANCE, drop_slots).await?;
-            self.drop_database(RENAISSANCE).await?;
-            self.urls.1 = self.postgres.create_renaissance(RENAISSANCE).await?;
-            self.pool = PgPool::connect_lazy(&self.urls.1)?;
         }
+        self.pool.close().await;
+        self.drop_database(RENAISSANCE).await?;
+        self.urls.1 = self.create_renaissance(RENAISSANCE).await?;
+        self.pool = PgPool::connect_lazy(&self.urls.1)?;
         Ok(())
+    }
+
+    /// A database with the tables that the bridge is to fill.
+    pub(crate) async fn create_renaissance(&self, name: &str) -> Result<String> {
+        let url = self.postgres.create_renaissance(name).await?;
+        if !self.sets {
+            self.postgres.execute(name, "DROP TABLE friendships, subscribers").await?;
+        }
+        Ok(url)
     }
 
     pub(crate) async fn drop_database(&self, name: &str) -> Result<()> {

@@ -13,8 +13,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolCopyExt};
 
 use crate::{BATCH, Result, bed::Bed, raw, report::Row};
 
-/// What the bridge makes of a person.
-const TABLES: [&str; 2] = ["users", "user_profiles"];
+/// What the bridge makes of a person, with the columns that order the rows.
+const PERSON: [(&str, &str); 2] = [("users", "id"), ("user_profiles", "user_id")];
+/// What it makes of their friends and subscribers.
+const SETS: [(&str, &str); 2] = [("friendships", "user_id, friend_id"), ("subscribers", "user_id, subscriber_id")];
 /// The database that the raw runs and the script write to.
 const TARGET: &str = "first_copy";
 /// People whom the script copies.
@@ -28,12 +30,13 @@ pub(crate) struct Runs {
     pub(crate) script: Vec<Row>,
 }
 
-/// Copies everybody with the bridge, raw, and by the script, so many times. The bridge's last copy stays.
-pub(crate) async fn measure(bed: &mut Bed, people: u32, repeat: usize) -> Result<Runs> {
+/// Copies everybody with the bridge, raw, and by the script, so many times; with their friends and subscribers if `sets`.
+/// The bridge's last copy stays.
+pub(crate) async fn measure(bed: &mut Bed, people: u32, repeat: usize, sets: bool) -> Result<Runs> {
     let (mut runs, mut made) = (Runs::default(), None);
     for round in 1..=repeat {
         crate::progress(&format!("first copy, {round} of {repeat}"));
-        bed.empty_renaissance().await?;
+        bed.empty_renaissance(sets).await?;
         let row = bridge(bed).await?;
         if row.people != u64::from(people) {
             return Err(format!("only {} of {people} people were copied", row.people).into());
@@ -41,7 +44,7 @@ pub(crate) async fn measure(bed: &mut Bed, people: u32, repeat: usize) -> Result
         runs.bridge.push(row);
         let rows = match &made {
             Some(rows) => rows,
-            None => made.insert(Made::load(bed).await?),
+            None => made.insert(Made::load(bed, sets).await?),
         };
         runs.raw.push(raw(bed, rows).await?);
         runs.script.push(script(bed, rows).await?);
@@ -66,25 +69,32 @@ async fn bridge(bed: &Bed) -> Result<Row> {
 
 /// The rows that the bridge made, as a writer wants them.
 struct Made {
-    /// Per table, batches of lines for COPY.
-    lines: [Vec<String>; 2],
-    /// Per table: an INSERT, and the values of each row of the sample.
+    /// Per table of a person, batches of lines for COPY.
+    person: [Vec<String>; 2],
+    /// Of the tables whose rows refer to two people: they come when all of those are there.
+    sets: Vec<(&'static str, Vec<String>)>,
+    /// Per table of a person: an INSERT, and the values of each row of the sample.
     sample: [(String, Vec<Vec<Option<String>>>); 2],
 }
 
 impl Made {
-    async fn load(bed: &Bed) -> Result<Self> {
-        let [users, profiles] = TABLES;
+    async fn load(bed: &Bed, with_sets: bool) -> Result<Self> {
+        let [users, profiles] = PERSON;
+        let mut sets = Vec::new();
+        for (table, order) in if with_sets { &SETS[..] } else { &[] } {
+            sets.push((*table, lines_of(bed, (table, order)).await?));
+        }
         Ok(Self {
-            lines: [lines_of(bed, users).await?, lines_of(bed, profiles).await?],
-            sample: [sample_of(bed, users, "id").await?, sample_of(bed, profiles, "user_id").await?],
+            person: [lines_of(bed, users).await?, lines_of(bed, profiles).await?],
+            sets,
+            sample: [sample_of(bed, users).await?, sample_of(bed, profiles).await?],
         })
     }
 }
 
 /// All rows of a table as COPY gives them, in batches.
-async fn lines_of(bed: &Bed, table: &str) -> Result<Vec<String>> {
-    let stream = bed.pool.copy_out_raw(&format!("COPY (SELECT * FROM {table} ORDER BY id) TO STDOUT")).await?;
+async fn lines_of(bed: &Bed, (table, order): (&str, &str)) -> Result<Vec<String>> {
+    let stream = bed.pool.copy_out_raw(&format!("COPY (SELECT * FROM {table} ORDER BY {order}) TO STDOUT")).await?;
     let bytes: Vec<u8> = stream
         .try_fold(Vec::new(), |mut all, part| async move {
             all.extend_from_slice(&part);
@@ -96,7 +106,7 @@ async fn lines_of(bed: &Bed, table: &str) -> Result<Vec<String>> {
     Ok(lines.chunks(BATCH).map(<[&str]>::concat).collect())
 }
 
-async fn sample_of(bed: &Bed, table: &str, order: &str) -> Result<(String, Vec<Vec<Option<String>>>)> {
+async fn sample_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, Vec<Vec<Option<String>>>)> {
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
          WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
@@ -116,9 +126,9 @@ async fn sample_of(bed: &Bed, table: &str, order: &str) -> Result<(String, Vec<V
     Ok((insert, sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&bed.pool).await?))
 }
 
-/// Reading all documents and copying the rows of both tables, a transaction per batch.
+/// Reading all documents and copying the rows of all tables, a transaction per batch.
 async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
-    let url = bed.postgres.create_renaissance(TARGET).await?;
+    let url = bed.create_renaissance(TARGET).await?;
     let mut session = PgConnection::connect(&url).await?;
     let users: Collection<RawDocumentBuf> = bed.legacy.collection(USERS);
     checkpoint(bed).await?;
@@ -126,9 +136,13 @@ async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
     let start = bed.measure(None)?;
     let at = Instant::now();
     let batch_size = u32::try_from(BATCH)?;
-    let mut cursor = users.find(doc! {}).projection(raw::projection()).batch_size(batch_size).await?;
+    let mut fields = raw::projection();
+    if !made.sets.is_empty() {
+        fields.extend(doc! { "friends": 1, "subscribers": 1 });
+    }
+    let mut cursor = users.find(doc! {}).projection(fields).batch_size(batch_size).await?;
     let mut read = 0;
-    let [people, profiles] = &made.lines;
+    let [people, profiles] = &made.person;
     for (people, profiles) in people.iter().zip(profiles) {
         for _ in 0..BATCH {
             if !cursor.advance().await? {
@@ -138,12 +152,13 @@ async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
             read += 1;
         }
         let mut transaction = session.begin().await?;
-        for (table, lines) in TABLES.into_iter().zip([people, profiles]) {
-            let mut copy = transaction.copy_in_raw(&format!("COPY {table} FROM STDIN")).await?;
-            copy.send(lines.as_bytes()).await?;
-            copy.finish().await?;
+        for ((table, _), lines) in PERSON.into_iter().zip([people, profiles]) {
+            copy(&mut transaction, table, std::slice::from_ref(lines)).await?;
         }
         transaction.commit().await?;
+    }
+    for (table, batches) in &made.sets {
+        copy(&mut session, table, batches).await?;
     }
     let row = start.ended(at.elapsed(), read, bed, None)?;
     session.close().await?;
@@ -151,10 +166,19 @@ async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
     Ok(row)
 }
 
+async fn copy(session: &mut PgConnection, table: &str, batches: &[String]) -> Result<()> {
+    let mut copy = session.copy_in_raw(&format!("COPY {table} FROM STDIN")).await?;
+    for lines in batches {
+        copy.send(lines.as_bytes()).await?;
+    }
+    copy.finish().await?;
+    Ok(())
+}
+
 /// Reading document after document and writing each person's rows in a transaction: a migration script without the cost of
 /// its language and its ORM.
 async fn script(bed: &Bed, made: &Made) -> Result<Row> {
-    let url = bed.postgres.create_renaissance(TARGET).await?;
+    let url = bed.create_renaissance(TARGET).await?;
     let mut session = PgConnection::connect(&url).await?;
     let users: Collection<RawDocumentBuf> = bed.legacy.collection(USERS);
     checkpoint(bed).await?;

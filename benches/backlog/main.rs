@@ -81,7 +81,9 @@ async fn measure(options: &Options) -> Result<Report> {
         "people": options.people, "repeat": options.repeat, "batch": BATCH, "servers": bed.versions().await?,
         "settings": bed::SETTINGS,
     }));
-    let copies = first_copy::measure(&mut bed, options.people, options.repeat).await?;
+    let copies = first_copy::measure(&mut bed, options.people, options.repeat, true).await?;
+    report.row("first copy, friends and subscribers too", &copies.bridge, &copies.raw);
+    let copies = first_copy::measure(&mut bed, options.people, options.repeat, false).await?;
     report.row("first copy", &copies.bridge, &copies.raw);
     report.beside("first copy, beside a script that writes one person after the other", &copies.bridge, &copies.script);
     if options.only == Some(Part::FirstCopy) {

@@ -117,7 +117,7 @@ pub(super) struct Arrived<'a> {
 impl Postgres {
     /// The keys parked for these records, or naming them since before they were deleted.
     pub(super) async fn waiting_for(&self, arrived: &[Arrived<'_>]) -> Result<Vec<Key>> {
-        if arrived.is_empty() {
+        if arrived.is_empty() || !self.anybody_waits().await? {
             return Ok(Vec::new());
         }
         let names = |new: &Arrived<'_>| {
@@ -134,5 +134,13 @@ impl Postgres {
         .await
         .map_err(Error::from)?;
         Ok(rows.into_iter().filter_map(|(entity, legacy, row)| self.key_of(&entity, legacy, row)).collect())
+    }
+
+    /// Whether it is worth asking for thousands of names.
+    async fn anybody_waits(&self) -> Result<bool> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM biograph_bridge.parked WHERE waits <> '{}')")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(Error::from)
     }
 }

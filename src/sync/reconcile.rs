@@ -114,12 +114,23 @@ pub(super) struct Work {
     pub(super) keys: Vec<Key>,
     /// The race was lost before to a row that is nobody it could be.
     pub(super) insists: bool,
+    /// Whether what becomes of it is decided.
+    decided: bool,
+    /// What is to be done; nothing, if that is what was decided.
     planned: Option<Planned>,
 }
 
 impl Work {
     pub(super) const fn new(record: Record, keys: Vec<Key>) -> Self {
-        Self { record, keys, insists: false, planned: None }
+        Self { record, keys, insists: false, decided: false, planned: None }
+    }
+
+    /// Decides what becomes of it, unless that was done ahead of its turn.
+    fn decide(&mut self, entity: &Entity, given: &Given<'_>) {
+        if !self.decided {
+            self.planned = planned(entity, &mut self.record, given);
+            self.decided = true;
+        }
     }
 }
 
@@ -252,12 +263,13 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let mut writing = Vec::new();
         let mut plans: Vec<RecordPlan> = Vec::new();
         for mut work in works {
-            match planned(entity, &mut work.record, &given) {
+            work.decide(entity, &given);
+            let insists = work.insists;
+            match &mut work.planned {
                 None => settle(entity, work, None, report),
-                Some(mut planned) => {
-                    planned.plan.insists = work.insists;
+                Some(planned) => {
+                    planned.plan.insists = insists;
                     plans.push(std::mem::replace(&mut planned.plan, hollow()));
-                    work.planned = Some(planned);
                     writing.push(work);
                 }
             }
@@ -341,7 +353,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 
     async fn read_whole_documents(&self, index: EntityIndex, entity: &Entity, works: &mut [Work]) -> Result<()> {
         let doomed: Vec<LegacyId> =
-            works.iter().filter(|w| plan::deletes_document(entity, &w.record)).map(|w| w.record.legacy_id).collect();
+            works.iter().filter(|w| !w.decided && plan::deletes_document(entity, &w.record)).map(|w| w.record.legacy_id).collect();
         if doomed.is_empty() {
             return Ok(());
         }
@@ -386,7 +398,7 @@ fn take_document(mut work: Work) -> (Work, Option<LegacyChange>) {
 
 /// Keeps what a database refused out of the next plan; refused twice, the record waits as a whole.
 fn exclude(mut work: Work, field: Option<usize>, problem: Problem) -> Work {
-    work.planned = None;
+    (work.planned, work.decided) = (None, false);
     refuse(&mut work.record, field, problem);
     work
 }
@@ -401,7 +413,7 @@ fn refuse(record: &mut Record, field: Option<usize>, problem: Problem) {
 }
 
 fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut BatchReport) {
-    let Work { record, keys, planned, insists: _ } = work;
+    let Work { record, keys, planned, .. } = work;
     let mut effect = Effect { writes: [false, false], parks: false };
     if let Some(plan) = plan {
         effect.parks = !plan.parked.is_empty();

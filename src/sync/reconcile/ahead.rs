@@ -1,5 +1,5 @@
-//! Reading a batch while the one before it is still being written. What was read stands only if the two have nothing in
-//! common; else the batch is read again in its turn, as if nobody had looked ahead.
+//! Reading a batch and deciding about it while the one before it is still being written. That stands only if the two have
+//! nothing in common; else the batch is read again in its turn, as if nobody had looked ahead.
 
 use std::{collections::HashSet, sync::atomic::Ordering};
 
@@ -14,12 +14,16 @@ use crate::{
         value::Value,
     },
     sync::{
+        plan,
         ports::{LegacyStore, RenaissanceStore},
         tracker::Taken,
     },
 };
 
-/// A batch that was read ahead of its turn.
+/// Records decided about before others get a turn.
+const DECIDED_AT_ONCE: usize = 50;
+
+/// A batch that was read, and mostly decided about, ahead of its turn.
 pub struct Ahead {
     gathered: Gathered,
     footprint: Footprint,
@@ -83,10 +87,23 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         }
         let mut pull = Pull::reading_ahead();
         // an error shows again when it is the batch's turn
-        let gathered = self.gather(index, taken, &mut pull).await.ok()?;
-        let footprint = Footprint::of(index, self.entity(index).ok()?, &gathered.works);
+        let mut gathered = self.gather(index, taken, &mut pull).await.ok()?;
+        let entity = self.entity(index).ok()?;
+        let footprint = Footprint::of(index, entity, &gathered.works);
         let (needed, named) = pull.looked_ahead()?;
+        self.decide(index, entity, &mut gathered).await;
         Some(Ahead { gathered, footprint, needed, named })
+    }
+
+    /// Decides about records that need no further reading, giving way to the batch that is being written now and then.
+    async fn decide(&self, index: EntityIndex, entity: &Entity, gathered: &mut Gathered) {
+        let given = self.given(index, &gathered.links);
+        for works in gathered.works.chunks_mut(DECIDED_AT_ONCE) {
+            for work in works.iter_mut().filter(|work| !plan::deletes_document(entity, &work.record)) {
+                work.decide(entity, &given);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// What was read ahead, unless the batch that was written meanwhile may have changed it.
