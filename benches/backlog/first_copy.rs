@@ -71,8 +71,8 @@ async fn bridge(bed: &Bed) -> Result<Row> {
 struct Made {
     /// Per table of a person, batches of lines for COPY.
     person: [Vec<String>; 2],
-    /// Of the tables whose rows refer to two people: they come when all of those are there.
-    sets: Vec<(&'static str, Vec<String>)>,
+    /// All lines of the tables whose rows refer to two people: they come when all of those are there.
+    sets: Vec<(&'static str, String)>,
     /// Per table of a person: an INSERT, and the values of each row of the sample.
     sample: [(String, Vec<Vec<Option<String>>>); 2],
 }
@@ -82,7 +82,7 @@ impl Made {
         let [users, profiles] = PERSON;
         let mut sets = Vec::new();
         for (table, order) in if with_sets { &SETS[..] } else { &[] } {
-            sets.push((*table, lines_of(bed, (table, order)).await?));
+            sets.push((*table, lines_of(bed, (table, order)).await?.concat()));
         }
         Ok(Self {
             person: [lines_of(bed, users).await?, lines_of(bed, profiles).await?],
@@ -153,12 +153,12 @@ async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
         }
         let mut transaction = session.begin().await?;
         for ((table, _), lines) in PERSON.into_iter().zip([people, profiles]) {
-            copy(&mut transaction, table, std::slice::from_ref(lines)).await?;
+            copy(&mut transaction, table, lines).await?;
         }
         transaction.commit().await?;
     }
-    for (table, batches) in &made.sets {
-        copy(&mut session, table, batches).await?;
+    for (table, lines) in &made.sets {
+        copy(&mut session, table, lines).await?;
     }
     let row = start.ended(at.elapsed(), read, bed, None)?;
     session.close().await?;
@@ -166,11 +166,9 @@ async fn raw(bed: &Bed, made: &Made) -> Result<Row> {
     Ok(row)
 }
 
-async fn copy(session: &mut PgConnection, table: &str, batches: &[String]) -> Result<()> {
+async fn copy(session: &mut PgConnection, table: &str, lines: &str) -> Result<()> {
     let mut copy = session.copy_in_raw(&format!("COPY {table} FROM STDIN")).await?;
-    for lines in batches {
-        copy.send(lines.as_bytes()).await?;
-    }
+    copy.send(lines.as_bytes()).await?;
     copy.finish().await?;
     Ok(())
 }

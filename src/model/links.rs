@@ -134,7 +134,7 @@ impl Links {
     }
 
     /// Turns what an image's reference fields hold into what lenses read: the legacy id of a linked record, or
-    /// [`Value::Dangling`] around what is there.
+    /// [`Value::Dangling`] around what is there. May be done again when more links are known.
     pub fn lift(&self, entity: &Entity, side: Side, image: &mut Image) {
         for (target, slot) in entity.linked_slots(side) {
             if let Some(Some(held)) = image.slots.get_mut(slot) {
@@ -147,15 +147,19 @@ impl Links {
     }
 
     fn lift_one(&self, target: EntityIndex, side: Side, held: &mut Value) {
-        let Some(id) = side_id(side, held) else { return };
+        // an image may be lifted again, once more is known
+        let again = matches!(held, Value::Dangling(_));
+        let raw = if let Value::Dangling(inner) = &mut *held { &mut **inner } else { &mut *held };
+        let Some(id) = side_id(side, raw) else { return };
         match (id, self.knows(target, id)) {
             (SideId::Renaissance(id), true) => {
                 if let Some(legacy) = self.by_renaissance.get(&(target, id)) {
                     *held = Value::Id(legacy.bytes());
                 }
             }
-            (SideId::Legacy(_), true) => {}
-            (_, false) => *held = Value::Dangling(Box::new(std::mem::replace(held, Value::Null))),
+            (SideId::Legacy(_), true) if again => *held = std::mem::replace(raw, Value::Null),
+            (_, false) if !again => *held = Value::Dangling(Box::new(std::mem::replace(raw, Value::Null))),
+            _ => {}
         }
     }
 

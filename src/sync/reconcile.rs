@@ -304,10 +304,6 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(again)
     }
 
-    fn sets_wait(&self, index: EntityIndex) -> bool {
-        self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
-    }
-
     /// What decisions need besides their records.
     fn given<'a>(&self, index: EntityIndex, links: &'a Links) -> Given<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -352,8 +348,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 
     async fn read_whole_documents(&self, index: EntityIndex, entity: &Entity, works: &mut [Work]) -> Result<()> {
-        let doomed: Vec<LegacyId> =
-            works.iter().filter(|w| !w.decided && plan::deletes_document(entity, &w.record)).map(|w| w.record.legacy_id).collect();
+        let doomed: Vec<LegacyId> = works
+            .iter()
+            .filter(|w| !w.decided && plan::deletes_document(entity, &w.record))
+            .map(|w| w.record.legacy_id)
+            .collect();
         if doomed.is_empty() {
             return Ok(());
         }

@@ -92,8 +92,20 @@ struct Read {
 
 impl Read {
     fn images(&self) -> impl Iterator<Item = Sided<'_>> {
-        let documents = self.documents.iter().filter_map(|(_, image)| Some((Side::Legacy, image.as_ref()?)));
-        documents.chain(self.rows.iter().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_ref()?))))
+        sided(&self.documents)
+            .chain(self.rows.iter().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_ref()?))))
+    }
+
+    /// What is to be looked up. Sets that are left for later are not, where a document is met for the first time.
+    fn wanted(&self, entity: &Entity, sets_later: bool) -> Vec<(EntityIndex, SideId)> {
+        if !sets_later {
+            return named(entity, self.images(), |side, image| Links::wanted(entity, side, image));
+        }
+        let (linked, new) = self.documents.split_at(self.resolved.len().min(self.documents.len()));
+        let rows = self.rows.iter().filter_map(|(_, image, _)| Some((Side::Renaissance, image.as_ref()?)));
+        let mut wanted = named(entity, sided(linked).chain(rows), |side, image| Links::wanted(entity, side, image));
+        wanted.extend(named(entity, sided(new), |side, image| Links::needed(entity, side, image)));
+        wanted
     }
 
     /// What is there of records that are not linked.
@@ -138,10 +150,10 @@ impl Read {
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     pub(super) async fn gather(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<Gathered> {
         let entity = self.entity(index)?;
+        let sets_later = self.leaves_sets(index) && !pull.is_rehearsal();
         let (mut read, mut links) = loop {
             let (read, mut links) = (self.read_both(index, taken).await?, Links::default());
-            let wanted = named(entity, read.images(), |side, image| Links::wanted(entity, side, image));
-            self.look_up(&mut links, wanted, pull).await?;
+            self.look_up(&mut links, read.wanted(entity, sets_later), pull).await?;
             let needed = named(entity, read.images(), |side, image| pull.needs(entity, side, image));
             if needed.iter().any(|(entity, id)| !links.knows(*entity, *id)) {
                 read.loose().for_each(|(key, image)| pull.insistence.note(entity, key, image, &links));
@@ -157,7 +169,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let mut owners = HashMap::new();
         if !documents.is_empty() || !rows.is_empty() {
             owners = self.owners(entity, &documents, &rows).await?;
-            works.extend(self.identify(index, (documents, rows), (&mut links, pull)).await?);
+            let mut identified = self.identify(index, (documents, rows), (&mut links, pull)).await?;
+            if sets_later {
+                self.look_up_sets(entity, &mut identified, (&mut links, pull)).await?;
+            }
+            works.extend(identified);
         }
         let lost_before: HashSet<Key> = taken.iter().filter(|t| t.attempts >= INSISTING).map(|t| t.key).collect();
         for work in &mut works {
@@ -226,6 +242,10 @@ fn split(taken: &[Taken]) -> (Vec<LegacyId>, Vec<RenaissanceId>) {
         }
     }
     (legacy, rows)
+}
+
+fn sided(documents: &[(LegacyId, Option<Image>)]) -> impl Iterator<Item = Sided<'_>> {
+    documents.iter().filter_map(|(_, image)| Some((Side::Legacy, image.as_ref()?)))
 }
 
 /// The linked ids in order, then those hinted ones that have no link.

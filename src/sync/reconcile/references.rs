@@ -142,7 +142,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Finds out which members of sets that are not linked were deleted: those need not be waited for.
     pub(super) async fn look_up_deleted(&self, index: EntityIndex, works: &[Work], links: &mut Links) -> Result<()> {
         let entity = self.entity(index)?;
-        if self.sets_wait(index) || !entity.has_linked_sets() {
+        if self.leaves_sets(index) || !entity.has_linked_sets() {
             return Ok(());
         }
         let images = works.iter().flat_map(|Work { record, .. }| {
@@ -164,6 +164,26 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             let deleted = self.renaissance.deleted(&missing).await?;
             deleted.into_iter().for_each(|(entity, id)| links.bury(entity, id));
         }
+        Ok(())
+    }
+
+    /// A document that turned out to have a row needs its sets after all, to be compared with what that row has.
+    pub(super) async fn look_up_sets(
+        &self,
+        entity: &Entity,
+        works: &mut [Work],
+        (links, pull): (&mut Links, &mut Pull),
+    ) -> Result<()> {
+        let has_row = |work: &&mut Work| work.record.renaissance.is_some();
+        let documents = works.iter_mut().filter(has_row).filter_map(|work| work.record.legacy.as_mut());
+        let documents: Vec<&mut Image> = documents.collect();
+        let names = |image: &Image| {
+            let waiting = |field| Links::dangling(field, Side::Legacy, image).0;
+            entity.fields.iter().flat_map(waiting).collect::<Vec<_>>()
+        };
+        let wanted: Vec<_> = documents.iter().flat_map(|image| names(image)).collect();
+        self.look_up(links, wanted, pull).await?;
+        documents.into_iter().for_each(|image| links.lift(entity, Side::Legacy, image));
         Ok(())
     }
 
