@@ -73,7 +73,7 @@ pub(super) async fn lock(
 pub(super) async fn write(
     connection: &mut PgConnection,
     (entity, statements): (&Entity, &Statements),
-    table: usize,
+    (table, collision): (usize, Collision),
     records: &[(RenaissanceId, &Patch)],
     held: &Held,
 ) -> Result<()> {
@@ -96,7 +96,8 @@ pub(super) async fn write(
         let fills = statements::fills(statements, entity, table);
         let rows = ids.len();
         // somebody else may have added the same row since it was locked: then it is there
-        let sql = statements::insert(entity, table, &fills, Collision::LeaveOut);
+        let collision = if collision == Collision::Unexpected { collision } else { Collision::LeaveOut };
+        let sql = statements::insert(entity, table, &fills, collision);
         let mut query = sqlx::query(sql).bind(ids).bind(new);
         for column in write::parameters(&fills, &vec![&Patch::new(); rows]) {
             query = match column {

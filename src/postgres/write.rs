@@ -42,7 +42,7 @@ pub(super) async fn update(
     let changed = part.living().filter_map(|(_, plan, id)| Some((id?, updated(plan)?.1)));
     let changed: Vec<(RenaissanceId, &Patch)> = changed.collect();
     for (table, held) in held {
-        members::write(connection, (entity, statements), table, &changed, &held).await?;
+        members::write(connection, (entity, statements), (table, part.collision), &changed, &held).await?;
     }
     name_rows(connection, statements, part).await
 }
@@ -233,7 +233,7 @@ pub(super) async fn insert(
         insert_children(connection, entity, statements, (table, part.collision), &rows).await?;
     }
     for table in members::join_tables(entity) {
-        members::write(connection, (entity, statements), table, &rows, &Held::new()).await?;
+        members::write(connection, (entity, statements), (table, part.collision), &rows, &Held::new()).await?;
     }
     Ok(())
 }
