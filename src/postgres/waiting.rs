@@ -114,6 +114,11 @@ pub(super) struct Arrived<'a> {
     pub(super) renaissance: RenaissanceId,
 }
 
+/// In an order that only the small index of those who wait has: without statistics the planner would walk the whole table.
+const ANYBODY: &str = "SELECT \
+    (SELECT true FROM biograph_bridge.parked WHERE waits <> '{}' ORDER BY reason LIMIT 1) IS NOT NULL \
+    OR (SELECT true FROM biograph_bridge.link WHERE awaits IS NOT NULL ORDER BY renaissance_id LIMIT 1) IS NOT NULL";
+
 impl Postgres {
     /// The keys parked for these records, or naming them since before they were deleted.
     pub(super) async fn waiting_for(&self, arrived: &[Arrived<'_>]) -> Result<Vec<Key>> {
@@ -138,7 +143,7 @@ impl Postgres {
 
     /// Whether it is worth asking for thousands of names.
     async fn anybody_waits(&self) -> Result<bool> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM biograph_bridge.parked WHERE waits <> '{}')")
+        sqlx::query_scalar(ANYBODY)
             .fetch_one(&self.pool)
             .await
             .map_err(Error::from)

@@ -3,4 +3,4 @@
 
 alter table link add awaits text[];
 create index link_awaits on link using gin (awaits) where awaits is not null;
-create index link_awaiting on link (entity, legacy_id) where awaits is not null;
+create index link_awaiting on link (renaissance_id) where awaits is not null;

@@ -4,4 +4,4 @@
 alter table link drop constraint link_shape_fkey;
 
 -- Whether anybody waits at all.
-create index parked_waiting on parked (entity) where waits <> '{}';
+create index parked_waiting on parked (reason) where waits <> '{}';
