@@ -122,6 +122,7 @@ impl Postgres {
                 outcomes[range.start] = refusal(entity, &plans[range.start], &error);
             }
         }
+        self.grown(arrived.len() as u64).await;
         Ok(Committed { outcomes, woken: self.waiting_for(&arrived).await? })
     }
 

@@ -9,6 +9,7 @@ mod commit;
 pub mod connect;
 mod doors;
 pub mod fault;
+mod growth;
 mod journal;
 pub mod lease;
 mod members;

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::PgPool;
 
 use super::{
+    growth::Growth,
     setup::{self, StateVersion},
     statements::Statements,
 };
@@ -22,6 +23,7 @@ pub struct Postgres {
     shapes: Arc<Shapes>,
     /// Whether there is any state to read.
     has_state: bool,
+    growth: Growth,
 }
 
 impl Postgres {
@@ -30,7 +32,14 @@ impl Postgres {
         let statements = statements(&entities, catalog)?;
         Shapes::register(&pool, &entities).await?;
         let shapes = Arc::new(Shapes::load(&pool, &entities).await?);
-        Ok(Self { pool, entities, statements: Arc::new(statements), shapes, has_state: true })
+        Ok(Self {
+            pool,
+            entities,
+            statements: Arc::new(statements),
+            shapes,
+            has_state: true,
+            growth: Growth::default(),
+        })
     }
 
     /// Prepares the store for reading only; nothing need be set up, and nothing is. Without a state no record is linked.
@@ -47,12 +56,17 @@ impl Postgres {
             }
         };
         let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
-        Ok(Self { pool, entities, statements: Arc::new(statements), shapes: Arc::new(shapes), has_state })
+        let (statements, shapes) = (Arc::new(statements), Arc::new(shapes));
+        Ok(Self { pool, entities, statements, shapes, has_state, growth: Growth::default() })
     }
 
     /// Whether there is a state: links, parked keys, people.
     pub(super) const fn has_state(&self) -> bool {
         self.has_state
+    }
+
+    pub(super) const fn growth(&self) -> &Growth {
+        &self.growth
     }
 
     /// The entities it was opened with.

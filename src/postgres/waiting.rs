@@ -143,9 +143,6 @@ impl Postgres {
 
     /// Whether it is worth asking for thousands of names.
     async fn anybody_waits(&self) -> Result<bool> {
-        sqlx::query_scalar(ANYBODY)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(Error::from)
+        sqlx::query_scalar(ANYBODY).fetch_one(&self.pool).await.map_err(Error::from)
     }
 }

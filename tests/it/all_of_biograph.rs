@@ -141,6 +141,9 @@ async fn twenty_thousand_documents_of_all_kinds_are_equal_on_both_sides_or_parke
         (SELECT FROM biograph_bridge.parked WHERE legacy_id = old_user_id AND coalesce(field, 'name') = 'name')";
     assert_eq!(bed.count(renamed).await, 0, "the owner is right, as far as its name can be read");
 
+    let analyzed = "SELECT analyze_count FROM pg_stat_user_tables WHERE schemaname = 'biograph_bridge' AND relname = 'link'";
+    bed.until("statistics followed the growth", async || bed.count(analyzed).await > 0).await;
+
     let started = Instant::now();
     let mut rng = StdRng::seed_from_u64(seed);
     let options = TrafficOptions { seed, clashes: true, ..TrafficOptions::default() };
