@@ -3,6 +3,8 @@
 mod ahead;
 mod circles;
 mod claims;
+#[cfg(test)]
+mod explore;
 mod gather;
 mod identity;
 mod references;

@@ -40,7 +40,7 @@ impl Lane {
 }
 
 /// How new a read must be for every hint of a key so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Needs {
     /// The newest cluster time hinted.
     pub cluster_time: Option<(u32, u32)>,
@@ -65,7 +65,7 @@ impl Needs {
 }
 
 /// A dirty key handed out for reconciling.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Taken {
     /// The key.
     pub key: Key,
@@ -79,6 +79,7 @@ pub struct Taken {
 
 /// What is known about a key between its first hint and the reconcile that settles it.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(test, derive(Hash))]
 struct Dirty {
     /// Per lane, the sequence number of the oldest unsettled hint.
     first: [Option<u64>; LANES],
@@ -106,6 +107,7 @@ impl Dirty {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone, Hash))]
 struct Entry {
     waiting: Option<Dirty>,
     in_flight: Option<Dirty>,
@@ -115,6 +117,7 @@ struct Entry {
 
 /// Keys ready to be handed out; entities take turns.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone, Hash))]
 struct Ready {
     queues: BTreeMap<EntityIndex, VecDeque<Key>>,
     last: Option<EntityIndex>,
@@ -146,6 +149,7 @@ impl Ready {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Hash))]
 struct LaneLog {
     next: u64,
     /// Sequence number → commit time of every oldest unsettled hint of a key.
@@ -172,6 +176,7 @@ impl LaneLog {
 
 /// The dirty keys of all entities.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Tracker {
     entries: HashMap<Key, Entry>,
     /// Keys that a stream hinted at, and keys that only sweeps want.
@@ -373,5 +378,7 @@ impl Tracker {
     }
 }
 
+#[cfg(test)]
+mod same;
 #[cfg(test)]
 mod tests;
