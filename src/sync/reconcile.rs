@@ -3,8 +3,6 @@
 mod ahead;
 mod circles;
 mod claims;
-#[cfg(test)]
-mod explore;
 mod gather;
 mod identity;
 mod references;
@@ -476,3 +474,6 @@ const fn hollow() -> RecordPlan {
         awaits: None,
     }
 }
+
+#[cfg(test)]
+mod explore;
