@@ -141,7 +141,8 @@ async fn twenty_thousand_documents_of_all_kinds_are_equal_on_both_sides_or_parke
         (SELECT FROM biograph_bridge.parked WHERE legacy_id = old_user_id AND coalesce(field, 'name') = 'name')";
     assert_eq!(bed.count(renamed).await, 0, "the owner is right, as far as its name can be read");
 
-    let analyzed = "SELECT analyze_count FROM pg_stat_user_tables WHERE schemaname = 'biograph_bridge' AND relname = 'link'";
+    let analyzed =
+        "SELECT analyze_count FROM pg_stat_user_tables WHERE schemaname = 'biograph_bridge' AND relname = 'link'";
     bed.until("statistics followed the growth", async || bed.count(analyzed).await > 0).await;
 
     let started = Instant::now();
