@@ -271,7 +271,7 @@ impl Metrics {
 /// Who can win under a policy.
 fn winners(policy: Policy) -> &'static [&'static str] {
     match policy {
-        Policy::Owner => &["legacy", "renaissance"],
+        Policy::Owner | Policy::Latest | Policy::Sum => &["legacy", "renaissance"],
         Policy::Legacy => &["legacy"],
         Policy::Renaissance => &["renaissance"],
         Policy::Park => &[NO_WINNER],

@@ -51,6 +51,18 @@ impl Decimal {
         Some(self.exponent + digits)
     }
 
+    /// This number and what `other` is more than `from`; `None` where that takes more than 38 digits.
+    pub fn plus_change(&self, other: &Self, from: &Self) -> Option<Self> {
+        let exponent = self.exponent.min(other.exponent).min(from.exponent);
+        let scaled = |number: &Self| {
+            let digits: i128 = if number.digits.is_empty() { 0 } else { number.digits.parse().ok()? };
+            let scale = 10_i128.checked_pow(u32::try_from(number.exponent - exponent).ok()?)?;
+            digits.checked_mul(if number.negative { -scale } else { scale })
+        };
+        let total = scaled(self)?.checked_add(scaled(other)?)?.checked_sub(scaled(from)?)?;
+        format!("{total}e{exponent}").parse().ok()
+    }
+
     /// The whole number it is, if it is one within 64 bits.
     pub fn as_int(&self) -> Option<i64> {
         if self.exponent < 0 || self.exponent > 18 { None } else { self.to_string().parse().ok() }

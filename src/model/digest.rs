@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, hash::Hasher};
 
 use siphasher::sip::SipHasher13;
 
-use super::value::Value;
+use super::{sum, value::Value};
 
 /// The digest of a canonical value, stable across builds and machines. Never zero: zero marks "no base" in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,18 +82,23 @@ fn tagged(tag: u8, bytes: &[u8], hasher: &mut SipHasher13) {
 }
 
 /// What both sides last agreed on, one digest per field of the entity in mapping order; `None` where they never agreed.
-/// Fields that are merged member by member also keep a digest per member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Fields that are merged member by member also keep a digest per member, those that are added up the number itself.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Base {
     fields: Vec<Option<Digest>>,
     /// Field → the digests of its members, in order.
     members: BTreeMap<usize, Vec<u64>>,
+    /// Field → the number.
+    numbers: BTreeMap<usize, Value>,
 }
+
+/// Marks the number of a field whose words are a number rather than digests of members.
+const NUMBER: u64 = 1 << 63;
 
 impl Base {
     /// A base in which nothing was ever agreed on.
     pub fn empty(fields: usize) -> Self {
-        Self { fields: vec![None; fields], members: BTreeMap::new() }
+        Self { fields: vec![None; fields], members: BTreeMap::new(), numbers: BTreeMap::new() }
     }
 
     /// The digest agreed on for a field.
@@ -126,14 +131,32 @@ impl Base {
         }
     }
 
+    /// The number agreed on for a field, if it was kept.
+    pub fn number(&self, field: usize) -> Option<&Value> {
+        // a field that was not added up for a while may have one of long ago
+        self.numbers.get(&field).filter(|number| self.get(field) == Some(Digest::of(number)))
+    }
+
+    /// Keeps a number that was agreed on; a value that is none, and not nothing either, keeps none.
+    pub fn keep_number(&mut self, field: usize, value: &Value) {
+        if field < self.fields.len() && sum::to_words(value).is_some() {
+            self.numbers.insert(field, value.clone());
+        } else {
+            self.numbers.remove(&field);
+        }
+    }
+
     /// Eight little-endian bytes per field, zero for "never agreed"; then, per field that keeps members, its number, how many
-    /// there are and their digests, eight bytes each.
+    /// there are and their digests, eight bytes each; per field that keeps a number likewise, marked by the highest bit.
     pub fn to_bytes(&self) -> Vec<u8> {
         let fields = self.fields.iter().map(|entry| entry.map_or(0, Digest::to_bits));
         let members = self.members.iter().flat_map(|(field, members)| {
             [*field as u64, members.len() as u64].into_iter().chain(members.iter().copied())
         });
-        fields.chain(members).flat_map(u64::to_le_bytes).collect()
+        let numbers = self.numbers.iter().filter_map(|(field, number)| Some((field, sum::to_words(number)?)));
+        let numbers =
+            numbers.flat_map(|(field, words)| [*field as u64 | NUMBER, words.len() as u64].into_iter().chain(words));
+        fields.chain(members).chain(numbers).flat_map(u64::to_le_bytes).collect()
     }
 
     /// Reads what [`Base::to_bytes`] wrote, placing each stored field where `places` says (`None`: no longer mapped).
@@ -146,10 +169,13 @@ impl Base {
             }
         }
         while let Some((field, count)) = words.next().zip(words.next()) {
-            let members = words.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
-            let place = usize::try_from(field).ok().and_then(|field| places.get(field).copied().flatten());
-            if let Some(place) = place {
-                base.members.insert(place, members);
+            let kept: Vec<u64> = words.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
+            let place = usize::try_from(field & !NUMBER).ok().and_then(|field| places.get(field).copied().flatten());
+            let Some(place) = place else { continue };
+            if field & NUMBER == 0 {
+                base.members.insert(place, kept);
+            } else if let Some(number) = sum::from_words(&kept) {
+                base.numbers.insert(place, number);
             }
         }
         base
@@ -187,11 +213,13 @@ mod tests {
         let mut base = Base::empty(2);
         base.set(1, Some(Digest::of(&Value::Int(7))));
         base.keep_members(1, &Value::List(vec![Value::Int(3), Value::Int(1), Value::Int(3)]));
+        base.keep_number(1, &Value::Int(7));
         let moved = Base::from_bytes(&base.to_bytes(), &[None, Some(0)], 3);
         assert_eq!(moved.get(0), Some(Digest::of(&Value::Int(7))));
         assert_eq!(moved.get(1), None);
         assert_eq!(moved.members(0).map(<[u64]>::len), Some(2));
         assert_eq!(moved.members(1), None);
+        assert_eq!((moved.number(0), moved.number(1)), (Some(&Value::Int(7)), None));
         assert_eq!(Base::from_bytes(&base.to_bytes(), &[Some(0), Some(1)], 2), base);
     }
 }

@@ -5,20 +5,22 @@ mod together;
 use std::{cmp::Ordering, collections::HashSet};
 
 pub use self::together::{Member, Together, together};
-use super::{digest::Digest, policy::Policy, problem::Problem, reading::Reading, side::Side, value::Value};
+use super::{digest::Digest, policy::Policy, problem::Problem, reading::Reading, side::Side, sum::sum, value::Value};
 
 /// What both sides last agreed on for one field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Agreed<'a> {
     /// The digest of the value; `None` if they never agreed.
     pub value: Option<Digest>,
     /// The digests of its members, if they are kept.
     pub members: Option<&'a [u64]>,
+    /// The number itself, if it is kept.
+    pub number: Option<&'a Value>,
 }
 
 impl From<Option<Digest>> for Agreed<'_> {
     fn from(value: Option<Digest>) -> Self {
-        Self { value, members: None }
+        Self { value, members: None, number: None }
     }
 }
 
@@ -54,7 +56,7 @@ pub enum Verdict {
 
 /// Decides one field.
 ///
-/// Equal values agree; if only one side moved away from base its value is copied; if both did, the policy decides.
+/// Equal values agree (under `sum` only if both sides did not add the same); if only one side moved away from base its value is copied; if both did, the policy decides.
 /// Without a base both sides count as moved. A side that has no place for the field has no opinion.
 pub fn merge<'a>(
     policy: Policy,
@@ -81,7 +83,9 @@ fn fill(to: Side, base: Option<Digest>, value: &Value) -> Verdict {
 
 fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissance: &Value) -> Verdict {
     let (left, right) = (Digest::of(legacy), Digest::of(renaissance));
-    if left == right {
+    // both counted up by the same: once more than either knows
+    let counted = policy == Policy::Sum && base.number.is_some_and(|number| Digest::of(number) != left);
+    if left == right && !counted {
         return Verdict::Agreed(left);
     }
     if base.value == Some(left) {
@@ -94,6 +98,13 @@ fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissan
         Side::Legacy => legacy.clone(),
         Side::Renaissance => renaissance.clone(),
     };
+    let total = base.number.filter(|_| policy == Policy::Sum).and_then(|from| sum(from, legacy, renaissance));
+    if let Some(total) = total {
+        return Verdict::Combined(total);
+    }
+    if left == right {
+        return Verdict::Agreed(left);
+    }
     if policy == Policy::Union {
         return union(base.members.unwrap_or_default(), legacy, renaissance);
     }
@@ -109,7 +120,13 @@ fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissan
     match policy {
         Policy::Max => Verdict::Copy { to: greater.other(), value: value_of(greater) },
         Policy::Min => Verdict::Copy { to: greater, value: value_of(greater.other()) },
-        Policy::Union | Policy::Park | Policy::Owner | Policy::Legacy | Policy::Renaissance => Verdict::Undecided,
+        Policy::Union
+        | Policy::Sum
+        | Policy::Park
+        | Policy::Owner
+        | Policy::Latest
+        | Policy::Legacy
+        | Policy::Renaissance => Verdict::Undecided,
     }
 }
 

@@ -23,4 +23,5 @@ pub mod problem;
 pub mod reading;
 pub mod side;
 pub mod snapshot;
+pub mod sum;
 pub mod value;

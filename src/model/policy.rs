@@ -1,5 +1,7 @@
 //! What wins when both sides changed one field.
 
+use std::cmp::Ordering;
+
 use super::side::Side;
 
 /// The rule for a field that both sides moved away from base, to different values.
@@ -12,6 +14,9 @@ pub enum Policy {
     Legacy,
     /// Always the renaissance value.
     Renaissance,
+    /// The value of the side whose record was updated last, by the times both records name; the owner's if they are equal
+    /// or one of them is unknown.
+    Latest,
     /// The greater value; combines both sides, so it is never a conflict (for bookkeeping such as update times).
     Max,
     /// The smaller value; combines both sides, so it is never a conflict.
@@ -19,6 +24,9 @@ pub enum Policy {
     /// Both, for sets: what either side added since they last agreed is in, what either side removed is out. Never a
     /// conflict.
     Union,
+    /// For numbers: what they last agreed on and what either side added to it since. Never a conflict, unless they never
+    /// agreed or one side took the number away: then the owner wins.
+    Sum,
     /// Neither: the field is parked until a person decides.
     Park,
 }
@@ -30,9 +38,11 @@ impl Policy {
             Self::Owner => "owner",
             Self::Legacy => "legacy",
             Self::Renaissance => "renaissance",
+            Self::Latest => "latest",
             Self::Max => "max",
             Self::Min => "min",
             Self::Union => "union",
+            Self::Sum => "sum",
             Self::Park => "park",
         }
     }
@@ -43,16 +53,40 @@ impl Policy {
     }
 
     /// Every policy.
-    pub const ALL: [Self; 7] =
-        [Self::Owner, Self::Legacy, Self::Renaissance, Self::Max, Self::Min, Self::Union, Self::Park];
+    pub const ALL: [Self; 9] = [
+        Self::Owner,
+        Self::Legacy,
+        Self::Renaissance,
+        Self::Latest,
+        Self::Max,
+        Self::Min,
+        Self::Union,
+        Self::Sum,
+        Self::Park,
+    ];
 
     /// The side that wins outright under this policy, if it is decided by side.
     pub const fn winner(self, owner: Side) -> Option<Side> {
         match self {
-            Self::Owner => Some(owner),
+            // what has no later side or no sum is the owner's
+            Self::Owner | Self::Latest | Self::Sum => Some(owner),
             Self::Legacy => Some(Side::Legacy),
             Self::Renaissance => Some(Side::Renaissance),
             Self::Max | Self::Min | Self::Union | Self::Park => None,
+        }
+    }
+
+    /// The policy for a record whose sides (legacy, renaissance) were last updated at these times: `latest` becomes the later
+    /// side, any other policy stays.
+    pub fn at_times(self, times: [Option<i64>; 2]) -> Self {
+        match (self, times) {
+            (Self::Latest, [Some(legacy), Some(renaissance)]) => match legacy.cmp(&renaissance) {
+                Ordering::Greater => Self::Legacy,
+                Ordering::Less => Self::Renaissance,
+                Ordering::Equal => Self::Owner,
+            },
+            (Self::Latest, _) => Self::Owner,
+            (other, _) => other,
         }
     }
 }

@@ -221,8 +221,10 @@ impl<'a> Draft<'a> {
         let bases = [Some(&mut self.base), now.then_some(&mut self.base_now)];
         for base in bases.into_iter().flatten() {
             base.set(n, Some(digest));
-            if field.policy == Policy::Union {
-                base.keep_members(n, value);
+            match field.policy {
+                Policy::Union => base.keep_members(n, value),
+                Policy::Sum => base.keep_number(n, value),
+                _ => {}
             }
         }
         self.decided(n, value);

@@ -22,6 +22,8 @@ mod cli_mappings;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod late_tables;
 #[cfg(test)]
 mod layering;

@@ -56,6 +56,7 @@ struct Shown {
     legacy: String,
     renaissance: Vec<String>,
     owner: Option<String>,
+    updated: Option<String>,
     natural_keys: Vec<Vec<String>>,
     delete: &'static str,
     filters: Vec<String>,
@@ -94,6 +95,7 @@ impl From<&Entity> for Shown {
             legacy: entity.legacy.collection.clone(),
             renaissance: entity.renaissance.tables.iter().map(place).collect(),
             owner: entity.owner.as_ref().and_then(name),
+            updated: entity.updated.as_ref().and_then(name),
             natural_keys: entity.natural_keys.iter().map(|key| key.iter().filter_map(name).collect()).collect(),
             delete: match entity.deletes {
                 DeleteRule::Mirror => "mirror",

@@ -49,6 +49,8 @@ pub struct Entity {
     pub natural_keys: Vec<Vec<usize>>,
     /// The reference field whose target's person owns a record; `None`: each record is a person itself.
     pub owner: Option<usize>,
+    /// The field with the time when a record was last updated; `latest` goes by it.
+    pub updated: Option<usize>,
     /// Conditions a record has to meet to be synced at all.
     pub filters: Vec<Filter>,
     /// What a deletion on one side does.

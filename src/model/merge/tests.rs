@@ -240,7 +240,7 @@ proptest! {
         let expected: std::collections::BTreeSet<i64> = (0..8)
             .filter(|n| if base.contains(n) { left.contains(n) && right.contains(n) } else { left.contains(n) || right.contains(n) })
             .collect();
-        let known = Agreed { value: agreed.get(0), members: agreed.members(0) };
+        let known = Agreed { value: agreed.get(0), members: agreed.members(0), number: None };
         let read = |members| Reading::Value(list(members));
         let verdict = merge(Policy::Union, Side::Legacy, known, &read(&left), &read(&right));
         let found = match verdict {
@@ -299,4 +299,58 @@ proptest! {
             other => return Err(TestCaseError::fail(format!("{other:?}"))),
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn a_sum_has_both_changes_once_and_is_then_silent(
+        start in number(), left in number(), right in number(), owner in side()
+    ) {
+        let read = |value: &Value| Reading::Value(value.clone());
+        let known = |value| Agreed { value: Some(Digest::of(value)), members: None, number: Some(value) };
+        let verdict = merge(Policy::Sum, owner, known(&start), &read(&left), &read(&right));
+        let found = match verdict {
+            Verdict::Agreed(_) => left.clone(),
+            Verdict::Copy { value, .. } | Verdict::Combined(value) => value,
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        };
+        prop_assert_eq!(Some(found.clone()), sum(&start, &left, &right));
+        let again = merge(Policy::Sum, owner, known(&found), &read(&found), &read(&found));
+        prop_assert_eq!(again, Verdict::Agreed(Digest::of(&found)));
+        // where the rows were written and the document was not, it is what was agreed on
+        let between = merge(Policy::Sum, owner, known(&left), &read(&left), &read(&found));
+        let caught_up = Verdict::Copy { to: Side::Legacy, value: found };
+        prop_assert!(matches!(between, Verdict::Agreed(_)) || between == caught_up);
+    }
+
+    #[test]
+    fn the_later_side_wins_and_the_owner_where_there_is_none(
+        start in value(), left in value(), right in value(), times in [prop::option::of(0..3i64), prop::option::of(0..3i64)], owner in side()
+    ) {
+        let mut world = World::agreed(start);
+        (world.legacy, world.renaissance) = (left, right);
+        world.reconcile(Policy::Latest.at_times(times), owner);
+        if let [(winner, _)] = &world.conflicts[..] {
+            let later = match times {
+                [Some(legacy), Some(renaissance)] if legacy > renaissance => Side::Legacy,
+                [Some(legacy), Some(renaissance)] if legacy < renaissance => Side::Renaissance,
+                _ => owner,
+            };
+            prop_assert_eq!(*winner, later);
+        }
+        prop_assert_eq!(&world.legacy, &world.renaissance);
+    }
+}
+
+#[test]
+fn numbers_that_cannot_be_added_are_the_owners() {
+    let read = |value| Reading::Value(value);
+    let never = merge(Policy::Sum, Side::Legacy, None, &read(Value::Int(1)), &read(Value::Int(2)));
+    assert_eq!(never, Verdict::Conflict { winner: Side::Legacy, value: Value::Int(1) });
+    let ten = Value::Int(10);
+    let known = Agreed { value: Some(Digest::of(&ten)), members: None, number: Some(&ten) };
+    let taken = merge(Policy::Sum, Side::Renaissance, known, &read(Value::Null), &read(Value::Int(11)));
+    assert_eq!(taken, Verdict::Conflict { winner: Side::Renaissance, value: Value::Int(11) });
+    let both = merge(Policy::Sum, Side::Legacy, known, &read(Value::Null), &read(Value::Null));
+    assert_eq!(both, Verdict::Agreed(Digest::of(&Value::Null)));
 }

@@ -8,6 +8,7 @@ use crate::{
         key::SideId,
         mapping::{Field, Flow},
         merge::{Agreed, Member, Together, Verdict, follow, merge, together},
+        policy::Policy,
         problem::{Problem, Reason},
         reading::Reading,
         side::Side,
@@ -83,11 +84,11 @@ impl Draft<'_> {
         let readings = [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)];
         let lasting = self.lasting(n, field);
         let agreed = match &lasting {
-            Some(members) => Agreed { value: None, members: Some(members) },
-            None => Agreed { value: self.base.get(n), members: self.base.members(n) },
+            Some(members) => Agreed { value: None, members: Some(members), number: None },
+            None => Agreed { value: self.base.get(n), members: self.base.members(n), number: self.base.number(n) },
         };
         let verdict = match field.flow {
-            Flow::Both => merge(field.policy, self.record.owner, agreed, &readings[0], &readings[1]),
+            Flow::Both => merge(self.policy(field), self.record.owner, agreed, &readings[0], &readings[1]),
             Flow::To(side) => follow(side, agreed, &readings[0], &readings[1]),
         };
         match verdict {
@@ -105,6 +106,20 @@ impl Draft<'_> {
             Verdict::Undecided => self.park(field, undecided(field)),
             Verdict::Unreadable(_, problem) => self.park(field, problem),
         }
+    }
+
+    /// The field's policy, for this record.
+    fn policy(&self, field: &Field) -> Policy {
+        field.policy.at_times(self.updated())
+    }
+
+    /// When each side says that the record was last updated, in microseconds since 1970.
+    pub(super) fn updated(&self) -> [Option<i64>; 2] {
+        let field = self.entity.updated.and_then(|n| self.entity.fields.get(n));
+        Side::ALL.map(|side| match field?.get(side, self.image(side)?).value()? {
+            Value::Timestamp(micros) => Some(*micros),
+            _ => None,
+        })
     }
 
     /// What was agreed on of a set without the members that were deleted since and are back: their rows went with them, which
@@ -178,7 +193,7 @@ impl Draft<'_> {
         };
         let members: Vec<Member<'_>> =
             group.iter().map(|(n, _, readings)| Member { base: self.base.get(*n), readings }).collect();
-        match together(first.policy, self.record.owner, to, &members) {
+        match together(self.policy(first), self.record.owner, to, &members) {
             Together::Agreed => {
                 for (n, field, readings) in group {
                     let value = readings[0].value();

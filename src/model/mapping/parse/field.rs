@@ -123,7 +123,7 @@ fn check_policy(keys: &Keys<'_>, field: &Field) {
     let many = matches!(field.legacy.transform, Transform::References(_) | Transform::List(_));
     match field.policy {
         Policy::Max | Policy::Min if many => {
-            let hint = "one of owner, legacy, renaissance, union, park".to_owned();
+            let hint = "one of owner, legacy, renaissance, latest, union, park".to_owned();
             keys.report(keys.get("policy"), format!("lists have no {}", field.policy.as_str()), Some(hint));
         }
         Policy::Union if [&field.legacy, &field.renaissance].into_iter().any(in_order) => {
@@ -131,8 +131,12 @@ fn check_policy(keys: &Keys<'_>, field: &Field) {
             keys.report(keys.get("policy"), "`policy = \"union\"` does not keep the order of a list", hint);
         }
         Policy::Union if !many => {
-            let hint = "one of owner, legacy, renaissance, max, min, park".to_owned();
+            let hint = "one of owner, legacy, renaissance, latest, max, min, park".to_owned();
             keys.report(keys.get("policy"), "`policy = \"union\"` is for lists", Some(hint));
+        }
+        Policy::Sum if ![&field.legacy, &field.renaissance].into_iter().all(is_number) => {
+            let hint = "one of owner, legacy, renaissance, latest, max, min, park".to_owned();
+            keys.report(keys.get("policy"), "`policy = \"sum\"` is for `int`, `float` and `decimal`", Some(hint));
         }
         _ => {}
     }
@@ -154,6 +158,29 @@ const fn is_text(half: &HalfLens) -> bool {
     matches!(half.transform, Transform::Text(_) | Transform::Name(_))
 }
 
+const fn is_number(half: &HalfLens) -> bool {
+    matches!(half.transform, Transform::Int(_) | Transform::Float(_) | Transform::Decimal(_))
+}
+
+/// Whether a field is a moment on both sides.
+pub(super) const fn is_moment(field: &Field) -> bool {
+    matches!(
+        (&field.legacy.transform, &field.renaissance.transform),
+        (Transform::Timestamp(_), Transform::Timestamp(_))
+    )
+}
+
+/// `latest` needs to know when a record was updated.
+pub(super) fn check_latest(root: &Keys<'_>, fields: &[Field], updated: Option<usize>) {
+    let latest = fields.iter().enumerate().find(|(_, field)| field.policy == Policy::Latest);
+    if let Some((index, field)) = latest.filter(|_| updated.is_none()) {
+        let hint =
+            "name the field with the time of the last update above the first table: `updated = \"…\"`".to_owned();
+        let message = "`policy = \"latest\"` needs to know when a record was updated";
+        root.source.report(root.element("field", index), Some(&field.name), message, Some(hint));
+    }
+}
+
 /// What the fields of a group must have in common; places are reported by the index of the field.
 pub(super) fn check_groups(root: &Keys<'_>, fields: &[Field], groups: &[String]) {
     for (number, group) in (0_u16..).zip(groups) {
@@ -162,7 +189,7 @@ pub(super) fn check_groups(root: &Keys<'_>, fields: &[Field], groups: &[String])
         let report = |index: usize, field: &Field, message: String| {
             root.source.report(root.element("field", index), Some(&field.name), message, None);
         };
-        if matches!(first.policy, Policy::Max | Policy::Min | Policy::Union) {
+        if matches!(first.policy, Policy::Max | Policy::Min | Policy::Union | Policy::Sum) {
             let policy = first.policy.as_str();
             report(
                 first_index,

@@ -60,7 +60,7 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let fields: Vec<Option<Field>> =
         declared.iter().map(|keys| field::field(keys, policy, &mut slots, &mut groups)).collect();
     let filters = root.tables("filter");
-    let named_by_root: [Option<Item<'_>>; 3] = ["natural_keys", "owner", "label"].map(|key| root.get(key));
+    let named_by_root: [Option<Item<'_>>; 4] = ["natural_keys", "owner", "label", "updated"].map(|key| root.get(key));
     let cases = root.tables("case").iter().filter_map(case::case).collect();
     root.finish();
     let named_by_fields: Vec<Option<&str>> = declared.iter().map(name_of).collect();
@@ -76,11 +76,13 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let computed = insert::computed(Side::Renaissance, root, shape.templates, &mut slots, &fields);
     let filters = filters.iter().filter_map(|keys| filter::filter(keys, &mut slots)).collect();
     check_fields(root, &fields, &groups);
-    let [natural_keys, owner, label] = named_by_root;
+    let [natural_keys, owner, label, updated] = named_by_root;
     let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
     let natural_keys = natural_keys.map(|_| natural_keys_of(root, &names)).unwrap_or_default();
     let owner = owner.and_then(|item| owner_of(root, (&fields, &names), item));
     let label = label.and_then(|item| named(root, &names, &root.text_of("label", item)?, Some(item)));
+    let updated = updated.and_then(|item| updated_of(root, (&fields, &names), item));
+    field::check_latest(root, &fields, updated);
     let (tables, paths, columns) = slots.into_parts();
     Some(Entity {
         name: name?,
@@ -95,6 +97,7 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
         fields,
         natural_keys,
         owner,
+        updated,
         filters,
         deletes,
         label,
@@ -122,11 +125,11 @@ fn name_of<'s>(keys: &Keys<'s>) -> Option<&'s str> {
 }
 
 /// Reports what names fields that nobody declares.
-fn check_names(root: &Keys<'_>, names: &[&str], [natural_keys, owner, label]: [Option<Item<'_>>; 3]) {
+fn check_names(root: &Keys<'_>, names: &[&str], [natural_keys, owner, label, updated]: [Option<Item<'_>>; 4]) {
     if natural_keys.is_some() {
         natural_keys_of(root, names);
     }
-    for (key, item) in [("owner", owner), ("label", label)] {
+    for (key, item) in [("owner", owner), ("label", label), ("updated", updated)] {
         if let Some((item, name)) = item.and_then(|item| Some((item, root.text_of(key, item)?))) {
             named(root, names, &name, Some(item));
         }
@@ -147,6 +150,14 @@ fn owner_of(root: &Keys<'_>, (fields, names): (&[Field], &[&str]), item: Item<'_
         root.report(Some(item), "`owner` must name a field that is a reference", None);
     }
     Some(owner)
+}
+
+fn updated_of(root: &Keys<'_>, (fields, names): (&[Field], &[&str]), item: Item<'_>) -> Option<usize> {
+    let updated = named(root, names, &root.text_of("updated", item)?, Some(item))?;
+    if !fields.get(updated).is_some_and(field::is_moment) {
+        root.report(Some(item), "`updated` must name a field that is a timestamp", None);
+    }
+    Some(updated)
 }
 
 /// The index of a field by name, or a report.

@@ -97,6 +97,17 @@ fn what_contradicts_itself_is_refused() {
             "policy = \"union\"\non_invalid = ",
             "m.toml:37: field title: `policy = \"union\"` is for lists",
         ),
+        (
+            "on_invalid = ",
+            "policy = \"sum\"\non_invalid = ",
+            "m.toml:37: field title: `policy = \"sum\"` is for `int`, `float` and `decimal`",
+        ),
+        ("on_invalid = ", "policy = \"latest\"\non_invalid = ", "needs to know when a record was updated"),
+        (
+            "delete = \"keep\"",
+            "delete = \"keep\"\nupdated = \"title\"",
+            "`updated` must name a field that is a timestamp",
+        ),
         ("on_invalid = ", "as = \"table\"\nvalues = [[1, 1], [\"1\", 2]]\non_invalid = ", "pair 2 of `values`"),
         (
             "on_invalid = ",
