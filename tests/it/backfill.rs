@@ -53,7 +53,8 @@ impl Bed {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_chunk_boundary_it_redoes_and_misses_nothing() {
     let mut bed = Bed::new().await;
-    bed.in_chunks(10, 200);
+    // slow enough to be watched on a busy machine
+    bed.in_chunks(10, 60);
     let ids = bed.people_with_numbers(25).await;
     for number in 0..5 {
         bed.register(&format!("registered-{number}"), "Somebody").await;
