@@ -14,6 +14,20 @@ use tokio::task::JoinHandle;
 
 use crate::bed::{Bed, holds};
 
+/// A number from the environment: `BRIDGE_TEST_SEED` repeats the choices of a run that printed it, `BRIDGE_TEST_ROUNDS` makes
+/// it that many times as long.
+fn set_from_outside(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().unwrap())
+}
+
+fn seed() -> u64 {
+    set_from_outside("BRIDGE_TEST_SEED").unwrap_or_else(|| rand::rng().random_range(1..1_000_000))
+}
+
+fn rounds() -> u64 {
+    set_from_outside("BRIDGE_TEST_ROUNDS").unwrap_or(1)
+}
+
 /// Both applications at work until stopped.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -80,13 +94,13 @@ async fn some_people(bed: &Bed, count: usize) -> Vec<(ObjectId, i64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_kills_under_two_sided_load_converge() {
-    let seed = rand::rng().random_range(1..1_000_000);
+    let seed = seed();
     let bed = Bed::new().await;
     load_people(&bed.legacy, 7, 120).await.unwrap();
     let mut daemon = bed.start().await;
     let load = Load::of_everything(&bed, seed).await;
     let mut rng = StdRng::seed_from_u64(seed);
-    for _ in 0..10 {
+    for _ in 0..10 * rounds() {
         tokio::time::sleep(Duration::from_millis(rng.random_range(50..500))).await;
         daemon.kill();
         daemon = if rng.random_bool(0.5) { bed.spawn() } else { bed.start().await };
@@ -102,12 +116,12 @@ async fn ten_kills_under_two_sided_load_converge() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_never_make_a_conflict_out_of_different_fields() {
-    let seed = rand::rng().random_range(1..1_000_000);
+    let seed = seed();
     let bed = Bed::new().await;
     let mut daemon = bed.start().await;
     let people = some_people(&bed, 20).await;
     let load = Load::of_different_fields(&bed, people, seed);
-    for _ in 0..5 {
+    for _ in 0..5 * rounds() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         daemon.kill();
         daemon = bed.start().await;
@@ -119,12 +133,12 @@ async fn kills_never_make_a_conflict_out_of_different_fields() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_down_and_a_crash_of_postgres_under_load_converge() {
-    let seed = rand::rng().random_range(1..1_000_000);
+    let seed = seed();
     let mut bed = Bed::with(PostgresOptions::default(), 3).await;
     let daemon = bed.start().await;
     let people = some_people(&bed, 20).await;
     let load = Load::of_different_fields(&bed, people, seed);
-    for _ in 0..2 {
+    for _ in 0..2 * rounds() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         bed.mongo.step_down().await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -48,9 +48,11 @@ enum Without {
     Journal,
     /// Deleted documents leave no tombstone.
     Tombstones,
+    /// Nobody looks at the epoch before writing.
+    Fence,
 }
 
-const NOTHING: Budget = Budget { writes: 0, deletes: 0, inserts: 0, crashes: 0, faults: 0 };
+const NOTHING: Budget = Budget { writes: 0, deletes: 0, inserts: 0, crashes: 0, takeovers: 0, faults: 0 };
 
 /// How many more crashes there may be everywhere than in the default run.
 fn more() -> u8 {
@@ -98,7 +100,7 @@ fn deletes_and_edits_meet_whatever_fails_in_between() {
 
 #[test]
 fn new_records_are_made_once_whatever_fails_in_between() {
-    let budget = Budget { writes: 2, inserts: 1, deletes: 1, crashes: 1, faults: 1 };
+    let budget = Budget { writes: 2, inserts: 1, deletes: 1, crashes: 1, faults: 1, ..NOTHING };
     explore("an insert and what follows", Scenario { fields: 1, ..empty(Side::Legacy, budget) });
     let budget = Budget { writes: 2, inserts: 2, crashes: 1, ..NOTHING };
     explore("two inserts", empty(Side::Legacy, budget));
@@ -110,6 +112,12 @@ fn the_bridges_own_changes_come_to_nothing_when_they_come_back() {
     let mut scenario = scenario(Side::Legacy, budget);
     scenario.setting.echoes = true;
     explore("echoes", scenario);
+}
+
+#[test]
+fn a_bridge_that_goes_on_after_another_took_over_changes_nothing() {
+    let budget = Budget { writes: 2, takeovers: 1, ..NOTHING };
+    explore("a takeover", Scenario { fields: 1, ..scenario(Side::Renaissance, budget) });
 }
 
 /// What goes wrong first without a mechanism.
@@ -124,6 +132,7 @@ fn first_failure(without: Without, scenario: Scenario) -> Option<(&'static str, 
 fn without_any_one_mechanism_a_promise_is_broken() {
     let edits = Budget { writes: 2, crashes: 1, ..NOTHING };
     let faults = Budget { writes: 2, faults: 1, ..NOTHING };
+    let takeover = Budget { writes: 2, takeovers: 1, ..NOTHING };
     let deletes = Budget { writes: 2, deletes: 1, ..NOTHING };
     for (without, budget) in [
         (Without::ComparingRows, edits),
@@ -136,8 +145,9 @@ fn without_any_one_mechanism_a_promise_is_broken() {
         (Without::HintsInFlight, edits),
         (Without::Journal, edits),
         (Without::Tombstones, deletes),
+        (Without::Fence, takeover),
     ] {
-        let failure = first_failure(without, scenario(Side::Renaissance, budget));
+        let failure = first_failure(without, Scenario { fields: 1, ..scenario(Side::Renaissance, budget) });
         println!("without {without:?}: {failure:?}");
         assert!(failure.is_some(), "without {without:?} every promise still holds");
     }

@@ -21,6 +21,8 @@ pub(super) struct Budget {
     pub(super) deletes: u8,
     pub(super) inserts: u8,
     pub(super) crashes: u8,
+    /// How often another bridge takes over from one that is only stopped and goes on later.
+    pub(super) takeovers: u8,
     /// Calls that fail.
     pub(super) faults: u8,
 }
@@ -40,12 +42,14 @@ pub(super) struct Scenario {
 pub(super) struct State {
     pub(super) world: World,
     pub(super) process: Process,
+    /// One that another took over from.
+    pub(super) former: Option<Process>,
     pub(super) left: Budget,
 }
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.world, &self.process, self.left).hash(state);
+        (&self.world, &self.process, &self.former, self.left).hash(state);
     }
 }
 
@@ -77,6 +81,10 @@ pub(super) enum Action {
     Save,
     /// The bridge is killed and starts again.
     Crash,
+    /// The bridge is stopped, and another takes over.
+    TakeOver,
+    /// The one that was stopped gets on by one call, and is killed.
+    GoOn,
 }
 
 impl Scenario {
@@ -129,7 +137,7 @@ impl Model for Scenario {
 
     fn init_states(&self) -> Vec<State> {
         let world = if self.agreed { World::agreed(Shape::base([1, 2])) } else { World::default() };
-        vec![State { process: Process::start(world.saved), world, left: self.budget }]
+        vec![State { process: Process::start(&world), former: None, world, left: self.budget }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -152,11 +160,19 @@ impl Model for Scenario {
         if state.left.crashes > 0 {
             actions.push(Action::Crash);
         }
+        // reading changes nothing, whoever reads
+        let writes = state.process.run.as_ref().is_some_and(|run| matches!(run.waiting, Call::Commits | Call::Writes));
+        if state.left.takeovers > 0 && writes {
+            actions.push(Action::TakeOver);
+        }
+        if state.former.is_some() {
+            actions.push(Action::GoOn);
+        }
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
-        let State { world, process, left } = &mut state;
+        let State { world, process, former, left } = &mut state;
         match action {
             Action::Edit(side, id, field) => {
                 left.writes -= 1;
@@ -197,7 +213,15 @@ impl Model for Scenario {
             }
             Action::Crash => {
                 left.crashes -= 1;
-                *process = Process::start(world.saved);
+                *process = Process::start(world);
+            }
+            Action::TakeOver => {
+                left.takeovers -= 1;
+                world.epoch += 1;
+                *former = Some(std::mem::replace(process, Process::start(world)));
+            }
+            Action::GoOn => {
+                former.take()?.step(world, Fault::None, &self.setting);
             }
         }
         Some(state)

@@ -47,6 +47,7 @@ pub(super) struct Process {
     /// The most attempts a key needed.
     pub(super) attempts: u32,
     pub(super) halted: bool,
+    epoch: u8,
 }
 
 /// What everybody knows.
@@ -61,9 +62,10 @@ pub(super) struct Setting {
 
 impl Process {
     /// Starts from the saved positions.
-    pub(super) fn start(saved: [usize; 2]) -> Self {
+    pub(super) fn start(world: &World) -> Self {
         let tracker = Tracker::new(1 << 20);
-        Self { tracker, received: saved, unsettled: true, run: None, attempts: 0, halted: false }
+        let (received, epoch) = (world.saved, world.epoch);
+        Self { tracker, received, unsettled: true, run: None, attempts: 0, halted: false, epoch }
     }
 
     /// Receives the next change of a side. False if there is none.
@@ -105,7 +107,8 @@ impl Process {
     }
 
     fn proceed(&mut self, world: &mut World, mut run: Run, next: Option<Fault>, setting: &Setting) {
-        let databases = Databases::new((world.clone(), run.unused_document), &run.answered, next, setting.without);
+        let databases =
+            Databases::new((world.clone(), run.unused_document, self.epoch), &run.answered, next, setting.without);
         let (documents, rows) = (
             Documents(databases.clone(), setting.shape.clone()),
             Rows(databases.clone(), setting.shape.clone(), setting.owner),

@@ -81,11 +81,13 @@ pub(super) struct Script {
 pub(super) struct Databases {
     script: Arc<Mutex<Script>>,
     pub(super) without: Option<Without>,
+    /// Under which the bridge that calls was active.
+    epoch: u8,
 }
 
 impl Databases {
     pub(super) fn new(
-        (world, unused_document): (World, u8),
+        (world, unused_document, epoch): (World, u8, u8),
         before: &[Answered],
         next: Option<Fault>,
         without: Option<Without>,
@@ -93,7 +95,7 @@ impl Databases {
         let before = before.iter().cloned().collect();
         let (answered, intents, waiting) = (Vec::new(), HashMap::new(), None);
         let script = Script { before, answered, world, next, waiting, intents, unused_document };
-        Self { script: Arc::new(Mutex::new(script)), without }
+        Self { script: Arc::new(Mutex::new(script)), without, epoch }
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
@@ -150,8 +152,11 @@ impl Databases {
             },
         };
         let mut met = World::clone(&world);
+        let writes = matches!(call, Call::Commits | Call::Writes);
+        let fenced = writes && self.epoch < met.epoch && self.without != Some(Without::Fence);
         let failed = || Error::retry("the connection was lost");
         let outcome = match fault {
+            _ if fenced => Err(Error::halt("another daemon has taken over")),
             Fault::Lost => Err(failed()),
             Fault::None => act(&mut met, &mut script.intents, fault),
             Fault::Unanswered | Fault::Late => act(&mut met, &mut script.intents, fault).and(Err(failed())),

@@ -103,6 +103,8 @@ pub(super) struct World {
     pub(super) ledgers: BTreeMap<u8, Ledger>,
     /// A transaction of this intent whose commit is on its way although nobody waits for it any more.
     pub(super) late: Option<(u8, Vec<Change>)>,
+    /// Raised by each bridge that takes over.
+    pub(super) epoch: u8,
     pub(super) made: u8,
     pub(super) seen: Seen,
 }
