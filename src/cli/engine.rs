@@ -1,7 +1,7 @@
 //! The composition root of the daemon: lease, adapters and engine put together.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,13 @@ use crate::{
     model::{catalog::Catalog, fact::DaemonState, mapping::Entity},
     mongo::Legacy,
     postgres::{
-        Pool, capture::PostgresSource, catalog, connect, lease::Lease, preflight, request::Inbox, setup,
+        Pool,
+        capture::PostgresSource,
+        catalog, connect,
+        lease::{self, Lease},
+        preflight,
+        request::Inbox,
+        setup,
         store::Postgres,
     },
     retry::{Backoff, Failures, Policy, retry},
@@ -53,9 +59,10 @@ impl Engine<'_> {
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
         while !stop.is_cancelled() {
             let Some(mut lease) = self.lease(&pool, stop).await? else { break };
+            let (session, epoch) = (lease.session(), OnceLock::new());
             let outcome = tokio::select! {
-                outcome = self.lead(&pool, stop) => outcome,
-                lost = lease.lost() => Err(lost),
+                outcome = self.lead(&pool, (session, &epoch), stop) => outcome,
+                lost = lease.lost(&epoch) => Err(lost),
             };
             self.status.let_go();
             lease.release().await;
@@ -101,11 +108,11 @@ impl Engine<'_> {
         }
     }
 
-    /// Sets up, connects both sides and runs the bridge.
-    async fn lead(&self, pool: &Pool, stop: &CancellationToken) -> Result<()> {
+    /// Sets up, takes a new epoch, connects both sides and runs the bridge.
+    async fn lead(&self, pool: &Pool, lease: (i32, &OnceLock<i64>), stop: &CancellationToken) -> Result<()> {
         let prepared = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            prepared = self.prepare(pool, stop) => prepared,
+            prepared = self.prepare(pool, lease, stop) => prepared,
         };
         let (legacy, store, entities) = match prepared {
             Err(_) if stop.is_cancelled() => return Ok(()),
@@ -128,7 +135,12 @@ impl Engine<'_> {
         }
     }
 
-    async fn prepare(&self, pool: &Pool, stop: &CancellationToken) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>)> {
+    async fn prepare(
+        &self,
+        pool: &Pool,
+        (session, known): (i32, &OnceLock<i64>),
+        stop: &CancellationToken,
+    ) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>)> {
         let starting = Policy::CONNECTION;
         let report = |error: Error| {
             self.status.failed("engine", &error);
@@ -144,6 +156,9 @@ impl Engine<'_> {
             setup::init(pool, self.entities, false).await.map_err(report)
         })
         .await?;
+        let epoch = lease::raise(pool, session).await?;
+        let epoch = *known.get_or_init(|| epoch);
+        info!(epoch, "this daemon is the active one");
         let tables: Vec<&str> = self.entities.iter().flat_map(Entity::table_names).collect();
         let catalog = retry("reading the tables", starting, stop, || catalog::load(pool, &tables)).await?;
         let entities = Arc::new(bound(self.entities, &catalog)?);
@@ -170,7 +185,7 @@ impl Engine<'_> {
         })
         .await?;
         let store = retry("opening the state", starting, stop, || {
-            Postgres::open(pool.clone(), Arc::clone(&entities), &catalog)
+            Postgres::open(pool.clone(), Arc::clone(&entities), &catalog, epoch)
         })
         .await?;
         retry("registering sessions", starting, stop, || async {
@@ -178,6 +193,7 @@ impl Engine<'_> {
             let former = store.register_sessions(&sessions.ids()).await?;
             legacy.know_sessions(&former);
             legacy.kill_sessions(&former).await?;
+            legacy.raise_fence(epoch).await?;
             legacy.use_sessions(sessions);
             Ok(())
         })

@@ -14,6 +14,7 @@ use mongodb::{
 use super::{
     codec,
     error::{Doing, translate},
+    fence::Epoch,
     sessions::{KnownSessions, SessionPool, Watermark},
 };
 use crate::{
@@ -37,6 +38,7 @@ pub struct Legacy {
     pub(super) known: KnownSessions,
     /// No read may be older than this.
     pub(super) seen: Arc<Watermark>,
+    pub(super) epoch: Arc<Epoch>,
 }
 
 impl Legacy {
@@ -64,6 +66,7 @@ impl Legacy {
             pool: Arc::default(),
             known: KnownSessions::default(),
             seen: Arc::default(),
+            epoch: Arc::default(),
         })
     }
 

@@ -32,12 +32,13 @@ const CLOSING: Duration = Duration::from_secs(10);
 const CLOSE_TRIES: u32 = 5;
 const WRITING: Doing<'static> = Doing { what: "keeping the ledger", on: LEDGER, right: "readWrite" };
 
-/// The command that, inside a transaction, records ids as landed; fails with DuplicateKey if the intent is closed.
-pub(super) fn record(intent: Uuid, landed: &[LegacyId]) -> Document {
+/// The command that, inside a transaction, passes the fence and records ids as landed; fails with DuplicateKey if the intent is
+/// closed, and touches only one document if another daemon has taken over.
+pub(super) fn record(fence: Document, intent: Uuid, landed: &[LegacyId]) -> Document {
     let ids: Vec<Bson> = landed.iter().map(|id| Bson::ObjectId(object_id(*id))).collect();
     doc! {
         "update": LEDGER,
-        "updates": [{
+        "updates": [fence, {
             "q": { "_id": binary(intent), "closed": { "$ne": true } },
             "u": { "$push": { "landed": { "$each": ids } }, "$set": { "at": DateTime::now() } },
             "upsert": true,

@@ -7,6 +7,7 @@ mod documents;
 mod error;
 mod event;
 mod extjson;
+mod fence;
 mod ledger;
 mod pages;
 mod patch;

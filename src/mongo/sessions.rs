@@ -89,7 +89,8 @@ impl Legacy {
 
 /// The sessions that may write.
 pub(super) struct SessionPool {
-    idle: Mutex<Vec<ClientSession>>,
+    /// Each with its number, which never changes.
+    idle: Mutex<Vec<(usize, ClientSession)>>,
     free: Arc<Semaphore>,
     total: Mutex<usize>,
 }
@@ -103,8 +104,9 @@ impl Default for SessionPool {
 impl SessionPool {
     fn add(&self, sessions: Vec<ClientSession>) {
         let count = sessions.len();
-        *locked(&self.total) += count;
-        locked(&self.idle).extend(sessions);
+        let mut total = locked(&self.total);
+        locked(&self.idle).extend((*total..).zip(sessions));
+        *total += count;
         self.free.add_permits(count);
     }
 
@@ -115,8 +117,8 @@ impl SessionPool {
             return Err(none());
         }
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| none())?;
-        let session = locked(&self.idle).pop().ok_or_else(none)?;
-        let mut lent = Lent { session: Some(session), home: Arc::clone(self), _permit: permit };
+        let (number, session) = locked(&self.idle).pop().ok_or_else(none)?;
+        let mut lent = Lent { session: Some(session), number, home: Arc::clone(self), _permit: permit };
         // a cancelled write leaves its transaction open; that there is none is the usual case and an error
         lent.abort_transaction().await.ok();
         Ok(lent)
@@ -126,8 +128,16 @@ impl SessionPool {
 /// A session on loan; goes back when dropped, whatever happens.
 pub(super) struct Lent {
     session: Option<ClientSession>,
+    number: usize,
     home: Arc<SessionPool>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// Which of the sessions it is, from 0.
+    pub(super) const fn number(&self) -> usize {
+        self.number
+    }
 }
 
 impl Deref for Lent {
@@ -147,7 +157,7 @@ impl DerefMut for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         // fields drop after this body: the permit is released once the session is back
-        locked(&self.home.idle).extend(self.session.take());
+        locked(&self.home.idle).extend(self.session.take().map(|session| (self.number, session)));
     }
 }
 

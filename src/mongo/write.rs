@@ -19,7 +19,9 @@ use super::{
     connect::{Legacy, durable},
     documents::{drain, with_ids},
     error::{Class, Doing, NO_ROOM_IN_CACHE, class, class_of, code_of, problem, translate},
-    ledger, patch, size,
+    fence, ledger, patch,
+    sessions::Lent,
+    size,
 };
 use crate::{
     error::{Error, Result},
@@ -54,6 +56,8 @@ enum Attempt {
     Contended,
     /// The intent has been settled meanwhile; nothing was written and nothing more of it ever will be.
     Closed,
+    /// Another daemon is active; nothing was written.
+    Fenced,
 }
 
 /// Writes that still have to be tried, by index, and how often they were tried as they are.
@@ -102,6 +106,7 @@ impl Legacy {
                     // alone and still in conflict: the race is lost, as `outcomes` says from the start
                 }
                 Attempt::Closed => return Err(Error::retry("the intent was settled while it was being written")),
+                Attempt::Fenced => return Err(fence::taken_over()),
             }
         }
         Ok(outcomes)
@@ -110,7 +115,7 @@ impl Legacy {
     /// One transaction.
     async fn attempt(
         &self,
-        session: &mut ClientSession,
+        session: &mut Lent,
         entity: &Entity,
         intent: Uuid,
         writes: &[&LegacyWrite],
@@ -137,7 +142,7 @@ impl Legacy {
     /// Reads, compares and writes; the inner error is an attempt that has to be given up.
     async fn statements(
         &self,
-        session: &mut ClientSession,
+        session: &mut Lent,
         entity: &Entity,
         intent: Uuid,
         writes: &[&LegacyWrite],
@@ -148,7 +153,7 @@ impl Legacy {
             .find(with_ids(&ids))
             .projection(codec::projection(&entity.legacy.paths))
             .batch_size(u32::try_from(ids.len() + 1).unwrap_or(u32::MAX))
-            .session(&mut *session)
+            .session(&mut **session)
             .await?;
         let documents = drain(found, session).await?;
         let current: HashMap<LegacyId, RawDocumentBuf> =
@@ -157,13 +162,18 @@ impl Legacy {
         if batch.landing.is_empty() {
             return Ok(Ok(batch.outcomes));
         }
-        let ledger = self.database.run_command(ledger::record(intent, &batch.landing)).session(&mut *session).await?;
+        let passing = self.epoch.statement(session.number());
+        let record = ledger::record(passing, intent, &batch.landing);
+        let ledger = self.database.run_command(record).session(&mut **session).await?;
         if let Some(failure) = first_error(&ledger) {
             let contended = class(failure.code) == Class::Contended;
             return Ok(Err(if contended { Attempt::Contended } else { Attempt::Closed }));
         }
+        if ledger.get_i32("n").ok() != Some(2) {
+            return Ok(Err(Attempt::Fenced));
+        }
         for (command, of) in batch.commands(&entity.legacy.collection) {
-            let answer = self.database.run_command(command).session(&mut *session).await?;
+            let answer = self.database.run_command(command).session(&mut **session).await?;
             if let Some(failure) = first_error(&answer) {
                 return Ok(Err(failure.attempt(entity, &of)));
             }

@@ -58,15 +58,23 @@ impl Postgres {
         self.pool.begin_with(self.opening()).await.map_err(Error::from)
     }
 
-    /// How a bridge transaction opens: the capture drops those that start with its message. Where the application has triggers
+    /// Opens a transaction that changes nothing but the bridge's state.
+    pub(super) async fn begin_on_state(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
+        let opening = format!("BEGIN; SELECT biograph_bridge.fence({})", self.epoch());
+        self.pool.begin_with(AssertSqlSafe(opening)).await.map_err(Error::from)
+    }
+
+    /// How a bridge transaction opens: it fails if another daemon has become active, and none can until it has ended. The
+    /// capture drops those that start with its message. Where the application has triggers
     /// on the mapped tables there is no message: what they change during our write has to be heard.
     fn opening(&self) -> AssertSqlSafe<String> {
         let tables = self.all().flat_map(|(entity, _)| entity.table_names());
         let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
         AssertSqlSafe(format!(
-            "BEGIN; SELECT set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
+            "BEGIN; SELECT biograph_bridge.fence({}), set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
              WHERE tgrelid = ANY(ARRAY[{}]::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
              THEN pg_logical_emit_message(true, {}, '') END",
+            self.epoch(),
             quote_literal(LOCK_WAIT),
             tables.join(", "),
             quote_literal(OWN_NAME)

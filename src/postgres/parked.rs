@@ -106,6 +106,7 @@ const LIST: &str = "WITH RECURSIVE theirs AS ( \
 impl Postgres {
     pub(super) async fn park_unaddressable(&self, index: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
         let (entity, _) = self.entity(index)?;
+        let mut transaction = self.begin_on_state().await?;
         sqlx::query(
             "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, reason, detail) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
@@ -115,24 +116,25 @@ impl Postgres {
         .bind(shown_id)
         .bind(row.problem.reason.as_str())
         .bind(&row.problem.detail)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(Error::from)?;
-        Ok(())
+        transaction.commit().await.map_err(Error::from)
     }
 
     pub(super) async fn unpark_unaddressable(&self, index: EntityIndex, shown_id: &str) -> Result<()> {
         let (entity, _) = self.entity(index)?;
+        let mut transaction = self.begin_on_state().await?;
         sqlx::query(
             "DELETE FROM biograph_bridge.parked \
              WHERE entity = $1 AND legacy_id = $2 AND renaissance_id IS NULL AND field IS NULL",
         )
         .bind(&entity.name)
         .bind(shown_id)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(Error::from)?;
-        Ok(())
+        transaction.commit().await.map_err(Error::from)
     }
 
     pub(super) async fn keys_of_parked(&self, ids: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
@@ -148,11 +150,14 @@ impl Postgres {
     }
 
     pub(super) async fn forget_parked(&self, ids: &[i64]) -> Result<Vec<i64>> {
-        sqlx::query_scalar("DELETE FROM biograph_bridge.parked WHERE id = ANY($1) RETURNING id")
+        let mut transaction = self.begin_on_state().await?;
+        let gone = sqlx::query_scalar("DELETE FROM biograph_bridge.parked WHERE id = ANY($1) RETURNING id")
             .bind(ids)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await
-            .map_err(Error::from)
+            .map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(gone)
     }
 
     /// The key that brings a parked record back: by its document if it has one.

@@ -69,21 +69,22 @@ impl Postgres {
     pub(super) async fn save_positions(&self, positions: &[(Side, Position)]) -> Result<()> {
         let sides: Vec<&str> = positions.iter().map(|(side, _)| side.as_str()).collect();
         let texts: Vec<String> = positions.iter().map(|(_, position)| position.to_string()).collect();
+        let mut transaction = self.begin_on_state().await?;
         sqlx::query(
             "INSERT INTO biograph_bridge.checkpoint (side, position) SELECT * FROM unnest($1::text[], $2::text[]) \
              ON CONFLICT (side) DO UPDATE SET position = excluded.position, at = now()",
         )
         .bind(sides)
         .bind(texts)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(Error::from)?;
-        Ok(())
+        transaction.commit().await.map_err(Error::from)
     }
 
     /// Registers MongoDB sessions before their first use and returns those of former runs, oldest dropped after a month.
     pub async fn register_sessions(&self, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
+        let mut transaction = self.begin_on_state().await?;
         sqlx::query("DELETE FROM biograph_bridge.session WHERE opened_at < now() - interval '30 days'")
             .execute(&mut *transaction)
             .await

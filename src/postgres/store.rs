@@ -24,11 +24,14 @@ pub struct Postgres {
     /// Whether there is any state to read.
     has_state: bool,
     growth: Growth,
+    /// The epoch in which it may write.
+    epoch: i64,
 }
 
 impl Postgres {
-    /// Prepares the store for bound entities; the state schema must be there (`setup`).
-    pub async fn open(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog) -> Result<Self> {
+    /// Prepares the store for bound entities; the state schema must be there (`setup`). It writes as long as the epoch is the
+    /// present one (`lease`).
+    pub async fn open(pool: PgPool, entities: Arc<Vec<Entity>>, catalog: &Catalog, epoch: i64) -> Result<Self> {
         let statements = statements(&entities, catalog)?;
         Shapes::register(&pool, &entities).await?;
         let shapes = Arc::new(Shapes::load(&pool, &entities).await?);
@@ -39,6 +42,7 @@ impl Postgres {
             shapes,
             has_state: true,
             growth: Growth::default(),
+            epoch,
         })
     }
 
@@ -57,7 +61,7 @@ impl Postgres {
         };
         let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
         let (statements, shapes) = (Arc::new(statements), Arc::new(shapes));
-        Ok(Self { pool, entities, statements, shapes, has_state, growth: Growth::default() })
+        Ok(Self { pool, entities, statements, shapes, has_state, growth: Growth::default(), epoch: 0 })
     }
 
     /// Whether there is a state: links, parked keys, people.
@@ -67,6 +71,11 @@ impl Postgres {
 
     pub(super) const fn growth(&self) -> &Growth {
         &self.growth
+    }
+
+    /// The epoch in which it may write.
+    pub(super) const fn epoch(&self) -> i64 {
+        self.epoch
     }
 
     /// The entities it was opened with.

@@ -63,6 +63,7 @@ impl Postgres {
         state: &SweepState,
     ) -> Result<()> {
         let (entity, _) = self.entity(index)?;
+        let mut transaction = self.begin_on_state().await?;
         sqlx::query(
             "INSERT INTO biograph_bridge.sweep (entity, side, kind, after, records, parked, total, done) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (entity, side, kind) \
@@ -77,24 +78,26 @@ impl Postgres {
         .bind(state.parked)
         .bind(state.total)
         .bind(state.done)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(Error::from)?;
-        Ok(())
+        transaction.commit().await.map_err(Error::from)
     }
 
     pub(super) async fn forget_first_copies(&self, entities: &[EntityIndex]) -> Result<()> {
         let names: Result<Vec<String>> = entities.iter().map(|index| Ok(self.entity(*index)?.0.name.clone())).collect();
-        forget(&self.pool, &names?).await
+        let mut transaction = self.begin_on_state().await?;
+        forget(&mut *transaction, &names?).await?;
+        transaction.commit().await.map_err(Error::from)
     }
 }
 
 /// Forgets how far the first copy of these entities has come.
-pub async fn forget(pool: &sqlx::PgPool, entities: &[String]) -> Result<()> {
+pub async fn forget(on: impl sqlx::PgExecutor<'_>, entities: &[String]) -> Result<()> {
     sqlx::query("DELETE FROM biograph_bridge.sweep WHERE entity = ANY($1) AND kind = ANY($2)")
         .bind(entities)
         .bind(SweepKind::FIRST_COPY.map(SweepKind::as_str))
-        .execute(pool)
+        .execute(on)
         .await
         .map_err(Error::from)?;
     Ok(())

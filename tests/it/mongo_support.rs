@@ -83,6 +83,7 @@ pub(crate) async fn bridge(set: &ReplicaSet) -> (Legacy, Vec<Uuid>) {
     let legacy = Legacy::connect(&set.uri("BioGraphDemo"), Arc::new(vec![user()])).await.unwrap();
     let sessions = legacy.open_sessions(2).await.unwrap();
     let ids = sessions.ids();
+    legacy.raise_fence(1).await.unwrap();
     legacy.use_sessions(sessions);
     (legacy, ids)
 }

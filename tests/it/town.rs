@@ -68,7 +68,7 @@ pub(crate) async fn load(on: &Fixture) -> Catalog {
 pub(crate) async fn open(on: &Fixture) -> Postgres {
     let catalog = load(on).await;
     let bound = entity().bind(&catalog).unwrap_or_else(|errors| panic!("{errors:?}"));
-    Postgres::open(on.pool.clone(), Arc::new(vec![bound]), &catalog).await.unwrap()
+    Postgres::open(on.pool.clone(), Arc::new(vec![bound]), &catalog, 0).await.unwrap()
 }
 
 /// A server with five people, the state schema and a store.
