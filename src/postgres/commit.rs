@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Transaction};
 use uuid::Uuid;
 
 use super::{
+    fault::TAKEN_OVER,
     journal,
     refusal::refusal,
     sql::{OWN_NAME, quote_ident, quote_literal},
@@ -53,21 +54,35 @@ impl<'a> Part<'a> {
 }
 
 impl Postgres {
-    /// Opens a bridge transaction in one round trip.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
-        self.pool.begin_with(self.opening()).await.map_err(Error::from)
+    /// Opens a transaction that changes nothing but the bridge's state. Fails if another daemon has become active.
+    pub(super) async fn begin_on_state(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
+        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
+        sqlx::query("SELECT biograph_bridge.fence($1)")
+            .bind(self.epoch())
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        Ok(transaction)
     }
 
-    /// Opens a transaction that changes nothing but the bridge's state.
-    pub(super) async fn begin_on_state(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
-        let opening = format!("BEGIN; SELECT biograph_bridge.fence({})", self.epoch());
-        self.pool.begin_with(AssertSqlSafe(opening)).await.map_err(Error::from)
+    /// Leaves a session in order for the next one after a bridge transaction on it has failed.
+    pub(super) async fn after_failure(session: &mut PgConnection, error: &Error) {
+        // The driver takes a transaction that failed to open for none, so it does not end it.
+        let left = if error.fault().is_some_and(|fault| fault.code == TAKEN_OVER) {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *session).await.map(drop)
+        } else {
+            // The server reports an error before it lets go of the locks: what is tried next must not find them.
+            session.ping().await
+        };
+        if let Err(error) = left {
+            tracing::debug!(%error, "the connection went with the transaction");
+        }
     }
 
     /// How a bridge transaction opens: it fails if another daemon has become active, and none can until it has ended. The
     /// capture drops those that start with its message. Where the application has triggers
     /// on the mapped tables there is no message: what they change during our write has to be heard.
-    fn opening(&self) -> AssertSqlSafe<String> {
+    pub(super) fn opening(&self) -> AssertSqlSafe<String> {
         let tables = self.all().flat_map(|(entity, _)| entity.table_names());
         let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
         AssertSqlSafe(format!(
@@ -143,11 +158,8 @@ impl Postgres {
     ) -> Result<Vec<Written>> {
         let mut session = self.pool.acquire().await.map_err(Error::from)?;
         let written = self.write_part(&mut session, index, intent, plans, collision).await;
-        // The server reports an error before it lets go of the locks: what is tried next must not find them.
-        if written.is_err()
-            && let Err(error) = session.ping().await
-        {
-            tracing::debug!(%error, "the connection went with the transaction");
+        if let Err(error) = &written {
+            Self::after_failure(&mut session, error).await;
         }
         written
     }

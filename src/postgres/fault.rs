@@ -20,6 +20,9 @@ const CONNECTIONS: &str =
 const LIMITS: &str = "raise max_replication_slots, or drop a slot that nobody uses; then restart the server";
 const REPLICA: &str = "the server is a read-only replica: point the Renaissance URL at the primary";
 
+/// What the function `fence` of the state raises.
+pub(super) const TAKEN_OVER: &str = "BB001";
+
 /// What to do about one SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
@@ -48,7 +51,7 @@ fn verdict(code: &str) -> Verdict {
         (_, "57P04") => halt("the database was dropped", LOGIN),
         (_, "57P01" | "57P02" | "57P03" | "57P05") => retry("Postgres is shutting down, starting or in recovery", None),
         (_, "57014") => retry("Postgres cancelled the statement (a timeout)", None),
-        (_, "BB001") => retry("another daemon has taken over: nothing was written", None),
+        (_, TAKEN_OVER) => retry("another daemon has taken over: nothing was written", None),
         (_, "40001" | "40P01") => retry("a concurrent transaction was in the way", None),
         ("40", _) => retry("the transaction was rolled back", None),
         (_, "53100") => retry("the disk of the Postgres server is full", Some(DISK)),

@@ -1,5 +1,6 @@
 //! The bridge's own tables besides the journal: checkpoints, sweeps, intents, sessions, parked keys.
 
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{read::parse_legacy, store::Postgres, waiting::Arrived};
@@ -12,11 +13,32 @@ use crate::{
     },
 };
 
+/// A record that an intent created: entity, legacy id, renaissance id.
+type Created = (String, String, Option<i64>);
+
 impl Postgres {
     pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
+        let mut session = self.pool.acquire().await.map_err(Error::from)?;
+        let settled = self.settle_on(&mut session, intent, landed).await;
+        if let Err(error) = &settled {
+            Self::after_failure(&mut session, error).await;
+        }
+        drop(session);
+        let created = settled?;
+        let mut arrived = Vec::with_capacity(created.len());
+        for (entity, legacy, id) in &created {
+            if let Some(renaissance) = *id {
+                arrived.push(Arrived { entity, legacy: parse_legacy(legacy)?, renaissance });
+            }
+        }
+        self.waiting_for(&arrived).await
+    }
+
+    /// Settles in one transaction and returns the records that were created.
+    async fn settle_on(&self, session: &mut PgConnection, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Created>> {
         let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
-        let mut transaction = self.begin().await?;
-        let created: Vec<(String, String, Option<i64>)> = sqlx::query_as(SETTLE)
+        let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
+        let created: Vec<Created> = sqlx::query_as(SETTLE)
             .bind(intent)
             .bind(&landed)
             .fetch_all(&mut *transaction)
@@ -36,13 +58,7 @@ impl Postgres {
             }
         }
         transaction.commit().await.map_err(Error::from)?;
-        let mut arrived = Vec::with_capacity(created.len());
-        for (entity, legacy, id) in &created {
-            if let Some(renaissance) = *id {
-                arrived.push(Arrived { entity, legacy: parse_legacy(legacy)?, renaissance });
-            }
-        }
-        self.waiting_for(&arrived).await
+        Ok(created)
     }
 
     pub(super) async fn intents_left_open(&self) -> Result<Vec<Uuid>> {

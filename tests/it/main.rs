@@ -82,6 +82,8 @@ mod sync_crash;
 #[cfg(test)]
 mod sync_crash_sets;
 #[cfg(test)]
+mod sync_fence;
+#[cfg(test)]
 mod sync_freshness;
 #[cfg(test)]
 mod sync_merge;

@@ -29,7 +29,7 @@ fn rounds() -> u64 {
 }
 
 /// Both applications at work until stopped.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     task: JoinHandle<u64>,
 }
@@ -51,7 +51,7 @@ impl Load {
     }
 
     /// Each application edits a field of its own, of the same people: there is nothing to conflict.
-    fn of_different_fields(bed: &Bed, people: Vec<(ObjectId, i64)>, seed: u64) -> Self {
+    pub(crate) fn of_different_fields(bed: &Bed, people: Vec<(ObjectId, i64)>, seed: u64) -> Self {
         println!("seed {seed}");
         let (users, pool) = (bed.users(), bed.pool.clone());
         Self::spawn(async move |stop| {
@@ -74,13 +74,13 @@ impl Load {
         Self { task: tokio::spawn(work(Arc::clone(&stop))), stop }
     }
 
-    async fn stop(self) -> u64 {
+    pub(crate) async fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap()
     }
 }
 
-async fn some_people(bed: &Bed, count: usize) -> Vec<(ObjectId, i64)> {
+pub(crate) async fn some_people(bed: &Bed, count: usize) -> Vec<(ObjectId, i64)> {
     let mut ids = Vec::new();
     for n in 0..count {
         ids.push(bed.insert_person(&format!("person {n}"), doc! {}).await);

@@ -66,9 +66,14 @@ pub(crate) async fn load(on: &Fixture) -> Catalog {
 }
 
 pub(crate) async fn open(on: &Fixture) -> Postgres {
+    open_in(on, 0).await
+}
+
+/// A store that writes in this epoch.
+pub(crate) async fn open_in(on: &Fixture, epoch: i64) -> Postgres {
     let catalog = load(on).await;
     let bound = entity().bind(&catalog).unwrap_or_else(|errors| panic!("{errors:?}"));
-    Postgres::open(on.pool.clone(), Arc::new(vec![bound]), &catalog, 0).await.unwrap()
+    Postgres::open(on.pool.clone(), Arc::new(vec![bound]), &catalog, epoch).await.unwrap()
 }
 
 /// A server with five people, the state schema and a store.
