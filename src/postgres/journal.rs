@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{awaits::awaits, commit::Part, persons::persons, statements::Collision, waiting::parked};
 use crate::{
     error::{Error, Result},
-    model::{digest::Base, mapping::Entity, side::Side},
+    model::{digest::Base, mapping::Entity, problem::Reason, side::Side},
     sync::ports::{ConflictRow, IntentKind, RecordPlan},
 };
 
@@ -21,7 +21,7 @@ pub(super) async fn record(
     links(connection, entity, shape, part).await?;
     persons(connection, (entities, entity), part).await?;
     awaits(connection, (entities, entity), part).await?;
-    conflicts(connection, entity, intent, part).await?;
+    conflicts(connection, entity, (shape, intent), part).await?;
     parked(connection, (entities, entity), part).await?;
     intents(connection, entity, shape, intent, part).await
 }
@@ -95,41 +95,59 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
     Ok(())
 }
 
+/// One that nobody decided is journalled when it begins: what is parked of it already says so, and neither value is lost.
+const INSERT_CONFLICTS: &str = "INSERT INTO biograph_bridge.conflict (entity, legacy_id, renaissance_id, kind, field, \
+      legacy_value, renaissance_value, policy, winner, owner, epoch, intent, mapping, legacy_updated_at, \
+      renaissance_updated_at, legacy_position, renaissance_position) \
+    SELECT $1, v.legacy, v.renaissance, v.kind, v.field, v.l, v.r, v.policy, v.winner, v.owner, v.epoch, v.intent, $13, \
+      'epoch'::timestamptz + v.l_at * interval '1 microsecond', 'epoch'::timestamptz + v.r_at * interval '1 microsecond', \
+      (SELECT position FROM biograph_bridge.checkpoint WHERE side = 'legacy'), \
+      (SELECT position FROM biograph_bridge.checkpoint WHERE side = 'renaissance') \
+    FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::text[], $9::text[], \
+      $10::text[], $11::bigint[], $12::uuid[], $14::bigint[], $15::bigint[]) \
+      AS v(legacy, renaissance, kind, field, l, r, policy, winner, owner, epoch, intent, l_at, r_at) \
+    WHERE v.winner IS NOT NULL OR NOT EXISTS (SELECT FROM biograph_bridge.parked p WHERE p.entity = $1 \
+      AND p.legacy_id = v.legacy AND p.field = v.field AND p.reason = $16)";
+
 /// Conflicts are rare: one row each, in a loop over rows rather than a wide statement.
-async fn conflicts(connection: &mut PgConnection, entity: &str, intent: Uuid, part: &Part<'_>) -> Result<()> {
+async fn conflicts(
+    connection: &mut PgConnection,
+    entity: &str,
+    (shape, intent): (i32, Uuid),
+    part: &Part<'_>,
+) -> Result<()> {
     let rows = part.living().flat_map(|(_, plan, id)| plan.conflicts.iter().map(move |row| (plan, id, row)));
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
         return Ok(());
     }
     let text = |side: Side| side.as_str();
-    sqlx::query(
-        "INSERT INTO biograph_bridge.conflict (entity, legacy_id, renaissance_id, kind, field, legacy_value, \
-         renaissance_value, policy, winner, owner, epoch, intent) \
-         SELECT $1, v.* FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::text[], \
-         $9::text[], $10::text[], $11::bigint[], $12::uuid[]) v",
-    )
-    .bind(entity)
-    .bind(rows.iter().map(|(plan, ..)| plan.legacy.map(|id| id.to_string())).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., row)| row.kind).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., row)| row.field.clone()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., row)| storable(&row.legacy_value)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., row)| storable(&row.renaissance_value)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., row)| row.policy).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., row)| row.winner.map(text)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(plan, ..)| text(plan.owner)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(plan, ..)| plan.epoch).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(plan, .., row)| is_held_back(plan, row).then_some(intent)).collect::<Vec<_>>())
-    .execute(connection)
-    .await
-    .map_err(Error::from)?;
+    sqlx::query(INSERT_CONFLICTS)
+        .bind(entity)
+        .bind(rows.iter().map(|(plan, ..)| plan.legacy.map(|id| id.to_string())).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.kind).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.field.clone()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| storable(&row.legacy_value)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| storable(&row.renaissance_value)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.policy).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.winner.map(text)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(plan, ..)| text(plan.owner)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(plan, ..)| plan.epoch).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(plan, .., row)| is_held_back(plan, row).then_some(intent)).collect::<Vec<_>>())
+        .bind(shape)
+        .bind(rows.iter().map(|(.., row)| row.updated[0]).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.updated[1]).collect::<Vec<_>>())
+        .bind(Reason::Undecided.as_str())
+        .execute(connection)
+        .await
+        .map_err(Error::from)?;
     Ok(())
 }
 
-/// What legacy won is lost with this transaction; what it lost goes when the document is written.
+/// What legacy won is lost with this transaction; what it lost goes when the document is written; what nobody won stays.
 fn is_held_back(plan: &RecordPlan, row: &ConflictRow) -> bool {
-    plan.intent.is_some() && row.winner != Some(Side::Legacy)
+    plan.intent.is_some() && row.winner == Some(Side::Renaissance)
 }
 
 async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent: Uuid, part: &Part<'_>) -> Result<()> {

@@ -237,14 +237,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Journals that `winner` stays and the other side's value goes. The direction of a one-way field decides like the
+    /// Journals that `winner` stays and the other side's value goes, or that both stay until a person decides. The direction of a one-way field decides like the
     /// policy of that name.
-    fn conflict(&mut self, n: usize, field: &Field, winner: Side, readings: &[Reading; 2]) {
+    fn conflict(&mut self, n: usize, field: &Field, winner: Option<Side>, readings: &[Reading; 2]) {
         let json = |reading: &Reading| reading.value().map_or(serde_json::Value::Null, crate::model::json::to_json);
         let policy = match (field.flow, winner) {
-            (Flow::Both, _) => field.policy,
-            (Flow::To(_), Side::Legacy) => Policy::Legacy,
-            (Flow::To(_), Side::Renaissance) => Policy::Renaissance,
+            (Flow::Both, _) | (Flow::To(_), None) => field.policy,
+            (Flow::To(_), Some(Side::Legacy)) => Policy::Legacy,
+            (Flow::To(_), Some(Side::Renaissance)) => Policy::Renaissance,
         };
         let met = Side::ALL.into_iter().all(|side| self.image(side).is_some());
         let never_agreed = met && self.record.base.as_ref().and_then(|base| base.get(n)).is_none();
@@ -254,7 +254,8 @@ impl<'a> Draft<'a> {
             legacy_value: json(&readings[0]),
             renaissance_value: json(&readings[1]),
             policy: policy.as_str(),
-            winner: Some(winner),
+            winner,
+            updated: if policy == Policy::Latest { self.updated() } else { [None; 2] },
         });
     }
 
@@ -277,6 +278,7 @@ impl<'a> Draft<'a> {
             renaissance_value: values(Side::Renaissance),
             policy: policy.as_str(),
             winner: Some(winner),
+            updated: [None; 2],
         });
     }
 

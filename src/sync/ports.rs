@@ -190,6 +190,8 @@ pub struct ConflictRow {
     pub policy: &'static str,
     /// The side that won; `None` if parked.
     pub winner: Option<Side>,
+    /// When legacy and renaissance say that they were updated, in microseconds since 1970, if the policy goes by that.
+    pub updated: [Option<i64>; 2],
 }
 
 /// A row of the parked table: one field, or the whole record.

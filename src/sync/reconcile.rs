@@ -418,11 +418,9 @@ fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut Ba
         effect.parks = !plan.parked.is_empty();
         effect.writes[1] = plan.rows.is_some();
         effect.writes[0] = plan.intent.is_some();
-        report.conflicts.extend(plan.conflicts.into_iter().map(|row| Journalled {
-            field: row.field,
-            policy: row.policy,
-            winner: row.winner,
-        }));
+        // one that is left to a person was counted when it was parked
+        let new = plan.conflicts.into_iter().filter(|row| row.winner.is_some() || !plan.was_parked);
+        report.conflicts.extend(new.map(|row| Journalled { field: row.field, policy: row.policy, winner: row.winner }));
     }
     report.effects.push(effect);
     let fields = planned.map(|planned| planned.fields).unwrap_or_default();

@@ -86,6 +86,9 @@ async fn the_later_edit_wins_by_the_mapped_time_and_both_changes_of_a_number_cou
     .await;
     toys.until_cell(row, "right|15|2.75").await;
     toys.until_document("counters", doc! { "_id": id, "title": "right", "count": 15 }, |_| true).await;
+    let skew = "SELECT concat_ws('|', renaissance_updated_at - legacy_updated_at, s.fields[1], legacy_position > '', \
+        renaissance_position > '') FROM biograph_bridge.conflict c JOIN biograph_bridge.shape s ON s.id = c.mapping";
+    toys.until_cell(skew, "00:00:02|title|t|t").await;
     assert_eq!(toys.until_journal(1).await, ["update_update title latest renaissance"]);
 
     // the same addition on both sides was made twice; who was last is not known, so the owner has it
@@ -98,7 +101,12 @@ async fn the_later_edit_wins_by_the_mapped_time_and_both_changes_of_a_number_cou
     toys.until_document("counters", doc! { "_id": id, "title": "left", "count": 17 }, |_| true).await;
     assert_eq!(toys.until_journal(1).await, ["update_update title latest legacy"]);
 
-    // what is left to a person is parked
+    // what is left to a person is parked, and journalled once however often it is looked at
     clash(doc! { "mood": "wild" }, "mood = 'sad'").await;
     toys.bed.until_parked(&[("mood", "undecided")]).await;
+    toys.set("counters", id, "title", "again").await;
+    toys.until_cell("SELECT title FROM counters", "again").await;
+    let both = "SELECT concat_ws('|', legacy_value, renaissance_value, winner IS NULL, intent IS NULL) FROM biograph_bridge.conflict";
+    toys.until_cell(both, "\"wild\"|\"sad\"|t|t").await;
+    assert_eq!(toys.until_journal(1).await, ["update_update mood park"]);
 }

@@ -110,6 +110,7 @@ async fn what_legacy_won_stays_in_the_journal_when_the_document_is_not_written()
         renaissance_value: "r".into(),
         policy: "owner",
         winner: Some(winner),
+        updated: [None; 2],
     };
     let intent = Uuid::new_v4();
     let decided = RecordPlan {

@@ -180,10 +180,11 @@ async fn who_may_write_and_who_wins_is_what_each_field_says() {
     let lost = [
         "update_update city owner legacy",
         "update_update color renaissance renaissance",
+        "update_update mood park",
         "update_update shape legacy legacy",
         "update_update zip owner legacy",
     ];
-    assert_eq!(toys.until_journal(4).await, lost);
+    assert_eq!(toys.until_journal(5).await, lost);
     toys.bed.until_parked(&[("mood", "undecided")]).await;
     gadget.write("mood", "sad").await;
     toys.bed.until_parked(&[]).await;

@@ -100,10 +100,13 @@ impl Draft<'_> {
             Verdict::Combined(value) => self.combine(n, field, &value, &readings[0]),
             Verdict::Conflict { winner, value } => {
                 if self.copy(n, field, winner.other(), &value) {
-                    self.conflict(n, field, winner, &readings);
+                    self.conflict(n, field, Some(winner), &readings);
                 }
             }
-            Verdict::Undecided => self.park(field, undecided(field)),
+            Verdict::Undecided => {
+                self.conflict(n, field, None, &readings);
+                self.park(field, undecided(field));
+            }
             Verdict::Unreadable(_, problem) => self.park(field, problem),
         }
     }
@@ -205,11 +208,16 @@ impl Draft<'_> {
             Together::Conflict(winner) => {
                 if self.copy_group(group, winner.other()) {
                     for (n, field, readings) in group.iter().filter(|(.., readings)| differs(readings)) {
-                        self.conflict(*n, field, winner, readings);
+                        self.conflict(*n, field, Some(winner), readings);
                     }
                 }
             }
-            Together::Undecided => self.park_group(group, group[0].0, &undecided(first)),
+            Together::Undecided => {
+                for (n, field, readings) in group.iter().filter(|(.., readings)| differs(readings)) {
+                    self.conflict(*n, field, None, readings);
+                }
+                self.park_group(group, group[0].0, &undecided(first));
+            }
         }
     }
 
