@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, hash::Hasher};
 
 use siphasher::sip::SipHasher13;
 
-use super::{sum, value::Value};
+use super::{side::Side, sum, value::Value};
 
 /// The digest of a canonical value, stable across builds and machines. Never zero: zero marks "no base" in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,7 +82,8 @@ fn tagged(tag: u8, bytes: &[u8], hasher: &mut SipHasher13) {
 }
 
 /// What both sides last agreed on, one digest per field of the entity in mapping order; `None` where they never agreed.
-/// Fields that are merged member by member also keep a digest per member, those that are added up the number itself.
+/// Fields that are merged member by member also keep a digest per member, those that are added up the number itself. Beside them:
+/// where the record ceased to belong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Base {
     fields: Vec<Option<Digest>>,
@@ -90,15 +91,20 @@ pub struct Base {
     members: BTreeMap<usize, Vec<u64>>,
     /// Field → the number.
     numbers: BTreeMap<usize, Value>,
+    /// The sides where it does not belong.
+    outside: [bool; 2],
 }
 
 /// Marks the number of a field whose words are a number rather than digests of members.
 const NUMBER: u64 = 1 << 63;
 
+/// In storage, where the number of a field is.
+const OUTSIDE: u64 = u64::MAX;
+
 impl Base {
     /// A base in which nothing was ever agreed on.
     pub fn empty(fields: usize) -> Self {
-        Self { fields: vec![None; fields], members: BTreeMap::new(), numbers: BTreeMap::new() }
+        Self { fields: vec![None; fields], members: BTreeMap::new(), numbers: BTreeMap::new(), outside: [false; 2] }
     }
 
     /// The digest agreed on for a field.
@@ -146,8 +152,26 @@ impl Base {
         }
     }
 
+    /// Whether the record was last seen on this side as one that does not belong to the sync. Should it be deleted there, that
+    /// says nothing about the other side.
+    pub const fn is_outside(&self, side: Side) -> bool {
+        match side {
+            Side::Legacy => self.outside[0],
+            Side::Renaissance => self.outside[1],
+        }
+    }
+
+    /// Notes whether the record belongs on this side.
+    pub const fn set_outside(&mut self, side: Side, outside: bool) {
+        match side {
+            Side::Legacy => self.outside[0] = outside,
+            Side::Renaissance => self.outside[1] = outside,
+        }
+    }
+
     /// Eight little-endian bytes per field, zero for "never agreed"; then, per field that keeps members, its number, how many
-    /// there are and their digests, eight bytes each; per field that keeps a number likewise, marked by the highest bit.
+    /// there are and their digests, eight bytes each; per field that keeps a number likewise, marked by the highest bit; then, if
+    /// it ceased to belong anywhere, in the same form where.
     pub fn to_bytes(&self) -> Vec<u8> {
         let fields = self.fields.iter().map(|entry| entry.map_or(0, Digest::to_bits));
         let members = self.members.iter().flat_map(|(field, members)| {
@@ -156,7 +180,9 @@ impl Base {
         let numbers = self.numbers.iter().filter_map(|(field, number)| Some((field, sum::to_words(number)?)));
         let numbers =
             numbers.flat_map(|(field, words)| [*field as u64 | NUMBER, words.len() as u64].into_iter().chain(words));
-        fields.chain(members).chain(numbers).flat_map(u64::to_le_bytes).collect()
+        let sides = u64::from(self.outside[0]) | u64::from(self.outside[1]) << 1;
+        let outside = [OUTSIDE, 1, sides].into_iter().filter(|_| sides != 0);
+        fields.chain(members).chain(numbers).chain(outside).flat_map(u64::to_le_bytes).collect()
     }
 
     /// Reads what [`Base::to_bytes`] wrote, placing each stored field where `places` says (`None`: no longer mapped).
@@ -170,6 +196,11 @@ impl Base {
         }
         while let Some((field, count)) = words.next().zip(words.next()) {
             let kept: Vec<u64> = words.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
+            if field == OUTSIDE {
+                let sides = kept.first().copied().unwrap_or_default();
+                base.outside = [sides & 1 != 0, sides & 2 != 0];
+                continue;
+            }
             let place = usize::try_from(field & !NUMBER).ok().and_then(|field| places.get(field).copied().flatten());
             let Some(place) = place else { continue };
             if field & NUMBER == 0 {
@@ -221,5 +252,10 @@ mod tests {
         assert_eq!(moved.members(1), None);
         assert_eq!((moved.number(0), moved.number(1)), (Some(&Value::Int(7)), None));
         assert_eq!(Base::from_bytes(&base.to_bytes(), &[Some(0), Some(1)], 2), base);
+        for side in Side::ALL {
+            base.set_outside(side, true);
+            assert_eq!(Base::from_bytes(&base.to_bytes(), &[Some(0), Some(1)], 2), base);
+            assert!(Base::from_bytes(&base.to_bytes(), &[None, Some(0)], 3).is_outside(side));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Values as a `jsonb` column holds them and back, without losing anything: numbers without rounding, and what JSON has no form
-//! for as MongoDB's extended JSON (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`, `{"$binary": …}`).
+//! for as MongoDB's extended JSON (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`, `{"$binary": …}`). An object that really is what
+//! one of these looks like has one `$` more in the column, and one that looks like that has one more again: each is told apart.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,8 @@ pub fn to_jsonb(value: &Value) -> Json {
         }
         Value::List(items) => Json::Array(items.iter().map(to_jsonb).collect()),
         Value::Object(entries) => {
-            entries.iter().map(|(key, item)| (key.clone(), to_jsonb(item))).collect::<Map<_, _>>().into()
+            let escape = if lookalike(entries).is_some() { "$" } else { "" };
+            entries.iter().map(|(key, item)| (format!("{escape}{key}"), to_jsonb(item))).collect::<Map<_, _>>().into()
         }
         Value::Dangling(held) => to_jsonb(held),
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Opaque(_) => to_json(value),
@@ -62,7 +64,12 @@ pub fn from_jsonb(json: &Json) -> Value {
         Json::Array(items) => Value::List(items.iter().map(from_jsonb).collect()),
         Json::Object(entries) => {
             let entries = entries.iter().map(|(key, item)| (key.clone(), from_jsonb(item))).collect();
-            special(&entries).unwrap_or(Value::Object(entries))
+            match lookalike(&entries) {
+                Some((1, value)) => value,
+                // one `$` is the escape
+                Some(_) => Value::Object(entries.into_iter().map(|(key, item)| (key[1..].to_owned(), item)).collect()),
+                None => Value::Object(entries),
+            }
         }
     }
 }
@@ -72,19 +79,22 @@ pub fn whole_if_possible(number: Decimal) -> Value {
     number.as_int().map_or(Value::Decimal(number), Value::Int)
 }
 
-/// What an object stands for that is spelled exactly as [`to_jsonb`] spells what JSON has no form for. Any other object,
-/// however similar, is an ordinary one: applications may use keys with a `$` for themselves.
-pub fn special(entries: &BTreeMap<String, Value>) -> Option<Value> {
-    let (key, inner) = entries.first_key_value().filter(|(key, _)| entries.len() == 1 && key.starts_with('$'))?;
+/// What an object looks like that is spelled exactly as [`to_jsonb`] spells what JSON has no form for, but for the number of `$`,
+/// which comes with it. Any other object, however similar, is an ordinary one: applications may use keys with a `$` for themselves.
+fn lookalike(entries: &BTreeMap<String, Value>) -> Option<(usize, Value)> {
+    let (key, inner) = entries.first_key_value().filter(|_| entries.len() == 1)?;
+    let word = key.trim_start_matches('$');
     let text = inner.as_text();
-    let value = match key.as_str() {
-        "$oid" => Value::Id(text?.parse::<LegacyId>().ok()?.bytes()),
-        "$date" => Value::Timestamp(calendar::from_iso(text?).filter(|micros| micros % 1000 == 0)?),
-        "$uuid" => Value::Uuid(uuid_from_text(text?)?),
-        "$binary" => binary(inner)?,
+    let value = match word {
+        "oid" => Value::Id(text?.parse::<LegacyId>().ok()?.bytes()),
+        "date" => Value::Timestamp(calendar::from_iso(text?).filter(|micros| micros % 1000 == 0)?),
+        "uuid" => Value::Uuid(uuid_from_text(text?)?),
+        "binary" => binary(inner)?,
         _ => return None,
     };
-    (from_plain(&to_jsonb(&value)) == Value::Object(entries.clone())).then_some(value)
+    let dollars = key.len() - word.len();
+    let exact = from_plain(to_jsonb(&value).get(format!("${word}"))?) == *inner;
+    (dollars > 0 && exact).then_some((dollars, value))
 }
 
 fn binary(inner: &Value) -> Option<Value> {
@@ -109,7 +119,7 @@ fn from_plain(json: &Json) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection, prelude::*};
+    use proptest::{collection, prelude::*, sample::select};
 
     use super::*;
 
@@ -162,6 +172,46 @@ mod tests {
         assert_eq!(from_text("\"\\u0000\""), text("\0"));
     }
 
+    #[test]
+    fn an_object_that_looks_like_something_else_has_one_more_dollar_in_the_column() {
+        let object = |key: &str, inner: &Value| Value::Object([(key.to_owned(), inner.clone())].into());
+        let base64 = [("base64".to_owned(), text("AQI=")), ("subType".to_owned(), text("06"))];
+        for (word, inner, native) in [
+            (
+                "oid",
+                text("65f0c0ffee00000000000abc"),
+                "65f0c0ffee00000000000abc".parse().map(|id: LegacyId| Value::Id(id.bytes())).unwrap(),
+            ),
+            ("date", text("1969-12-31T23:59:59.999Z"), Value::Timestamp(-1000)),
+            ("uuid", text("00000000-0000-0000-0000-00000000002a"), Value::Uuid(42_u128.to_be_bytes())),
+            ("binary", Value::Object(base64.into()), Value::Binary(6, vec![1, 2])),
+        ] {
+            let column = |dollars: usize| json!({ format!("{}{word}", "$".repeat(dollars)): to_jsonb(&inner) });
+            for (dollars, value) in
+                [(1, native), (2, object(&format!("${word}"), &inner)), (3, object(&format!("$${word}"), &inner))]
+            {
+                assert_eq!(to_jsonb(&value), column(dollars), "{word}");
+                assert_eq!(from_jsonb(&column(dollars)), value, "{word}");
+            }
+            assert_eq!(from_jsonb(&column(0)), object(word, &inner), "{word}");
+        }
+        // whoever only resembles one is as it is, with any number of dollars
+        for ordinary in [json!({ "$$oid": "X" }), json!({ "$$set": 1 }), json!({ "$$numberDecimal": "1" })] {
+            assert_eq!(to_jsonb(&from_jsonb(&ordinary)), ordinary);
+            assert_eq!(from_jsonb(&ordinary), from_plain_or_int(&ordinary));
+        }
+    }
+
+    fn from_plain_or_int(json: &Json) -> Value {
+        match json {
+            Json::Object(entries) => {
+                Value::Object(entries.iter().map(|(key, item)| (key.clone(), from_plain_or_int(item))).collect())
+            }
+            Json::Number(number) => Value::Int(number.as_i64().unwrap()),
+            other => from_plain(other),
+        }
+    }
+
     /// Canonical values inside a `jsonb` column.
     fn canonical() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
@@ -170,6 +220,11 @@ mod tests {
             any::<i64>().prop_map(Value::Int),
             "-?[1-9][0-9]{0,40}\\.[0-9]{0,40}[1-9]".prop_map(|digits| Value::Decimal(digits.parse().unwrap())),
             "\\PC{0,8}".prop_map(Value::Text),
+            select(
+                &["65f0c0ffee00000000000abc", "1969-12-31T23:59:59.999Z", "00000000-0000-0000-0000-00000000002a"][..]
+            )
+            .prop_map(text),
+            Just(from_text("{\"base64\":\"AQI=\",\"subType\":\"06\"}")),
             any::<i64>().prop_map(|micros| Value::Timestamp(micros / 1000 * 1000)),
             any::<[u8; 12]>().prop_map(Value::Id),
             any::<[u8; 16]>().prop_map(Value::Uuid),
@@ -178,7 +233,8 @@ mod tests {
         leaf.prop_recursive(4, 20, 4, |inner| {
             prop_oneof![
                 collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-                collection::btree_map("[a-z$.]{0,3}", inner, 0..4).prop_map(Value::Object),
+                collection::btree_map("[a-z$.]{0,3}|[$]{0,3}(oid|date|uuid|binary)", inner, 0..4)
+                    .prop_map(Value::Object),
             ]
         })
     }

@@ -131,10 +131,10 @@ fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissan
 }
 
 /// Three-way merge of two sets: in is what both hold and what one side holds that was not agreed on (it was added there);
-/// out is what one side lacks that was (it was removed there). Members keep the order of the legacy side; sets, whose members
+/// out is what one side lacks that was (it was removed there). Null is the set without members. Members keep the order of the legacy side; sets, whose members
 /// are in ascending order on both sides, stay so.
 fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
-    let (Value::List(left), Value::List(right)) = (legacy, renaissance) else { return Verdict::Undecided };
+    let (Some(left), Some(right)) = (members(legacy), members(renaissance)) else { return Verdict::Undecided };
     let digests = |items: &[Value]| items.iter().map(|item| Digest::of(item).to_bits()).collect::<HashSet<u64>>();
     let (in_left, in_right): (HashSet<u64>, HashSet<u64>) = (digests(left), digests(right));
     let mut seen = HashSet::new();
@@ -150,10 +150,18 @@ fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
         merged.sort_by(|a, b| rank(a, b).unwrap_or(Ordering::Equal));
     }
     let same = |side: &HashSet<u64>| *side == seen;
-    match (same(&in_left), same(&in_right)) {
+    match (same(&in_left) && *legacy != Value::Null, same(&in_right)) {
         (true, _) => Verdict::Copy { to: Side::Renaissance, value: legacy.clone() },
         (false, true) => Verdict::Copy { to: Side::Legacy, value: renaissance.clone() },
         (false, false) => Verdict::Combined(Value::List(merged)),
+    }
+}
+
+const fn members(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::List(items) => Some(items.as_slice()),
+        Value::Null => Some(&[]),
+        _ => None,
     }
 }
 

@@ -120,7 +120,7 @@ pub fn plan(entity: &Entity, record: &Record, given: &Given<'_>) -> Option<Plann
     let mut draft = Draft::new(entity, record, given);
     if !scope::is_synced(entity, record) {
         draft.forget_unmade();
-        return record.parked.then_some(draft.planned);
+        return (draft.note_outside() || record.parked).then_some(draft.planned);
     }
     let fate = scope::fate(entity, record);
     let instead = record.blocked.as_ref().map(|problem| (problem, scope::instead(fate, problem, record.owner)));
@@ -129,9 +129,13 @@ pub fn plan(entity: &Entity, record: &Record, given: &Given<'_>) -> Option<Plann
         return Some(draft.planned);
     }
     match instead.and_then(|(_, instead)| instead).unwrap_or(fate) {
-        scope::Fate::Merge => draft.merge_fields(),
+        scope::Fate::Merge => {
+            draft.note_outside();
+            draft.merge_fields();
+        }
         scope::Fate::Create(side) => draft.create(side),
         scope::Fate::Restore { on, winner } => {
+            draft.note_outside();
             if let Some(winner) = winner {
                 draft.deletion_conflict(winner);
             }
@@ -213,6 +217,24 @@ impl<'a> Draft<'a> {
         if !self.record.linked && self.record.legacy.is_none() {
             self.planned.plan.legacy = None;
         }
+    }
+
+    /// Keeps with the link on which sides the record does not belong; where it is not there, it is as it was last seen. Whether
+    /// that is news.
+    fn note_outside(&mut self) -> bool {
+        let Some(before) = &self.record.base else { return false };
+        for side in Side::ALL {
+            if let Some(image) = self.image(side) {
+                let outside = !self.entity.belongs(side, image);
+                self.base.set_outside(side, outside);
+                self.base_now.set_outside(side, outside);
+            }
+        }
+        let news = *before != self.base_now;
+        if news {
+            self.planned.plan.base = Some(self.base_now.clone());
+        }
+        news
     }
 
     /// Records a value as agreed on; for sets that are merged member by member, its members too. `now`: already before the

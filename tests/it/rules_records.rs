@@ -265,6 +265,39 @@ async fn what_begins_to_belong_crosses_and_what_ceases_to_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_where_it_did_not_belong_stays_on_the_other_side() {
+    let things = Things::new().await;
+    let (toys, rule) = (&things.toys, "mirror");
+    let [test, draft, both] =
+        [things.make(rule, "test").await, things.make(rule, "draft").await, things.make(rule, "both").await];
+    toys.set(rule, test, "is_test", true).await;
+    things.update(rule, draft, "draft = true").await;
+    toys.set(rule, both, "is_test", true).await;
+    things.settled(rule).await;
+    toys.set(rule, both, "is_test", false).await;
+    things.settled(rule).await;
+    toys.delete(rule, test).await;
+    things.delete_row(rule, draft).await;
+    // this one belonged again
+    toys.delete(rule, both).await;
+    things.until_note(rule, both, "-").await;
+    things.settled(rule).await;
+    // what is left is free to change, and is not made again
+    things.update(rule, test, "note = 'alone'").await;
+    toys.set(rule, draft, "note", "alone").await;
+    things.settled(rule).await;
+    things.until_note(rule, test, "alone").await;
+    things.until_document(rule, draft, "alone").await;
+    things.until_no_document(rule, test).await;
+    things.until_note(rule, draft, "-").await;
+    assert_eq!(toys.until_journal(0).await, [""; 0]);
+    toys.bed.until_parked(&[]).await;
+    // one that comes back and belongs is who it was
+    toys.insert(rule, things.thing(test, "test")).await;
+    things.until_document(rule, test, "alone").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_fields_make_a_key_and_the_owner_is_found_through_others() {
     let things = Things::new().await;
     let (toys, rule) = (&things.toys, "mirror");

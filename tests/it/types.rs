@@ -328,3 +328,60 @@ async fn what_one_side_cannot_hold_is_parked_by_field_and_the_rest_crosses() {
     bed.until("the queue is empty", async || daemon.metric("queue_keys").await == Some(0.0)).await;
     assert_eq!(bed.count("SELECT count(*) FROM biograph_bridge.conflict").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ends_of_time_cross_exactly_or_are_parked_with_their_reason() {
+    let (things, daemon) = Things::running().await;
+    let bed = &things.bed;
+    let dated = |name: &str, at: DateTime| {
+        doc! { "_id": ObjectId::new(), "name": name, "level": 1, "at": at, "local": at, "day": at, "doc": { "t": at } }
+    };
+    let (zero, beyond) = (DateTime::from_millis(-62_167_219_200_000), DateTime::from_millis(253_402_300_800_000));
+    for (name, at, shown) in [("zero", zero, "0001-01-01 BC"), ("beyond", beyond, "10000-01-01")] {
+        let document = dated(name, at);
+        things.insert(&document).await;
+        let row = things.row(document.get_object_id("_id").unwrap(), name).await;
+        let (day, era) = shown.split_at(shown.find(' ').unwrap_or(shown.len()));
+        let moment = format!("{day} 00:00:00{era}");
+        assert_eq!([10, 11, 12].map(|n: usize| row[n].as_deref()), [Some(&*moment), Some(&*moment), Some(shown)]);
+    }
+    // born there with the same columns they are the same documents
+    bed.sql("INSERT INTO things (name, level, at, local, day, doc) SELECT name || ' again', level, at, local, day, doc FROM things").await;
+    for (name, at) in [("zero again", zero), ("beyond again", beyond)] {
+        let mut expected = dated(name, at);
+        expected.remove("_id");
+        let document = things.thing(name, |_| true).await;
+        for (path, value) in &expected {
+            assert_eq!(document.get(path), Some(value), "{path} of {name}");
+        }
+    }
+    // the first moment that Postgres knows fits, its last years do not, nor do the ends of BioGraph's time
+    bed.sql(
+        "INSERT INTO things (name, level, at, local) VALUES ('first', 1, '4714-11-24 00:00:00Z BC', '4714-11-24 00:00:00 BC'), \
+           ('last', 1, '294246-12-31 23:59:59.999Z', '294246-12-31 23:59:59.999')",
+    )
+    .await;
+    for (name, millis) in [("first", -210_866_803_200_000), ("last", 9_223_371_244_799_999)] {
+        let document = things.thing(name, |_| true).await;
+        for path in ["at", "local"] {
+            assert_eq!(document.get(path), Some(&DateTime::from_millis(millis).into()), "{path} of {name}");
+        }
+    }
+    assert_eq!(bed.parked().await, []);
+    bed.sql("UPDATE things SET at = at + interval '30 years', name = 'too late' WHERE name = 'last'").await;
+    let document = things.thing("too late", |_| true).await;
+    assert_eq!(document.get("at"), document.get("local"), "what is there stays");
+    bed.until_parked(&[("at", "out_of_range")]).await;
+    bed.sql("UPDATE things SET at = local WHERE name = 'too late'").await;
+    bed.until_parked(&[]).await;
+    for (name, at) in [("least", DateTime::MIN), ("most", DateTime::MAX)] {
+        let document = dated(name, at);
+        things.insert(&document).await;
+        let row = things.row(document.get_object_id("_id").unwrap(), name).await;
+        assert_eq!([10, 11, 12, 13].map(|n: usize| row[n].as_deref()), [None; 4], "{name}");
+    }
+    let out = ["at", "at", "day", "day", "doc", "doc", "local", "local"].map(|field| (field, "out_of_range"));
+    bed.until_parked(&out).await;
+    bed.until("the queue is empty", async || daemon.metric("queue_keys").await == Some(0.0)).await;
+    assert_eq!(bed.count("SELECT count(*) FROM biograph_bridge.conflict").await, 0);
+}

@@ -168,7 +168,9 @@ async fn a_type_that_only_bson_has_is_refused_alike_by_sweep_and_by_stream() {
                 .insert(&doc! { "_id": ObjectId::new(), "name": format!("{road} {kind}"), "doc": { "x": [value] } })
                 .await;
         }
-        let known = doc! { "ref": &reference, "kept": binary(mongodb::bson::spec::BinarySubtype::Encrypted, &[1]) };
+        let encrypted = binary(mongodb::bson::spec::BinarySubtype::Encrypted, &[1]);
+        let spelled = doc! { "$oid": "070707070707070707070707" };
+        let known = doc! { "ref": &reference, "kept": encrypted, "spelled": spelled };
         things.insert(&doc! { "_id": ObjectId::new(), "name": format!("{road} known"), "doc": known }).await;
     };
     insert("swept").await;
@@ -183,7 +185,20 @@ async fn a_type_that_only_bson_has_is_refused_alike_by_sweep_and_by_stream() {
             things.until_is(&parked).await;
         }
         let expected = r#"{"ref": {"$ref": "users", "$id": {"$oid": "070707070707070707070707"}, "$db": "x"},
-            "kept": {"$binary": {"base64": "AQ==", "subType": "06"}}}"#;
+            "kept": {"$binary": {"base64": "AQ==", "subType": "06"}},
+            "spelled": {"$$oid": "070707070707070707070707"}}"#;
         things.until_is(&format!("name = '{road} known' AND doc = '{expected}'")).await;
     }
+    // what only looks like an id comes back as what it is; read raw, as the driver takes one for the other
+    bed.sql(
+        "INSERT INTO things (name, doc) SELECT 'born', jsonb_build_object('spelled', doc->'spelled', 'id', doc->'ref'->'$id') \
+         FROM things WHERE name = 'swept known'",
+    )
+    .await;
+    things.thing("born", |_| true).await;
+    let all = bed.legacy.collection::<mongodb::bson::RawDocumentBuf>("things");
+    let born = all.find_one(doc! { "name": "born" }).await.unwrap().unwrap();
+    let held = born.get_document("doc").unwrap();
+    assert_eq!(held.get_document("spelled").unwrap().get_str("$oid").unwrap(), "070707070707070707070707");
+    assert_eq!(held.get_object_id("id").unwrap(), ObjectId::from_bytes([7; 12]));
 }

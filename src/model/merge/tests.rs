@@ -230,6 +230,32 @@ fn list(members: &std::collections::BTreeSet<i64>) -> Value {
     Value::List(members.iter().copied().map(Value::Int).collect())
 }
 
+#[test]
+fn nothing_is_a_set_without_members_where_sets_are_merged() {
+    let agreed = |members: Value| {
+        let mut base = crate::model::digest::Base::empty(1);
+        base.set(0, Some(Digest::of(&members)));
+        base.keep_members(0, &members);
+        base
+    };
+    let set = |members: &[i64]| list(&members.iter().copied().collect());
+    let copy = |to, value| Verdict::Copy { to, value };
+    for (base, left, right, expected) in [
+        (set(&[1]), Value::Null, set(&[1, 2]), Verdict::Combined(set(&[2]))),
+        (set(&[1]), Value::Null, set(&[2]), copy(Side::Legacy, set(&[2]))),
+        (set(&[1]), set(&[1, 2]), Value::Null, Verdict::Combined(set(&[2]))),
+        (set(&[1]), set(&[2]), Value::Null, copy(Side::Renaissance, set(&[2]))),
+        (set(&[1]), Value::Null, set(&[]), copy(Side::Legacy, set(&[]))),
+        (set(&[1]), set(&[]), Value::Null, copy(Side::Renaissance, set(&[]))),
+        (Value::Null, set(&[1]), set(&[2]), Verdict::Combined(set(&[1, 2]))),
+    ] {
+        let base = agreed(base);
+        let known = Agreed { value: base.get(0), members: base.members(0), number: None };
+        let found = merge(Policy::Union, Side::Legacy, known, &Reading::Value(left), &Reading::Value(right));
+        assert_eq!(found, expected);
+    }
+}
+
 proptest! {
     /// The textbook three-way merge of sets, written as set algebra.
     #[test]

@@ -27,7 +27,7 @@ pub(super) enum Fate {
     Restore { on: Side, winner: Option<Side> },
     /// Delete it on this side. `winner`: whose wish that was, if the sides disagreed.
     Delete { on: Side, winner: Option<Side> },
-    /// It was deleted on one side and stays on the other, which no longer follows. Its link stays too: without it the
+    /// It was deleted on one side, by a rule or because it did not belong there, and stays on the other, which no longer follows. Its link stays too: without it the
     /// record would look new and be made again.
     Stay,
     /// It is on neither side.
@@ -40,6 +40,11 @@ pub(super) fn fate(entity: &Entity, record: &Record) -> Fate {
         (None, Some(image)) => Some((Side::Renaissance, image)),
         (None, None) | (Some(_), Some(_)) => None,
     };
+    if let (Some((side, _)), Some(base)) = (remaining, &record.base)
+        && base.is_outside(side.other())
+    {
+        return Fate::Stay;
+    }
     let changed = match (remaining, &record.base) {
         (Some((side, image)), Some(base)) => moved(entity, side, image, base),
         _ => false,

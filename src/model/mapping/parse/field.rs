@@ -121,12 +121,20 @@ fn check(keys: &Keys<'_>, field: &Field) {
 /// Whether the policy can combine what the field holds.
 fn check_policy(keys: &Keys<'_>, field: &Field) {
     let many = matches!(field.legacy.transform, Transform::References(_) | Transform::List(_));
+    let sides = [&field.legacy, &field.renaissance];
     match field.policy {
-        Policy::Max | Policy::Min if many => {
-            let hint = "one of owner, legacy, renaissance, latest, union, park".to_owned();
-            keys.report(keys.get("policy"), format!("lists have no {}", field.policy.as_str()), Some(hint));
+        Policy::Max | Policy::Min => {
+            let Some(half) = sides.into_iter().find(|half| !half.transform.has_order()) else { return };
+            let (policy, word) = (field.policy.as_str(), half.transform.word());
+            let message = format!("`policy = \"{policy}\"` needs values with an order, which `{word}` has not");
+            let hint = if many {
+                "one of owner, legacy, renaissance, latest, union, park"
+            } else {
+                "one of owner, legacy, renaissance, latest, park"
+            };
+            keys.report(keys.get("policy"), message, Some(hint.to_owned()));
         }
-        Policy::Union if [&field.legacy, &field.renaissance].into_iter().any(in_order) => {
+        Policy::Union if sides.into_iter().any(in_order) => {
             let hint = Some("add `order = \"none\"`".to_owned());
             keys.report(keys.get("policy"), "`policy = \"union\"` does not keep the order of a list", hint);
         }

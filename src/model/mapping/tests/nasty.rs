@@ -43,6 +43,7 @@ const KNOWN: &[&str] = &[
     "١٢٣",
     "x",
     "2024-01-02T03:04:05.678901Z",
+    "2024-01-02T03:04:05.678Z",
     "2024-01-02",
     "live",
     "draft",
@@ -97,14 +98,21 @@ pub(super) fn nasty() -> impl Strategy<Value = Value> {
         1 => (0_u8..6, collection::vec(any::<u8>(), 0..4)).prop_map(|(subtype, bytes)| Value::Binary(subtype, bytes)),
         1 => select(&["0.1", "-7", "0", "1e400", "1e22", "1e-6000", "12345678901234567890.5"][..]).prop_map(decimal),
         1 => Just(Value::Opaque("decimal128")),
+        1 => select(&["06", "04", "00"][..]).prop_map(spelled_binary),
     ];
     leaf.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
             collection::vec(inner.clone(), 0..3).prop_map(Value::List),
-            collection::btree_map("[a-z]{1,3}|city|born|on|[$](oid|date|uuid|binary)", inner, 0..3)
+            collection::btree_map("[a-z]{1,3}|city|born|on|[$]{1,3}(oid|date|uuid|binary)", inner, 0..3)
                 .prop_map(Value::Object),
         ]
     })
+}
+
+/// What extended JSON says about two bytes.
+fn spelled_binary(subtype: &str) -> Value {
+    let parts = [("base64", "AQI="), ("subType", subtype)];
+    Value::Object(parts.map(|(key, text)| (key.to_owned(), Value::Text(text.to_owned()))).into())
 }
 
 fn decimal(text: &str) -> Value {

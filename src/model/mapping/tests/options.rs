@@ -148,6 +148,28 @@ fn only_lists_without_an_order_are_united() {
     assert_eq!(field(&format!("as = \"list\"\norder = \"none\"\n{sides}")), [""; 0]);
 }
 
+#[test]
+fn only_values_with_an_order_have_a_greatest_and_a_least() {
+    let sides = "legacy = \"a\"\nrenaissance = \"a\"";
+    let field = |lines: &str, policy: &str| lossy(&format!("policy = \"{policy}\"\n{lines}\n{sides}"));
+    let truths = "as = \"table\"\nvalues = [[\"free\", false], [\"paid\", true]]";
+    let mixed = "as = \"table\"\nvalues = [[\"free\", 0], [\"paid\", \"x\"]]";
+    let refused = ["as = \"bool\"", "as = \"json\"", "as = \"uuid\"", "as = \"bytes\"", truths, mixed];
+    for (policy, lines) in ["max", "min"].into_iter().flat_map(|policy| refused.map(|lines| (policy, lines))) {
+        let word = lines.split('"').nth(1).unwrap();
+        let expected = format!(
+            "9: field f: `policy = \"{policy}\"` needs values with an order, which `{word}` has not; one of owner, legacy, renaissance, latest, park"
+        );
+        assert_eq!(field(lines, policy), [expected]);
+    }
+    let found = field("as = \"list\"\norder = \"none\"", "max");
+    assert!(found.len() == 1 && found[0].ends_with("renaissance, union, park"), "{found:?}");
+    let numbers = "as = \"table\"\nvalues = [[\"free\", 0], [\"paid\", 1]]";
+    for lines in ["", "as = \"int\"", "as = \"float\"", "as = \"decimal\"", numbers] {
+        assert_eq!(field(lines, "min"), [""; 0], "{lines}");
+    }
+}
+
 fn owned(name: &str, owner: &str) -> (String, String) {
     let text = format!(
         "entity = \"{name}\"\nowner = \"of\"\n[legacy]\ncollection = \"{name}\"\n[renaissance]\ntable = \"{name}\"\n\

@@ -1,6 +1,6 @@
 //! `as = "json"`: an object, array or plain value as it is, in a legacy field and a `jsonb` column. Whole numbers are one, however they
 //! are stored; others are decimals, without rounding (in legacy a double where that shows the same number, else Decimal128). What JSON has no form for crosses as MongoDB's extended JSON
-//! (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`, `{"$binary": …}`). Inner values that already read the same keep their type when something else changes.
+//! (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`, `{"$binary": …}`); an object that really looks so gets a second `$` in the column. Inner values that already read the same keep their type when something else changes.
 //! `only = "object"` or `"array"` refuses anything else.
 //! ```toml
 //! [[field]]
@@ -19,7 +19,7 @@ use crate::model::{
     catalog::ColumnKind,
     counterparts::Counterparts,
     decimal::Decimal,
-    jsonb::{RESERVED, special, whole_if_possible},
+    jsonb::{RESERVED, whole_if_possible},
     problem::{Problem, Reason},
     value::Value,
 };
@@ -143,8 +143,7 @@ fn normal_at(held: &Value, place: &Place<'_>, depth: usize) -> Result<Value, Pro
                 return Err(beyond("an object with a key that the bridge cannot carry"));
             }
             let entry = |(key, item): (&String, &Value)| Ok((key.clone(), normal_at(item, place, depth - 1)?));
-            let entries = entries.iter().map(entry).collect::<Result<BTreeMap<_, _>, Problem>>()?;
-            special(&entries).unwrap_or(Value::Object(entries))
+            Value::Object(entries.iter().map(entry).collect::<Result<BTreeMap<_, _>, Problem>>()?)
         }
         Value::Opaque("deeply nested value" | "malformed or deeply nested JSON" | "number beyond range") => {
             return Err(beyond("a value that only one side can hold"));
@@ -209,11 +208,25 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_spells_an_id_is_that_id_on_both_sides_and_stays_as_it_is() {
-        let spelled = object(&[("$oid", Value::Text("01".repeat(12)))]);
-        assert_eq!(read(&spelled), Ok(Value::Id([1; 12])));
-        let written = ANY.write(&Value::Id([1; 12]), &[Place { name: "j", held: Some(&spelled) }], NullForm::Null);
-        assert_eq!(written, Ok(vec![Write::Set(spelled)]));
+    fn an_object_that_spells_what_only_bson_has_is_that_object_and_not_the_other() {
+        let inner =
+            [("base64".to_owned(), Value::Text("AQI=".into())), ("subType".to_owned(), Value::Text("06".into()))];
+        for (key, inner, native) in [
+            ("$oid", Value::Text("01".repeat(12)), Value::Id([1; 12])),
+            ("$date", Value::Text("1969-12-31T23:59:59.999Z".into()), Value::Timestamp(-1000)),
+            ("$uuid", Value::Text("01010101-0101-0101-0101-010101010101".into()), Value::Uuid([1; 16])),
+            ("$binary", Value::Object(inner.into()), Value::Binary(6, vec![1, 2])),
+            ("$numberDecimal", Value::Text("0.1".into()), Value::Decimal("0.1".parse().unwrap())),
+        ] {
+            let spelled = object(&[(key, inner)]);
+            assert_eq!(read(&spelled), Ok(spelled.clone()));
+            assert_eq!(read(&native), Ok(native.clone()));
+            for (wanted, held) in [(&native, &spelled), (&spelled, &native)] {
+                let written = ANY.write(wanted, &[Place { name: "j", held: Some(held) }], NullForm::Null).unwrap();
+                let [Write::Set(content)] = written.as_slice() else { panic!("{key}") };
+                assert_eq!(read(content), Ok(wanted.clone()));
+            }
+        }
     }
 
     #[test]

@@ -204,6 +204,31 @@ impl Transform {
         }
     }
 
+    /// Whether of two canonical values one is the greater, so that `max` and `min` can choose.
+    pub fn has_order(&self) -> bool {
+        match self {
+            Self::Text(_)
+            | Self::Int(_)
+            | Self::Timestamp(_)
+            | Self::Date(_)
+            | Self::Float(_)
+            | Self::Decimal(_)
+            | Self::Media(_)
+            | Self::Phone(_)
+            | Self::Name(_) => true,
+            Self::Table(table) => table.has_order(),
+            Self::Bool(_)
+            | Self::Json(_)
+            | Self::Uuid(_)
+            | Self::Bytes(_)
+            | Self::List(_)
+            | Self::Spread(_)
+            | Self::Flags(_)
+            | Self::Reference(_)
+            | Self::References(_) => false,
+        }
+    }
+
     /// Its word in mapping files.
     pub const fn word(&self) -> &'static str {
         match self {

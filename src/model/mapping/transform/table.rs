@@ -28,6 +28,12 @@ pub struct ValueTable {
 }
 
 impl ValueTable {
+    /// Whether what its contents mean are all numbers or all texts.
+    pub(super) fn has_order(&self) -> bool {
+        let all = |is: fn(&Value) -> bool| self.pairs.iter().all(|(_, meaning)| is(meaning));
+        all(|value| matches!(value, Value::Int(_))) || all(|value| matches!(value, Value::Text(_)))
+    }
+
     fn stored<'a>(&'a self, value: &'a Value) -> impl Iterator<Item = Value> + 'a {
         self.pairs.iter().filter(move |(_, meaning)| meaning == value).map(|(stored, _)| stored.clone())
     }

@@ -198,6 +198,7 @@ fn what_does_not_belong_is_left_alone_and_no_longer_parked() {
     let slot = entity.filters[0].slot;
     record.legacy.as_mut().unwrap().slots[slot] = Some(Value::Bool(true));
     set(&entity, &mut record.renaissance, Side::Renaissance, "name", &text("bear"));
+    record.base = noted(&entity, &record);
     assert!(plan(&entity, &record).is_none());
     record.blocked = Some(Problem::new(Reason::UniqueTaken, "x"));
     record.parked = true;
@@ -209,6 +210,41 @@ fn what_does_not_belong_is_left_alone_and_no_longer_parked() {
     let mut unlinked = super::record(record.legacy, None, None);
     unlinked.parked = true;
     assert_eq!(plan(&entity, &unlinked).unwrap().effect().writes, [false, false], "nor made");
+}
+
+/// The base with which a plan that writes nothing notes where the record belongs.
+fn noted(entity: &Entity, record: &Record) -> Option<Base> {
+    let planned = plan(entity, record).unwrap();
+    assert_eq!(planned.effect().writes, [false, false]);
+    assert!(!planned.plan.unlink && planned.plan.conflicts.is_empty());
+    planned.plan.base
+}
+
+#[test]
+fn a_deletion_where_a_record_did_not_belong_says_nothing_about_the_other_side() {
+    for rule in ["mirror", "keep", "restore"] {
+        let entity = toy(rule);
+        let mut record = both(&entity);
+        let (belonging, slot) = (record.legacy.clone(), entity.filters[0].slot);
+        record.legacy.as_mut().unwrap().slots[slot] = Some(Value::Bool(true));
+        record.base = noted(&entity, &record);
+        assert!(record.base.as_ref().is_some_and(|base| base.is_outside(Side::Legacy)));
+        record.legacy = None;
+        set(&entity, &mut record.renaissance, Side::Renaissance, "name", &text("bear"));
+        assert!(plan(&entity, &record).is_none(), "{rule}");
+        // it comes back and belongs: merged, and from then on a deletion counts
+        record.legacy = belonging;
+        let planned = plan(&entity, &record).unwrap();
+        assert_eq!(slot_of(&entity, changes(&planned), Side::Legacy, "name"), Some(&text("bear")), "{rule}");
+        assert!(planned.plan.base.is_some_and(|base| !base.is_outside(Side::Legacy)));
+        assert!(planned.plan.intent.is_some_and(|(_, base)| !base.is_outside(Side::Legacy)));
+        // made again on the other side, it is not taken for one that does not belong either
+        record.renaissance = None;
+        if rule == "restore" {
+            let planned = plan(&entity, &record).unwrap();
+            assert!(planned.plan.base.is_some_and(|base| !base.is_outside(Side::Legacy)));
+        }
+    }
 }
 
 #[test]
