@@ -163,7 +163,7 @@ fn only_values_with_an_order_have_a_greatest_and_a_least() {
         assert_eq!(field(lines, policy), [expected]);
     }
     let found = field("as = \"list\"\norder = \"none\"", "max");
-    assert!(found.len() == 1 && found[0].ends_with("renaissance, union, park"), "{found:?}");
+    assert!(found.len() == 1 && found[0].ends_with("renaissance, latest, union, park"), "{found:?}");
     let numbers = "as = \"table\"\nvalues = [[\"free\", 0], [\"paid\", 1]]";
     for lines in ["", "as = \"int\"", "as = \"float\"", "as = \"decimal\"", numbers] {
         assert_eq!(field(lines, "min"), [""; 0], "{lines}");
