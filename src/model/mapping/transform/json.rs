@@ -145,7 +145,9 @@ fn normal_at(held: &Value, place: &Place<'_>, depth: usize) -> Result<Value, Pro
             let entry = |(key, item): (&String, &Value)| Ok((key.clone(), normal_at(item, place, depth - 1)?));
             Value::Object(entries.iter().map(entry).collect::<Result<BTreeMap<_, _>, Problem>>()?)
         }
-        Value::Opaque("deeply nested value" | "malformed or deeply nested JSON" | "number beyond range") => {
+        Value::Opaque(
+            "deeply nested value" | "malformed or deeply nested JSON" | "number beyond range" | "date out of range",
+        ) => {
             return Err(beyond("a value that only one side can hold"));
         }
         Value::Opaque(name) => {
