@@ -226,6 +226,8 @@ async fn what_begins_to_belong_crosses_and_what_ceases_to_is_left_alone() {
     // one that is linked ceases to, on one side or the other: neither side is written, and nothing is parked
     let links =
         format!("SELECT count(*) FROM biograph_bridge.link WHERE legacy_id IN ('{id}', '{born}') AND base IS NOT NULL");
+    // the row learns its legacy id after the document is there, and is found by it here
+    toys.until_cell(&links, "2").await;
     toys.set(rule, id, "is_test", true).await;
     things.update(rule, born, "draft = true").await;
     things.settled(rule).await;
