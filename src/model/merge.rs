@@ -56,8 +56,9 @@ pub enum Verdict {
 
 /// Decides one field.
 ///
-/// Equal values agree (under `sum` only if both sides did not add the same); if only one side moved away from base its value is copied; if both did, the policy decides.
-/// Without a base both sides count as moved. A side that has no place for the field has no opinion.
+/// Equal values agree (under `sum` only if both sides did not add the same); if only one side moved away from base its value
+/// is copied; if both did, the policy decides. Without a base both sides count as moved. A side that has no place for the
+/// field has no opinion.
 pub fn merge<'a>(
     policy: Policy,
     owner: Side,
@@ -131,8 +132,8 @@ fn both(policy: Policy, owner: Side, base: Agreed<'_>, legacy: &Value, renaissan
 }
 
 /// Three-way merge of two sets: in is what both hold and what one side holds that was not agreed on (it was added there);
-/// out is what one side lacks that was (it was removed there). Null is the set without members. Members keep the order of the legacy side; sets, whose members
-/// are in ascending order on both sides, stay so.
+/// out is what one side lacks that was (it was removed there). Null is the set without members. Members keep the order of the
+/// legacy side; sets, whose members are in ascending order on both sides, stay so.
 fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
     let (Some(left), Some(right)) = (members(legacy), members(renaissance)) else { return Verdict::Undecided };
     let digests = |items: &[Value]| items.iter().map(|item| Digest::of(item).to_bits()).collect::<HashSet<u64>>();

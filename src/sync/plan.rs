@@ -259,8 +259,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Journals that `winner` stays and the other side's value goes, or that both stay until a person decides. The direction of a one-way field decides like the
-    /// policy of that name.
+    /// Journals that `winner` stays and the other side's value goes, or that both stay until a person decides. The direction
+    /// of a one-way field decides like the policy of that name.
     fn conflict(&mut self, n: usize, field: &Field, winner: Option<Side>, readings: &[Reading; 2]) {
         let json = |reading: &Reading| reading.value().map_or(serde_json::Value::Null, crate::model::json::to_json);
         let policy = match (field.flow, winner) {

@@ -27,8 +27,8 @@ pub(super) enum Fate {
     Restore { on: Side, winner: Option<Side> },
     /// Delete it on this side. `winner`: whose wish that was, if the sides disagreed.
     Delete { on: Side, winner: Option<Side> },
-    /// It was deleted on one side, by a rule or because it did not belong there, and stays on the other, which no longer follows. Its link stays too: without it the
-    /// record would look new and be made again.
+    /// It was deleted on one side, by a rule or because it did not belong there, and stays on the other, which no longer
+    /// follows. Its link stays too: without it the record would look new and be made again.
     Stay,
     /// It is on neither side.
     End,

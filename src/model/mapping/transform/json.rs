@@ -1,6 +1,8 @@
-//! `as = "json"`: an object, array or plain value as it is, in a legacy field and a `jsonb` column. Whole numbers are one, however they
-//! are stored; others are decimals, without rounding (in legacy a double where that shows the same number, else Decimal128). What JSON has no form for crosses as MongoDB's extended JSON
-//! (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`, `{"$binary": …}`); an object that really looks so gets a second `$` in the column. Inner values that already read the same keep their type when something else changes.
+//! `as = "json"`: an object, array or plain value as it is, in a legacy field and a `jsonb` column. Whole numbers are one,
+//! however they are stored; others are decimals, without rounding (in legacy a double where that shows the same number, else
+//! Decimal128). What JSON has no form for crosses as MongoDB's extended JSON (`{"$oid": …}`, `{"$date": …}`, `{"$uuid": …}`,
+//! `{"$binary": …}`); an object that really looks so gets a second `$` in the column. Inner values that already read the same
+//! keep their type when something else changes.
 //! `only = "object"` or `"array"` refuses anything else.
 //! ```toml
 //! [[field]]

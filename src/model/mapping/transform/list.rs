@@ -1,4 +1,5 @@
-//! `as = "list"`: an array of plain values, in legacy and in a `jsonb` list or an array column of one dimension. `of` says what each element is: `text` (the default),
+//! `as = "list"`: an array of plain values, in legacy and in a `jsonb` list or an array column of one dimension. `of` says
+//! what each element is: `text` (the default),
 //! `int`, `bool`, `float` or `decimal`, understood as in a field of its own; null elements stay null.
 //! With `order = "none"` order and repetition mean nothing, which `policy = "union"` needs. Elements that already read the same
 //! keep their type when others change.
