@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod drill;
 pub mod error;
 pub mod metrics;
 pub mod model;
