@@ -106,6 +106,11 @@ impl Bed {
 
     /// Starts the bridge.
     pub(crate) fn spawn(&self) -> Result<Daemon> {
+        self.spawn_without("")
+    }
+
+    /// Starts the bridge without some of its mechanisms: names with commas between them.
+    pub(crate) fn spawn_without(&self, mechanisms: &str) -> Result<Daemon> {
         let child = Command::new(env!("CARGO_BIN_EXE_biograph-bridge"))
             .arg("run")
             .env_clear()
@@ -113,6 +118,7 @@ impl Bed {
             .env("BRIDGE_RENAISSANCE_URL", &self.urls.1)
             .env("BRIDGE_MAPPINGS", concat!(env!("CARGO_MANIFEST_DIR"), "/mappings"))
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("BRIDGE_WITHOUT", mechanisms)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

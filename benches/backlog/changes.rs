@@ -113,6 +113,26 @@ impl ChangeSet {
         Self { changes: changes.collect(), people: chosen }
     }
 
+    /// Other names for the people that get one in the first of every `share` changes.
+    pub(crate) fn other_names(&self, share: usize) -> Self {
+        let few = self.changes.iter().take(self.changes.len() / share);
+        let renamed = |change: &Change| {
+            let name = format!("{} elsewhere", change.to.name()?);
+            Some(Change { legacy: change.legacy, row: change.row, to: To::Name(name) })
+        };
+        let changes: Vec<Change> = few.filter_map(renamed).collect();
+        Self { people: changes.len(), changes }
+    }
+
+    /// The same changes in smaller sets, where each is of another person.
+    pub(crate) fn steps(self, size: usize) -> impl Iterator<Item = Self> {
+        let mut changes = self.changes.into_iter();
+        std::iter::from_fn(move || {
+            let step: Vec<Change> = changes.by_ref().take(size).collect();
+            (!step.is_empty()).then_some(Self { people: step.len(), changes: step })
+        })
+    }
+
     /// How many people change.
     pub(crate) const fn people(&self) -> usize {
         self.people

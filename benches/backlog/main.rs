@@ -9,6 +9,7 @@ mod latency;
 mod process;
 mod raw;
 mod report;
+mod steady;
 
 use std::io::Write;
 
@@ -55,6 +56,8 @@ struct Options {
 enum Part {
     /// The first copy of everybody
     FirstCopy,
+    /// A steady load on both sides, with and without journal, intents and fencing
+    Steady,
 }
 
 fn main() -> Result<()> {
@@ -81,6 +84,12 @@ async fn measure(options: &Options) -> Result<Report> {
         "people": options.people, "repeat": options.repeat, "batch": BATCH, "servers": bed.versions().await?,
         "settings": bed::SETTINGS,
     }));
+    if options.only == Some(Part::Steady) {
+        steady::prepare(&mut bed).await?;
+        let mut people = changes::load(&bed.pool).await?;
+        steady::measure(&bed, &mut people, options.repeat, &mut report).await?;
+        return Ok(report);
+    }
     let copies = first_copy::measure(&mut bed, options.people, options.repeat, true).await?;
     report.row("first copy, friends and subscribers too", &copies.bridge, &copies.raw);
     let copies = first_copy::measure(&mut bed, options.people, options.repeat, false).await?;
@@ -91,6 +100,7 @@ async fn measure(options: &Options) -> Result<Report> {
     }
 
     let mut people = changes::load(&bed.pool).await?;
+    steady::measure(&bed, &mut people, options.repeat, &mut report).await?;
     let mut bridge = [Vec::new(), Vec::new()];
     for round in 0..options.repeat {
         for (direction, rows) in Direction::ALL.into_iter().zip(&mut bridge) {

@@ -6,10 +6,13 @@ use mongodb::bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use uuid::Uuid;
 
 use super::{codec, sessions::KnownSessions, stray};
-use crate::model::{
-    hint::{Captured, Freshness, Hint},
-    key::{EntityIndex, Key, SideId},
-    mapping::Entity,
+use crate::{
+    drill::{self, Mechanism},
+    model::{
+        hint::{Captured, Freshness, Hint},
+        key::{EntityIndex, Key, SideId},
+        mapping::Entity,
+    },
 };
 
 /// The mapped collections.
@@ -72,7 +75,7 @@ impl Watched {
 
     fn change(&self, event: &RawDocument, known: &KnownSessions) -> Seen {
         let Some((_, entities)) = self.mapped(event, "ns") else { return Seen::Nothing };
-        if session(event).is_some_and(|id| known.contains(id)) {
+        if session(event).is_some_and(|id| known.contains(id)) && !drill::lacks(Mechanism::Echoes) {
             return Seen::Echo;
         }
         let key = event.get_document("documentKey").ok();

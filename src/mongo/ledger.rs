@@ -21,6 +21,7 @@ use super::{
     sessions::binary,
 };
 use crate::{
+    drill::{self, Mechanism},
     error::{Error, Result},
     model::key::LegacyId,
 };
@@ -32,18 +33,17 @@ const CLOSING: Duration = Duration::from_secs(10);
 const CLOSE_TRIES: u32 = 5;
 const WRITING: Doing<'static> = Doing { what: "keeping the ledger", on: LEDGER, right: "readWrite" };
 
-/// The command that, inside a transaction, passes the fence and records ids as landed; fails with DuplicateKey if the intent is
-/// closed, and touches only one document if another daemon has taken over.
-pub(super) fn record(fence: Document, intent: Uuid, landed: &[LegacyId]) -> Document {
+/// The updates of the ledger that, inside a transaction, pass the fence and record ids as landed. They fail with DuplicateKey if
+/// the intent is closed, and one of them touches nothing if another daemon has taken over.
+pub(super) fn record(fence: Document, intent: Uuid, landed: &[LegacyId]) -> Vec<Document> {
     let ids: Vec<Bson> = landed.iter().map(|id| Bson::ObjectId(object_id(*id))).collect();
-    doc! {
-        "update": LEDGER,
-        "updates": [fence, {
-            "q": { "_id": binary(intent), "closed": { "$ne": true } },
-            "u": { "$push": { "landed": { "$each": ids } }, "$set": { "at": DateTime::now() } },
-            "upsert": true,
-        }],
-    }
+    let landing = doc! {
+        "q": { "_id": binary(intent), "closed": { "$ne": true } },
+        "u": { "$push": { "landed": { "$each": ids } }, "$set": { "at": DateTime::now() } },
+        "upsert": true,
+    };
+    let statements = [(Mechanism::Fence, fence), (Mechanism::Intents, landing)];
+    statements.into_iter().filter(|(mechanism, _)| !drill::lacks(*mechanism)).map(|(_, statement)| statement).collect()
 }
 
 impl Legacy {

@@ -163,14 +163,8 @@ impl Legacy {
             return Ok(Ok(batch.outcomes));
         }
         let passing = self.epoch.statement(session.number());
-        let record = ledger::record(passing, intent, &batch.landing);
-        let ledger = self.database.run_command(record).session(&mut **session).await?;
-        if let Some(failure) = first_error(&ledger) {
-            let contended = class(failure.code) == Class::Contended;
-            return Ok(Err(if contended { Attempt::Contended } else { Attempt::Closed }));
-        }
-        if ledger.get_i32("n").ok() != Some(2) {
-            return Ok(Err(Attempt::Fenced));
+        if let Some(end) = self.enter(session, ledger::record(passing, intent, &batch.landing)).await? {
+            return Ok(Err(end));
         }
         for (command, of) in batch.commands(&entity.legacy.collection) {
             let answer = self.database.run_command(command).session(&mut **session).await?;
@@ -183,6 +177,21 @@ impl Legacy {
             }
         }
         Ok(Ok(batch.outcomes))
+    }
+
+    /// Passes the fence and enters what is to land into the ledger; `Some` if the attempt ends here.
+    async fn enter(&self, session: &mut Lent, updates: Vec<Document>) -> Result<Option<Attempt>, DriverError> {
+        let expected = i32::try_from(updates.len()).unwrap_or(i32::MAX);
+        if expected == 0 {
+            return Ok(None);
+        }
+        let record = doc! { "update": ledger::LEDGER, "updates": updates };
+        let answer = self.database.run_command(record).session(&mut **session).await?;
+        if let Some(failure) = first_error(&answer) {
+            let contended = class(failure.code) == Class::Contended;
+            return Ok(Some(if contended { Attempt::Contended } else { Attempt::Closed }));
+        }
+        Ok((answer.get_i32("n").ok() != Some(expected)).then_some(Attempt::Fenced))
     }
 
     /// Commits until the server says what became of it.

@@ -17,6 +17,7 @@ use super::{
     write,
 };
 use crate::{
+    drill::{self, Mechanism},
     error::{Disposition, Error, Result},
     model::key::{EntityIndex, RenaissanceId},
     sync::ports::{Committed, Outcome, RecordPlan, RenaissanceChange},
@@ -54,14 +55,20 @@ impl<'a> Part<'a> {
 }
 
 impl Postgres {
+    /// The call that fails if another daemon has become active.
+    fn fence(&self) -> String {
+        if drill::lacks(Mechanism::Fence) {
+            "NULL".to_owned()
+        } else {
+            format!("biograph_bridge.fence({})", self.epoch())
+        }
+    }
+
     /// Opens a transaction that changes nothing but the bridge's state. Fails if another daemon has become active.
     pub(super) async fn begin_on_state(&self) -> Result<Transaction<'static, sqlx::Postgres>> {
         let mut transaction = self.pool.begin().await.map_err(Error::from)?;
-        sqlx::query("SELECT biograph_bridge.fence($1)")
-            .bind(self.epoch())
-            .execute(&mut *transaction)
-            .await
-            .map_err(Error::from)?;
+        let fence = AssertSqlSafe(format!("SELECT {}", self.fence()));
+        sqlx::query(fence).execute(&mut *transaction).await.map_err(Error::from)?;
         Ok(transaction)
     }
 
@@ -86,13 +93,13 @@ impl Postgres {
         let tables = self.all().flat_map(|(entity, _)| entity.table_names());
         let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
         AssertSqlSafe(format!(
-            "BEGIN; SELECT biograph_bridge.fence({}), set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
+            "BEGIN; SELECT {}, set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
              WHERE tgrelid = ANY(ARRAY[{}]::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
              THEN pg_logical_emit_message(true, {}, '') END",
-            self.epoch(),
+            self.fence(),
             quote_literal(LOCK_WAIT),
             tables.join(", "),
-            quote_literal(OWN_NAME)
+            quote_literal(if drill::lacks(Mechanism::Echoes) { "drill" } else { OWN_NAME })
         ))
     }
 

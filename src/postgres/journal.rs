@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{awaits::awaits, commit::Part, persons::persons, statements::Collision, waiting::parked};
 use crate::{
+    drill::{self, Mechanism},
     error::{Error, Result},
     model::{digest::Base, mapping::Entity, problem::Reason, side::Side},
     sync::ports::{ConflictRow, IntentKind, RecordPlan},
@@ -66,12 +67,12 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         if plan.unlink {
             ended.push(legacy_id.to_string());
         } else if let Some(id) = id
-            && (plan.base.is_some() || matches!(plan.intent, Some((IntentKind::Insert, _))))
+            && (final_base(plan).is_some() || matches!(plan.intent, Some((IntentKind::Insert, _))))
         {
             let links = if plan.linked { &mut known } else { &mut fresh };
             links.legacy.push(legacy_id.to_string());
             links.renaissance.push(id);
-            links.bases.push(plan.base.as_ref().map(Base::to_bytes));
+            links.bases.push(final_base(plan).map(Base::to_bytes));
             links.persons.push(plan.person.map(|person| person.to_string()));
         }
     }
@@ -93,6 +94,14 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         sqlx::query(END_LINKS).bind(entity).bind(ended).execute(&mut *connection).await.map_err(Error::from)?;
     }
     Ok(())
+}
+
+/// The base that holds from this transaction on.
+fn final_base(plan: &RecordPlan) -> Option<&Base> {
+    match &plan.intent {
+        Some((_, base)) if drill::lacks(Mechanism::Intents) => Some(base),
+        _ => plan.base.as_ref(),
+    }
 }
 
 /// One that nobody decided is journalled when it begins: what is parked of it already says so, and neither value is lost.
@@ -118,7 +127,7 @@ async fn conflicts(
 ) -> Result<()> {
     let rows = part.living().flat_map(|(_, plan, id)| plan.conflicts.iter().map(move |row| (plan, id, row)));
     let rows: Vec<_> = rows.collect();
-    if rows.is_empty() {
+    if rows.is_empty() || drill::lacks(Mechanism::Journal) {
         return Ok(());
     }
     let text = |side: Side| side.as_str();
@@ -167,7 +176,7 @@ async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent
             }
         });
     }
-    if legacy.is_empty() {
+    if legacy.is_empty() || drill::lacks(Mechanism::Intents) {
         return Ok(());
     }
     sqlx::query(
@@ -185,7 +194,7 @@ async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent
     .execute(&mut *connection)
     .await
     .map_err(Error::from)?;
-    if tombstones.is_empty() {
+    if tombstones.is_empty() || drill::lacks(Mechanism::Tombstones) {
         return Ok(());
     }
     sqlx::query(

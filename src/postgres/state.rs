@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{read::parse_legacy, store::Postgres, waiting::Arrived};
 use crate::{
+    drill::{self, Mechanism},
     error::{Error, Result},
     model::{
         hint::Position,
@@ -36,6 +37,9 @@ impl Postgres {
 
     /// Settles in one transaction and returns the records that were created.
     async fn settle_on(&self, session: &mut PgConnection, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Created>> {
+        if drill::lacks(Mechanism::Intents) {
+            return Ok(Vec::new());
+        }
         let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
         let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
         let created: Vec<Created> = sqlx::query_as(SETTLE)

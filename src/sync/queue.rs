@@ -10,9 +10,12 @@ use std::{
 use tokio::sync::Notify;
 
 use super::tracker::{Lane, Taken, Tracker};
-use crate::model::{
-    hint::{Hint, Position},
-    key::Key,
+use crate::{
+    drill::{self, Mechanism},
+    model::{
+        hint::{Hint, Position},
+        key::Key,
+    },
 };
 
 /// Dirty keys on their way to the reconciler, with the low watermark of each lane.
@@ -53,6 +56,7 @@ pub struct InProcess {
 impl InProcess {
     /// An empty queue that holds captures back beyond `limit` bytes.
     pub fn new(limit: usize) -> Self {
+        let limit = if drill::lacks(Mechanism::QueueBound) { usize::MAX / 2 } else { limit };
         Self {
             tracker: Mutex::new(Tracker::new(limit)),
             started: Instant::now(),

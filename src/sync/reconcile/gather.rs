@@ -7,8 +7,10 @@ use super::{
     references::{Pull, Sided, named, set_owner},
 };
 use crate::{
+    drill::{self, Mechanism},
     error::Result,
     model::{
+        digest::Base,
         hint::Freshness,
         image::Image,
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
@@ -65,7 +67,8 @@ struct Hinted {
 impl Hinted {
     fn new(index: EntityIndex, taken: &[Taken], read: Option<&RenaissanceRead>) -> Self {
         let unseen = |t: &&Taken| t.needs.xids.iter().any(|xid| !read.is_some_and(|read| read.snapshot.sees(*xid)));
-        let hidden = taken.iter().filter(unseen).map(|t| t.key).collect();
+        let hidden =
+            taken.iter().filter(unseen).filter(|_| !drill::lacks(Mechanism::Freshness)).map(|t| t.key).collect();
         Self { index, all: taken.iter().map(|t| t.key).collect(), hidden }
     }
 
@@ -269,7 +272,7 @@ fn linked(
         legacy,
         renaissance,
         linked: true,
-        base: resolved.link.base,
+        base: resolved.link.base.map(|base| if drill::lacks(Mechanism::Base) { Base::empty(0) } else { base }),
         parked: resolved.parked,
         person: resolved.person,
         awaits: resolved.awaits,

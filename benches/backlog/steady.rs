@@ -1,0 +1,84 @@
+//! A steady load on both sides at once: what journal, intents and fencing cost, by doing without them every other time.
+
+use biograph_bridge::model::side::Side;
+use serde_json::Value;
+
+use crate::{
+    Result, bed,
+    bed::{Bed, Daemon},
+    changes::{ChangeSet, Person},
+    progress,
+    report::{Report, Row},
+};
+
+/// What every other run does without.
+const SAFETY: &str = "journal,intents,fence";
+/// Changes that an application makes before it looks how far the bridge is.
+const STEP: usize = 250;
+/// Changes the bridge may be behind before an application waits: more than a batch, so that the bridge is never idle.
+const AHEAD: u64 = 2500;
+/// One in this many changes of a document is made to the row as well, otherwise.
+const BOTH: usize = 100;
+
+/// Everybody is in sync, and nobody was changed.
+pub(crate) async fn prepare(bed: &mut Bed) -> Result<()> {
+    progress("the first copy");
+    bed.empty_renaissance(false).await?;
+    let daemon = bed.spawn()?;
+    daemon.until(|status| status["state"] == "streaming").await?;
+    daemon.until_quiet().await?;
+    daemon.stop().await
+}
+
+/// Each application changes half of the people, and one a few of the other's: in turns with and without the mechanisms.
+pub(crate) async fn measure(bed: &Bed, people: &mut [Person], repeat: usize, report: &mut Report) -> Result<()> {
+    let mut rows = [Vec::new(), Vec::new()];
+    for round in 0..=repeat {
+        for (without, rows) in ["", SAFETY].into_iter().zip(&mut rows) {
+            let name = if without.is_empty() { "all of it" } else { "without journal, intents and fence" };
+            progress(&format!("steady load on both sides, {name}, {round} of {repeat}"));
+            let row = run(bed, without, people).await?;
+            // the first pair only warms up what is measured
+            if round > 0 {
+                rows.push(row);
+            }
+        }
+    }
+    let [with, without] = rows;
+    report.beside("steady load on both sides, beside doing without journal, intents and fence", &with, &without);
+    Ok(())
+}
+
+async fn run(bed: &Bed, without: &str, people: &mut [Person]) -> Result<Row> {
+    bed::vacuum(&bed.pool).await?;
+    let daemon = bed.spawn_without(without)?;
+    for side in Side::ALL {
+        daemon.until_streaming(side).await?;
+    }
+    daemon.until_quiet().await?;
+    let (left, right) = people.split_at_mut(people.len() / 2);
+    let (documents, rows) = (ChangeSet::next(left, 1.0), ChangeSet::next(right, 1.0));
+    let clashes = documents.other_names(BOTH);
+    let start = bed.measure(Some(&daemon))?;
+    tokio::try_join!(
+        drive(bed, &daemon, Side::Legacy, documents.steps(STEP)),
+        drive(bed, &daemon, Side::Renaissance, clashes.steps(STEP).chain(rows.steps(STEP))),
+    )?;
+    daemon.until_quiet().await?;
+    let row = start.until_now((left.len() + right.len()) as u64, bed, Some(&daemon))?;
+    daemon.stop().await?;
+    Ok(row)
+}
+
+/// Changes people at a side, never far ahead of the bridge.
+async fn drive(bed: &Bed, daemon: &Daemon, side: Side, steps: impl Iterator<Item = ChangeSet>) -> Result<()> {
+    let (mut made, direction) = (0, side.outbound().to_string());
+    for step in steps {
+        step.apply_at(bed, side).await?;
+        made += step.people() as u64;
+        // what lost a conflict never arrives
+        let durable = |status: &Value| status["directions"][&direction]["applied"].as_u64().unwrap_or(0);
+        daemon.until(|status| made.saturating_sub(durable(status)) < AHEAD).await?;
+    }
+    Ok(())
+}
