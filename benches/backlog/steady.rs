@@ -14,9 +14,9 @@ use crate::{
 /// What every other run does without.
 const SAFETY: &str = "journal,intents,fence";
 /// Changes that an application makes before it looks how far the bridge is.
-const STEP: usize = 250;
+const STEP: usize = 500;
 /// Changes the bridge may be behind before an application waits: more than a batch, so that the bridge is never idle.
-const AHEAD: u64 = 2500;
+const AHEAD: u64 = 8000;
 /// One in this many changes of a document is made to the row as well, otherwise.
 const BOTH: usize = 100;
 
@@ -64,7 +64,10 @@ async fn run(bed: &Bed, without: &str, people: &mut [Person]) -> Result<Row> {
         drive(bed, &daemon, Side::Legacy, documents.steps(STEP)),
         drive(bed, &daemon, Side::Renaissance, clashes.steps(STEP).chain(rows.steps(STEP))),
     )?;
-    daemon.until_quiet().await?;
+    let all = [left.len(), right.len()];
+    let arrived =
+        |status: &Value| Side::ALL.into_iter().zip(all).all(|(side, all)| durable(status, side) >= all as u64);
+    daemon.until(|status| arrived(status) && status["queue"]["keys"] == 0).await?;
     let row = start.until_now((left.len() + right.len()) as u64, bed, Some(&daemon))?;
     daemon.stop().await?;
     Ok(row)
@@ -72,13 +75,17 @@ async fn run(bed: &Bed, without: &str, people: &mut [Person]) -> Result<Row> {
 
 /// Changes people at a side, never far ahead of the bridge.
 async fn drive(bed: &Bed, daemon: &Daemon, side: Side, steps: impl Iterator<Item = ChangeSet>) -> Result<()> {
-    let (mut made, direction) = (0, side.outbound().to_string());
+    let mut made = 0;
     for step in steps {
         step.apply_at(bed, side).await?;
         made += step.people() as u64;
         // what lost a conflict never arrives
-        let durable = |status: &Value| status["directions"][&direction]["applied"].as_u64().unwrap_or(0);
-        daemon.until(|status| made.saturating_sub(durable(status)) < AHEAD).await?;
+        daemon.until(|status| made.saturating_sub(durable(status, side)) < AHEAD).await?;
     }
     Ok(())
+}
+
+/// How many changes of a side are durable at the other.
+fn durable(status: &Value, side: Side) -> u64 {
+    status["directions"][side.outbound().to_string()]["applied"].as_u64().unwrap_or(0)
 }
