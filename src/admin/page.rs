@@ -21,6 +21,9 @@ td.n{font-variant-numeric:tabular-nums}</style></head><body>";
 pub(super) fn render(report: &StatusReport) -> String {
     let mut page = Page(HEAD.to_owned());
     page.raw("<h1>biograph-bridge ").text(&report.version).raw(" — ").text(&report.state).raw("</h1>");
+    if report.shadow {
+        page.raw("<p>Shadow: decides and journals, writes nothing.</p>");
+    }
     page.failing(report).directions(report).sides(report).backlog(report).sweeps(report).recent(report);
     page.raw("<p><a href=\"/api/status\">/api/status</a> · <a href=\"/metrics\">/metrics</a> · ");
     page.raw("<a href=\"/readyz\">/readyz</a> · <a href=\"/livez\">/livez</a></p></body></html>");

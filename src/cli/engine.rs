@@ -188,6 +188,10 @@ impl Engine<'_> {
             Postgres::open(pool.clone(), Arc::clone(&entities), &catalog, epoch)
         })
         .await?;
+        let store = if self.settings.shadow { store.in_shadow() } else { store };
+        if !self.settings.shadow {
+            retry("forgetting what a shadow foresaw", starting, stop, || store.forget_foreseen()).await?;
+        }
         retry("registering sessions", starting, stop, || async {
             let sessions = legacy.open_sessions(SESSIONS).await?;
             let former = store.register_sessions(&sessions.ids()).await?;

@@ -31,8 +31,13 @@ lost either way: what was not durable is done again at the next start.
 
 Examples:
   biograph-bridge run
+  biograph-bridge run --shadow
   biograph-bridge run --config /etc/biograph-bridge/bridge.toml --log-format json")]
 pub(super) struct Run {
+    /// Decide about every change and journal the conflicts, and write nothing to either side; a later `run` without this does
+    /// all of it
+    #[arg(long)]
+    shadow: bool,
     /// Only stream; do not walk records that were never swept
     #[arg(long)]
     no_backfill: bool,
@@ -44,7 +49,8 @@ impl Run {
         let entities = load::entities(&config.mappings)?;
         let (listen, token) = (config.listen, config.token.clone());
         let backfill = if self.no_backfill { Backfill::Off } else { Backfill::Missing };
-        let daemon = Daemon::new(config, databases, entities, backfill);
+        let mut daemon = Daemon::new(config, databases, entities, backfill);
+        daemon.shadow(self.shadow);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
         let outcome = runtime.block_on(async {
@@ -65,6 +71,7 @@ pub(super) struct Daemon {
     databases: Databases,
     entities: Vec<Entity>,
     backfill: Backfill,
+    shadow: bool,
     status: Arc<Status>,
 }
 
@@ -72,7 +79,13 @@ impl Daemon {
     /// A daemon for these entities.
     pub(super) fn new(config: Config, databases: Databases, entities: Vec<Entity>, backfill: Backfill) -> Self {
         let status = Arc::new(Status::new(entities.iter().map(EntityLabels::from).collect()));
-        Self { config, databases, entities, backfill, status }
+        Self { config, databases, entities, backfill, shadow: false, status }
+    }
+
+    /// Whether it decides and journals and writes nothing.
+    pub(super) fn shadow(&mut self, shadow: bool) {
+        self.shadow = shadow;
+        self.status.shadow(shadow);
     }
 
     /// What the daemon knows about itself, also while it runs.
@@ -122,7 +135,7 @@ impl Daemon {
 
     /// The engine: returns when it has drained after `cancel`, or cannot go on.
     async fn engine(&self, cancel: CancellationToken) -> Result<()> {
-        let settings = settings(&self.config.engine, self.backfill.clone());
+        let settings = Settings { shadow: self.shadow, ..settings(&self.config.engine, self.backfill.clone()) };
         let status = Arc::clone(&self.status);
         Engine { databases: &self.databases, entities: &self.entities, settings, status }.run(&cancel).await
     }
@@ -139,6 +152,7 @@ pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Set
         backfill,
         backfill_rate: engine.backfill_rate,
         sweep_chunk: engine.sweep_chunk,
+        shadow: false,
     }
 }
 

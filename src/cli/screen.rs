@@ -41,6 +41,9 @@ impl Lines {
         let up = duration(report.uptime_seconds as f64);
         let title = self.paint.bold(&format!("biograph-bridge {}", report.version));
         self.lines.push(format!("{title}  {state}  up {up}  http://{address}/"));
+        if report.shadow {
+            self.lines.push(self.paint.attention("shadow: decides and journals, writes nothing"));
+        }
         self.lines.push(String::new());
     }
 

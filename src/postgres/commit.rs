@@ -43,7 +43,7 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn new(plans: Vec<&'a RecordPlan>, collision: Collision) -> Self {
+    pub(super) fn new(plans: Vec<&'a RecordPlan>, collision: Collision) -> Self {
         let ids = plans.iter().map(|plan| plan.renaissance).collect();
         Self { alive: vec![true; plans.len()], plans, ids, collision }
     }

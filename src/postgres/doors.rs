@@ -68,6 +68,14 @@ impl RenaissanceStore for Postgres {
         self.commit_plans(entity, intent, plans).await
     }
 
+    async fn foresee(&self, entity: EntityIndex, records: &[LegacyId], plans: &[RecordPlan]) -> Result<()> {
+        self.journal_foreseen(entity, records, plans).await
+    }
+
+    async fn is_fresh(&self) -> Result<bool> {
+        self.has_no_history().await
+    }
+
     async fn settle(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
         self.settle_intent(intent, landed).await
     }
@@ -89,6 +97,9 @@ impl RenaissanceStore for Postgres {
     }
 
     async fn save_sweep(&self, entity: EntityIndex, side: Side, kind: SweepKind, state: &SweepState) -> Result<()> {
+        if self.is_shadow() {
+            return Ok(());
+        }
         self.save_sweep_state(entity, side, kind, state).await
     }
 
@@ -115,10 +126,16 @@ impl RenaissanceStore for Postgres {
     }
 
     async fn park(&self, entity: EntityIndex, row: &ParkedRow, shown_id: &str) -> Result<()> {
+        if self.is_shadow() {
+            return Ok(());
+        }
         self.park_unaddressable(entity, row, shown_id).await
     }
 
     async fn unpark(&self, entity: EntityIndex, shown_id: &str) -> Result<()> {
+        if self.is_shadow() {
+            return Ok(());
+        }
         self.unpark_unaddressable(entity, shown_id).await
     }
 

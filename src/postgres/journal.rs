@@ -119,7 +119,7 @@ const INSERT_CONFLICTS: &str = "INSERT INTO biograph_bridge.conflict (entity, le
       AND p.legacy_id = v.legacy AND p.field = v.field AND p.reason = $16)";
 
 /// Conflicts are rare: one row each, in a loop over rows rather than a wide statement.
-async fn conflicts(
+pub(super) async fn conflicts(
     connection: &mut PgConnection,
     entity: &str,
     (shape, intent): (i32, Uuid),

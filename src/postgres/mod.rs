@@ -22,6 +22,7 @@ mod refusal;
 pub mod report;
 pub mod request;
 pub mod setup;
+mod shadow;
 pub mod sql;
 mod state;
 mod statements;

@@ -26,6 +26,8 @@ pub struct Postgres {
     growth: Growth,
     /// The epoch in which it may write.
     epoch: i64,
+    /// Whether it keeps no record of sweeps and of what is parked.
+    shadow: bool,
 }
 
 impl Postgres {
@@ -43,7 +45,18 @@ impl Postgres {
             has_state: true,
             growth: Growth::default(),
             epoch,
+            shadow: false,
         })
+    }
+
+    /// The same for a shadow: how far its sweeps come and what they park is not kept.
+    #[must_use]
+    pub fn in_shadow(self) -> Self {
+        Self { shadow: true, ..self }
+    }
+
+    pub(super) const fn is_shadow(&self) -> bool {
+        self.shadow
     }
 
     /// Prepares the store for reading only; nothing need be set up, and nothing is. Without a state no record is linked.
@@ -61,7 +74,7 @@ impl Postgres {
         };
         let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
         let (statements, shapes) = (Arc::new(statements), Arc::new(shapes));
-        Ok(Self { pool, entities, statements, shapes, has_state, growth: Growth::default(), epoch: 0 })
+        Ok(Self { pool, entities, statements, shapes, has_state, growth: Growth::default(), epoch: 0, shadow: false })
     }
 
     /// Whether there is a state: links, parked keys, people.

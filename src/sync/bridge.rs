@@ -60,6 +60,8 @@ pub struct Settings {
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep.
     pub sweep_chunk: u32,
+    /// Decide and journal, write nothing.
+    pub shadow: bool,
 }
 
 /// A position that was saved.
@@ -102,6 +104,7 @@ where
         settings: Settings,
     ) -> Self {
         let reconciler = Reconciler::new(legacy, renaissance, Arc::clone(&entities));
+        let reconciler = if settings.shadow { reconciler.in_shadow() } else { reconciler };
         Self { reconciler, sources, entities, status, settings }
     }
 
@@ -186,7 +189,7 @@ where
         stop: CancellationToken,
     ) -> Result<()> {
         let (store, entities) = (self.reconciler.renaissance(), &self.entities[..]);
-        let executor = Executor { store, queue: &*queue, sweeps, entities };
+        let executor = Executor { store, queue: &*queue, sweeps, entities, shadow: self.settings.shadow };
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(()),
@@ -197,6 +200,9 @@ where
     /// Brings back keys that wait for something outside of them: a unique value to become free, a reference to appear.
     async fn parked_again(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
         let store = self.reconciler.renaissance();
+        if self.settings.shadow {
+            return Ok(());
+        }
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -244,10 +250,11 @@ where
     /// Saves positions once their hints are durable, and only then lets the source forget.
     async fn checkpoints(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
         let mut saved: [Option<Saved>; 2] = [None, None];
+        let keep = self.settings.shadow && !self.has_everything_to_copy(&stop).await?;
         loop {
             let last = stop.is_cancelled();
             self.pulse(&queue);
-            for (side, saved) in Side::ALL.into_iter().zip(&mut saved) {
+            for (side, saved) in Side::ALL.into_iter().zip(&mut saved).filter(|_| !keep) {
                 let lane = Lane::Stream(side);
                 let Some(position) = queue.durable(lane) else { continue };
                 let hints = queue.offered(lane);
@@ -265,6 +272,19 @@ where
                 () = self.pulses(&queue, self.settings.checkpoint) => {}
             }
         }
+    }
+
+    /// Whether a shadow may let positions go on: nobody has relied on them yet, and a first copy looks at everything. Else what
+    /// the shadow has seen is still to be done, and both logs are kept until then.
+    async fn has_everything_to_copy(&self, stop: &CancellationToken) -> Result<bool> {
+        let store = self.reconciler.renaissance();
+        let fresh = retry("reading what was synced before", Policy::CONNECTION, stop, || store.is_fresh()).await?;
+        if !fresh {
+            tracing::warn!(
+                "positions stay where they are while a shadow runs: watch slot_retained_bytes and oplog_window_seconds"
+            );
+        }
+        Ok(fresh)
     }
 
     async fn save(&self, side: Side, position: &Position, stop: &CancellationToken) -> Result<bool> {
@@ -329,6 +349,9 @@ where
 
     /// A document that no key can name is parked while it is there.
     async fn see_stray(&self, entity: EntityIndex, stray: &Stray, stop: &CancellationToken) -> Result<()> {
+        if self.settings.shadow {
+            return Ok(());
+        }
         let (store, row) = (self.reconciler.renaissance(), unsupported(stray.kind));
         let see = async || {
             if stray.gone {

@@ -379,6 +379,18 @@ pub trait RenaissanceStore: Send + Sync {
         plans: &[RecordPlan],
     ) -> impl Future<Output = Result<Committed>> + Send;
 
+    /// Journals the conflicts of plans that are not carried out, in place of what was foreseen of these records before; nothing
+    /// else changes.
+    fn foresee(
+        &self,
+        entity: EntityIndex,
+        records: &[LegacyId],
+        plans: &[RecordPlan],
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Whether nothing was ever synced or swept: then a first copy is still to look at everything.
+    fn is_fresh(&self) -> impl Future<Output = Result<bool>> + Send;
+
     /// Closes an intent: for records in `landed` the base, journal and back reference become final; for the others of
     /// the intent it is as if they had never been decided. Returns the keys it woke, like [`RenaissanceStore::commit`].
     fn settle(&self, intent: uuid::Uuid, landed: &[LegacyId]) -> impl Future<Output = Result<Vec<Key>>> + Send;

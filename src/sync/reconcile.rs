@@ -7,6 +7,7 @@ mod gather;
 mod identity;
 mod references;
 mod rehearse;
+mod shadow;
 
 use std::{
     collections::HashSet,
@@ -57,6 +58,8 @@ pub struct Reconciler<L, R> {
     woken: Mutex<Vec<Key>>,
     /// In these entities members of sets that are not linked yet are left for a second pass instead of being parked.
     sets_later: Mutex<Vec<EntityIndex>>,
+    /// Whether it only decides.
+    shadow: bool,
 }
 
 /// One record's change on its way, for people watching.
@@ -145,7 +148,15 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             served: Mutex::new(Vec::new()),
             woken: Mutex::new(Vec::new()),
             sets_later: Mutex::new(Vec::new()),
+            shadow: false,
         }
+    }
+
+    /// The same, but it decides and journals and writes nothing else.
+    #[must_use]
+    pub const fn in_shadow(mut self) -> Self {
+        self.shadow = true;
+        self
     }
 
     /// From now on members of sets of references that are not linked are left where they are without parking their field,
@@ -170,9 +181,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         &self.renaissance
     }
 
-    /// Settles open intents by looking at the ledger: landed or not, never guessed.
+    /// Settles open intents by looking at the ledger: landed or not, never guessed. A shadow leaves them.
     pub async fn recover(&self) -> Result<()> {
-        if !self.unsettled.load(Ordering::Acquire) {
+        if self.shadow || !self.unsettled.load(Ordering::Acquire) {
             return Ok(());
         }
         let open = self.renaissance.open_intents().await?;
@@ -195,6 +206,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         taken: &[Taken],
         ahead: Option<(Ahead, &Footprint)>,
     ) -> Result<BatchReport> {
+        if self.shadow {
+            return self.decide_only(index, taken).await;
+        }
         self.recover().await?;
         let mut pull = Pull::default();
         let read = ahead.and_then(|(ahead, former)| self.still_true(index, ahead, former));

@@ -71,6 +71,8 @@ pub struct Executor<'a, R, Q> {
     pub sweeps: mpsc::Sender<Ask>,
     /// The mapped entities.
     pub entities: &'a [Entity],
+    /// Whether this daemon changes nothing.
+    pub shadow: bool,
 }
 
 impl<R: RenaissanceStore, Q: HintQueue> Executor<'_, R, Q> {
@@ -104,6 +106,9 @@ impl<R: RenaissanceStore, Q: HintQueue> Executor<'_, R, Q> {
     }
 
     async fn carry_out(&self, request: &Request) -> Result<Json> {
+        if self.shadow {
+            return Err(Error::halt("this daemon runs with --shadow: it decides and journals, and changes nothing"));
+        }
         match request.command.as_str() {
             "backfill" => self.backfill(arguments(request)?).await,
             "parked_retry" => self.retry_parked(arguments(request)?).await,

@@ -86,6 +86,11 @@ impl Status {
         self.metrics.state(state);
     }
 
+    /// Whether the daemon decides and journals and writes nothing.
+    pub fn shadow(&self, shadow: bool) {
+        self.live().shadow = shadow;
+    }
+
     /// How far the connection to a side has come. Coming back after a loss counts as a reconnect.
     pub fn feed(&self, side: Side, feed: Feed) {
         let former = self.live().feeds[side_index(side)].replace(feed);

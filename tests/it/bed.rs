@@ -94,8 +94,12 @@ impl Bed {
 
     /// A daemon that listens elsewhere.
     pub(crate) fn spawn_on(&self, port: u16) -> Daemon {
+        self.spawn_with(&["run"], port)
+    }
+
+    fn spawn_with(&self, arguments: &[&str], port: u16) -> Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = self.command(&["run"]);
+        let mut command = self.command(arguments);
         command.env("BRIDGE_LISTEN", format!("127.0.0.1:{port}"));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Daemon { child, port }
@@ -107,7 +111,15 @@ impl Bed {
 
     /// Starts the daemon and waits until it streams.
     pub(crate) async fn start(&self) -> Daemon {
-        let mut daemon = self.spawn();
+        self.until_streaming(self.spawn()).await
+    }
+
+    /// Starts a daemon that only decides, and waits until it streams.
+    pub(crate) async fn start_shadow(&self) -> Daemon {
+        self.until_streaming(self.spawn_with(&["run", "--shadow"], self.port)).await
+    }
+
+    async fn until_streaming(&self, mut daemon: Daemon) -> Daemon {
         let started = Instant::now();
         loop {
             assert!(daemon.child.try_wait().unwrap().is_none(), "the daemon ended: {}", self.log_tail());

@@ -72,6 +72,8 @@ mod sandbox;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod sync_bad_input;
 #[cfg(test)]
 mod sync_basics;

@@ -82,7 +82,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Reads a batch whose turn comes after the one that is being reconciled. `None` where that is no use: something is to
     /// be settled or brought in first, or a database does not answer.
     pub async fn read_ahead(&self, index: EntityIndex, taken: &[Taken]) -> Option<Ahead> {
-        if self.unsettled.load(Ordering::Acquire) {
+        if self.shadow || self.unsettled.load(Ordering::Acquire) {
             return None;
         }
         let mut pull = Pull::reading_ahead();

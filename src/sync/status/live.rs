@@ -41,6 +41,7 @@ impl Running {
 #[derive(Default)]
 pub(super) struct Live {
     pub(super) state: Option<DaemonState>,
+    pub(super) shadow: bool,
     pub(super) feeds: [Option<Feed>; 2],
     pub(super) lags: [Lag; 2],
     pub(super) checkpoints: [Option<(String, Instant)>; 2],
@@ -105,6 +106,7 @@ impl Live {
             count: *count,
         };
         StatusReport {
+            shadow: self.shadow,
             sweeps: self.sweeps.values().map(sweep).collect(),
             parked: self.parked.iter().filter(|(_, _, count)| *count > 0).map(parked).collect(),
             people: self.people.iter().map(|(state, count)| (state.to_string(), *count)).collect(),

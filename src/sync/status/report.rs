@@ -12,6 +12,8 @@ pub struct StatusReport {
     pub version: String,
     /// `starting`, `backfilling`, `streaming`, `healing`, `paused`, `standby`.
     pub state: String,
+    /// Whether it decides and journals and writes nothing.
+    pub shadow: bool,
     /// When the daemon started, RFC 3339.
     pub started_at: String,
     /// Seconds since then.

@@ -194,6 +194,14 @@ impl RenaissanceStore for Rows {
         }))
     }
 
+    async fn foresee(&self, _: EntityIndex, _: &[LegacyId], _: &[RecordPlan]) -> Result<()> {
+        foreign()
+    }
+
+    async fn is_fresh(&self) -> Result<bool> {
+        foreign()
+    }
+
     async fn checkpoint(&self, _: Side) -> Result<Option<Position>> {
         foreign()
     }
