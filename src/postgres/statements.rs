@@ -10,6 +10,7 @@ use super::{
     sql::{quote_ident, quote_literal},
 };
 use crate::{
+    drill::{self, Mechanism},
     error::{Error, Result},
     model::{
         catalog::{Catalog, ColumnInfo, ColumnKind},
@@ -158,9 +159,10 @@ fn delete(entity: &Entity, forget: &[String]) -> String {
             joins += &format!(" LEFT JOIN d{n} ON d{n}.id = d0.id");
         }
     }
+    let record = if drill::lacks(Mechanism::Tombstones) { "'null'::jsonb".to_owned() } else { format!("{record})") };
     format!(
         "WITH {} INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record) \
-         SELECT $2, v.legacy, d0.id, 'legacy', {record}) FROM d0{joins} \
+         SELECT $2, v.legacy, d0.id, 'legacy', {record} FROM d0{joins} \
          JOIN unnest($1::bigint[], $3::text[]) AS v(id, legacy) ON v.id = d0.id RETURNING renaissance_id",
         ctes.join(", ")
     )

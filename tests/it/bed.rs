@@ -83,6 +83,7 @@ impl Bed {
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("BRIDGE_PARKED_RETRY", "1s")
             .env("RUST_LOG", "biograph_bridge=debug")
+            .env("BRIDGE_WITHOUT", std::env::var("BRIDGE_WITHOUT").unwrap_or_default())
             .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null());
         command

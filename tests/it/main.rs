@@ -62,6 +62,8 @@ mod postgres_setup;
 #[cfg(test)]
 mod postgres_tls;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod rules_records;
