@@ -64,6 +64,8 @@ mod postgres_tls;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod rules_records;
@@ -89,6 +91,8 @@ mod sync_crash_sets;
 mod sync_fence;
 #[cfg(test)]
 mod sync_freshness;
+#[cfg(test)]
+mod sync_lines;
 #[cfg(test)]
 mod sync_merge;
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn set_from_outside(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().unwrap())
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     set_from_outside("BRIDGE_TEST_SEED").unwrap_or_else(|| rand::rng().random_range(1..1_000_000))
 }
 
