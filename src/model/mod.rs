@@ -4,6 +4,7 @@ pub mod base64;
 pub mod calendar;
 pub mod catalog;
 pub mod counterparts;
+pub mod cutover;
 pub mod decimal;
 pub mod digest;
 pub mod fact;
