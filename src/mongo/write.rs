@@ -24,6 +24,7 @@ use super::{
     size,
 };
 use crate::{
+    drill,
     error::{Error, Result},
     model::{
         image::Version,
@@ -126,7 +127,10 @@ impl Legacy {
         }
         session.start_transaction().with_options(transaction()).await.map_err(|error| translate(&error, doing))?;
         match self.statements(session, entity, intent, writes).await {
-            Ok(Ok(outcomes)) => self.finish(session, entity, outcomes).await,
+            Ok(Ok(outcomes)) => {
+                drill::crash_point("before committing the documents");
+                self.finish(session, entity, outcomes).await
+            }
             Ok(Err(attempt)) => {
                 session.abort_transaction().await.map_err(|error| translate(&error, doing))?;
                 Ok(attempt)

@@ -187,6 +187,7 @@ impl Postgres {
         write::delete(&mut transaction, entity, statements, &mut part).await?;
         let shape = self.shapes().current(index)?;
         journal::record(&mut transaction, (self.entities(), &entity.name), shape, intent, &part).await?;
+        drill::crash_point("before the commit");
         // foreign keys that are deferred are looked at here, and a refusal names the constraint
         transaction.commit().await.map_err(Error::from)?;
         Ok(part.alive.into_iter().zip(part.ids).collect())

@@ -61,6 +61,7 @@ impl Postgres {
                     .map_err(Error::from)?;
             }
         }
+        drill::crash_point("before settling");
         transaction.commit().await.map_err(Error::from)?;
         Ok(created)
     }

@@ -24,6 +24,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    drill,
     error::{Disposition, Error, Result},
     model::{
         fact::{DaemonState, Lag},
@@ -289,12 +290,15 @@ where
 
     async fn save(&self, side: Side, position: &Position, stop: &CancellationToken) -> Result<bool> {
         let store = self.reconciler.renaissance();
+        drill::crash_point("before saving a position");
         match store.save_checkpoint(&[(side, position.clone())]).await {
             Ok(()) => {
+                drill::crash_point("after saving a position");
                 match side {
                     Side::Legacy => self.sources.0.confirm(position),
                     Side::Renaissance => self.sources.1.confirm(position),
                 }
+                drill::crash_point("after confirming a position");
                 self.status.checkpoint(side, position);
                 self.status.recovered("saving positions");
                 Ok(true)

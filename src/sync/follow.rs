@@ -11,6 +11,7 @@ use super::{
     tracker::Lane,
 };
 use crate::{
+    drill,
     error::{Disposition, Error, Result},
     model::{
         fact::{Feed, Lag, RetryClass},
@@ -122,6 +123,7 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
         let lane = Lane::Stream(self.side);
         match captured {
             Captured::Hint(hint) => {
+                drill::crash_point("hint received");
                 self.status.hint(self.side, hint.key.entity);
                 self.offer(lane, hint).await;
             }
@@ -136,7 +138,10 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
                     self.status.lag(self.side.outbound(), Lag::CaughtUp);
                 }
             }
-            Captured::Echo(count) => self.status.echoes(self.side, count),
+            Captured::Echo(count) => {
+                drill::crash_point("echo received");
+                self.status.echoes(self.side, count);
+            }
             Captured::Unaddressable(entity, stray) => {
                 if self.unaddressable.send((entity, stray)).await.is_err() {
                     return Err(Error::retry("the bridge is stopping"));

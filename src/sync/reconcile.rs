@@ -34,6 +34,7 @@ use super::{
     tracker::Taken,
 };
 use crate::{
+    drill,
     error::Result,
     model::{
         key::{EntityIndex, Key, LegacyId},
@@ -210,6 +211,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             return self.decide_only(index, taken).await;
         }
         self.recover().await?;
+        drill::crash_point("before reading");
         let mut pull = Pull::default();
         let read = ahead.and_then(|(ahead, former)| self.still_true(index, ahead, former));
         let reconciling = async {
@@ -240,6 +242,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 
     /// Decides and writes what was read.
     async fn complete(&self, index: EntityIndex, gathered: Gathered) -> Result<BatchReport> {
+        drill::crash_point("after reading");
         let Gathered { works: mut pending, links, lost, not_visible } = gathered;
         let footprint = Footprint::of(index, self.entity(index)?, &pending);
         let mut report = BatchReport { not_visible, lost, footprint, ..BatchReport::default() };
@@ -291,12 +294,14 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         if plans.is_empty() {
             return Ok(Vec::new());
         }
+        drill::crash_point("after deciding");
         let intent = Uuid::new_v4();
         let has_intents = plans.iter().any(|plan| plan.intent.is_some());
         if has_intents {
             self.unsettled.store(true, Ordering::Release);
         }
         let Committed { outcomes, woken } = self.renaissance.commit(index, intent, &plans).await?;
+        drill::crash_point("after the commit");
         report.woken.extend(woken);
         let (mut documents, mut writers, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for ((work, plan), outcome) in writing.into_iter().zip(plans).zip(outcomes) {
@@ -336,6 +341,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let entity = self.entity(index)?;
         let outcomes =
             if documents.is_empty() { Vec::new() } else { self.legacy.write(index, intent, documents).await? };
+        drill::crash_point("after the documents");
         let landed: Vec<LegacyId> = documents
             .iter()
             .zip(&outcomes)
@@ -343,6 +349,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             .map(|(document, _)| document.id)
             .collect();
         report.woken.extend(self.renaissance.settle(intent, &landed).await?);
+        drill::crash_point("after settling");
         self.unsettled.store(false, Ordering::Release);
         if !documents.is_empty() {
             self.served.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
