@@ -176,6 +176,11 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// What it says of itself.
+    pub(crate) async fn status(&self) -> Result<Value> {
+        Ok(reqwest::get(&self.status).await?.json().await?)
+    }
+
     /// Waits until the status is as wanted.
     pub(crate) async fn until(&self, wanted: impl Fn(&Value) -> bool) -> Result<()> {
         let started = Instant::now();

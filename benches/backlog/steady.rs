@@ -69,6 +69,9 @@ async fn run(bed: &Bed, without: &str, people: &mut [Person]) -> Result<Row> {
         |status: &Value| Side::ALL.into_iter().zip(all).all(|(side, all)| durable(status, side) >= all as u64);
     daemon.until(|status| arrived(status) && status["queue"]["keys"] == 0).await?;
     let row = start.until_now((left.len() + right.len()) as u64, bed, Some(&daemon))?;
+    if daemon.status().await?["conflicts"] == 0 {
+        return Err("no conflict came about: what the journal costs is not measured".into());
+    }
     daemon.stop().await?;
     Ok(row)
 }
