@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
+use crate::model::{fact::RetryClass, side::Side};
+
 /// What the caller should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
@@ -40,6 +42,8 @@ impl Fault {
 #[derive(Debug)]
 pub struct Error {
     disposition: Disposition,
+    class: RetryClass,
+    side: Option<Side>,
     context: String,
     hint: Option<String>,
     fault: Option<Box<Fault>>,
@@ -66,13 +70,28 @@ impl Error {
     }
 
     fn new(disposition: Disposition, context: impl Into<String>) -> Self {
-        Self { disposition, context: context.into(), hint: None, fault: None, source: None }
+        let (class, context) = (RetryClass::Error, context.into());
+        Self { disposition, class, side: None, context, hint: None, fault: None, source: None }
     }
 
     /// Adds the command or setting that fixes it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what kind of failure it is; without this it is [`RetryClass::Error`].
+    #[must_use]
+    pub const fn with_class(mut self, class: RetryClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Says which side's database it comes from.
+    #[must_use]
+    pub const fn from_side(mut self, side: Side) -> Self {
+        self.side = Some(side);
         self
     }
 
@@ -100,6 +119,22 @@ impl Error {
     /// What to do about it.
     pub const fn disposition(&self) -> Disposition {
         self.disposition
+    }
+
+    /// What kind of failure it is: how soon it is worth trying again.
+    pub const fn class(&self) -> RetryClass {
+        self.class
+    }
+
+    /// The side whose database it comes from, where that is known.
+    pub const fn side(&self) -> Option<Side> {
+        self.side
+    }
+
+    /// Whether the database refuses for everybody what it was asked (rights, a full disk, read-only): no record is at fault,
+    /// and it goes on by itself once a person has seen to it.
+    pub const fn is_blocked(&self) -> bool {
+        matches!(self.class, RetryClass::Blocked)
     }
 
     /// The command or setting that fixes it.

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::error::{Disposition, Error, Result};
+use crate::{
+    error::{Disposition, Error, Result},
+    model::fact::RetryClass,
+};
 
 /// How long to wait between attempts: a random time between zero and a ceiling that doubles each time (full jitter:
 /// daemons that failed together do not come back together).
@@ -17,13 +20,46 @@ pub struct Policy {
     pub first: Duration,
     /// The ceiling that is never exceeded.
     pub longest: Duration,
+    /// Whether to wait as well for what a person has to see to ([`RetryClass::Blocked`]).
+    pub patient: bool,
 }
+
+/// A connection that stood for this long counts as progress: the next failure starts a new series. One that is cut sooner does
+/// not, or a network that accepts and cuts at once would be asked many times a second.
+pub const STEADY: Duration = Duration::from_secs(5);
 
 impl Policy {
     /// For connections to a database.
-    pub const CONNECTION: Self = Self { first: Duration::from_millis(200), longest: Duration::from_secs(15) };
-    /// For a statement or transaction that met a deadlock, an election or a lost race.
-    pub const STATEMENT: Self = Self { first: Duration::from_millis(20), longest: Duration::from_secs(2) };
+    pub const CONNECTION: Self = Self::new(200, 15_000);
+    /// The same of a running bridge, which does not end for a right that was revoked.
+    pub const RUNNING: Self = Self { patient: true, ..Self::CONNECTION };
+    /// For a statement or transaction that met a deadlock or another transaction.
+    pub const STATEMENT: Self = Self::new(20, 2_000);
+    /// For a server that is short of something: it gets time to recover.
+    pub const OVERLOAD: Self = Self::new(1_000, 60_000);
+    /// For what a person has to see to first.
+    pub const BLOCKED: Self = Self::new(1_000, 30_000);
+    /// For a refused login: servers lock out who asks too often.
+    pub const LOGIN: Self = Self::new(10_000, 300_000);
+
+    const fn new(first: u64, longest: u64) -> Self {
+        Self { first: Duration::from_millis(first), longest: Duration::from_millis(longest), patient: false }
+    }
+
+    /// What is right after a failure of this class: this policy, unless the class calls for another.
+    pub const fn after(self, class: RetryClass) -> Self {
+        match class {
+            RetryClass::Overload => Self::OVERLOAD,
+            RetryClass::Login => Self::LOGIN,
+            RetryClass::Contention => Self::STATEMENT,
+            RetryClass::Blocked => Self::BLOCKED,
+            RetryClass::Error
+            | RetryClass::Connection
+            | RetryClass::Election
+            | RetryClass::LostRace
+            | RetryClass::NotVisible => self,
+        }
+    }
 
     /// A fresh sequence of waits.
     pub fn backoff(self) -> Backoff {
@@ -34,7 +70,10 @@ impl Policy {
 /// The waits of one loop, for callers that do their own looping.
 #[derive(Debug)]
 pub struct Backoff {
+    policy: Policy,
     inner: ExponentialBackoff,
+    /// Whether there was no failure since the last success.
+    fresh: bool,
 }
 
 impl Backoff {
@@ -50,17 +89,33 @@ impl Backoff {
             ..ExponentialBackoff::default()
         };
         inner.reset();
-        Self { inner }
+        Self { policy, inner, fresh: true }
+    }
+
+    /// How long to wait after this failure. A failure of another class goes on from where the series is, within what its class
+    /// calls for.
+    pub fn after(&mut self, failure: &Error) -> Duration {
+        let policy = self.policy.after(failure.class());
+        let inner = &mut self.inner;
+        (inner.initial_interval, inner.max_interval) = (policy.first / 2, policy.longest / 2);
+        inner.current_interval = match self.fresh {
+            true => inner.initial_interval,
+            false => inner.current_interval.clamp(inner.initial_interval, inner.max_interval),
+        };
+        self.next_delay()
     }
 
     /// How long to wait before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
+        self.fresh = false;
         self.inner.next_backoff().unwrap_or(self.inner.max_interval)
     }
 
     /// Starts over; call it after a success.
     pub fn reset(&mut self) {
+        self.inner.initial_interval = self.policy.first / 2;
         self.inner.reset();
+        self.fresh = true;
     }
 }
 
@@ -97,7 +152,7 @@ impl Failures {
 }
 
 /// Runs `operation` until it succeeds, fails for good or `cancel` is triggered. Only [`Disposition::Retry`] is tried
-/// again; a cancelled retry returns the last failure, or a retry error if there was none.
+/// again, and what is blocked if the policy is patient; a cancelled retry returns the last failure, or a retry error if there was none.
 pub async fn retry<T, F, Fut>(
     description: &str,
     policy: Policy,
@@ -123,14 +178,14 @@ where
             }
             Err(error) => error,
         };
-        match error.disposition() {
-            Disposition::Retry => failures.failed(description, &error),
-            Disposition::Park | Disposition::Halt => return Err(error.during(description)),
+        if error.disposition() != Disposition::Retry && !(policy.patient && error.is_blocked()) {
+            return Err(error.during(description));
         }
+        failures.failed(description, &error);
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(error.during(description)),
-            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = tokio::time::sleep(backoff.after(&error)) => {}
         }
     }
 }
@@ -145,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    const POLICY: Policy = Policy { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+    const POLICY: Policy = Policy::new(1_000, 60_000);
 
     #[tokio::test(start_paused = true)]
     async fn a_passing_failure_is_tried_again_until_it_works() {
@@ -204,6 +259,58 @@ mod tests {
             }
             backoff.reset();
             assert!(backoff.next_delay() <= Duration::from_secs(1) + Duration::from_micros(1));
+        }
+    }
+
+    #[test]
+    fn a_failure_is_waited_out_as_its_class_calls_for() {
+        let ceiling = |class: RetryClass, failures: u32| {
+            let longest = (0..400).map(|_| {
+                let (mut backoff, error) = (Policy::RUNNING.backoff(), Error::retry("x").with_class(class));
+                (0..failures).map(|_| backoff.after(&error)).last().unwrap_or_default()
+            });
+            longest.max().unwrap_or_default()
+        };
+        for (class, first, longest) in [
+            (RetryClass::Contention, 20, 2_000),
+            (RetryClass::Connection, 200, 15_000),
+            (RetryClass::Election, 200, 15_000),
+            (RetryClass::Error, 200, 15_000),
+            (RetryClass::Overload, 1_000, 60_000),
+            (RetryClass::Blocked, 1_000, 30_000),
+            (RetryClass::Login, 10_000, 300_000),
+        ] {
+            for (failures, expected) in [(1, first), (2, 2 * first), (20, longest)] {
+                let (found, expected) = (ceiling(class, failures), Duration::from_millis(expected));
+                assert!(found <= expected + Duration::from_micros(1) && found > expected * 4 / 5, "{class}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_goes_on_when_its_failures_change_class() {
+        let (cut, full) = (RetryClass::Connection, RetryClass::Overload);
+        let [cut, full] = [cut, full].map(|class| Error::retry("x").with_class(class));
+        let mut backoff = Policy::CONNECTION.backoff();
+        assert!((0..20).all(|_| backoff.after(&full) < Duration::from_secs(61)));
+        let longest = (0..400).map(|_| backoff.after(&cut)).max().unwrap_or_default();
+        assert!(longest > Duration::from_secs(12) && longest <= Duration::from_micros(15_000_001), "{longest:?}");
+        backoff.reset();
+        assert!(backoff.after(&cut) <= Duration::from_micros(200_001));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_is_patient_waits_for_a_person() {
+        for (policy, attempts_made) in [(Policy::RUNNING, 3), (Policy::CONNECTION, 1)] {
+            let attempts = Cell::new(0);
+            let result: Result<()> = retry("reading", policy, &CancellationToken::new(), || {
+                attempts.set(attempts.get() + 1);
+                let attempt = attempts.get();
+                let denied = || Error::halt("a right is missing").with_class(RetryClass::Blocked);
+                async move { if attempt < 3 { Err(denied()) } else { Ok(()) } }
+            })
+            .await;
+            assert_eq!((attempts.get(), result.is_ok()), (attempts_made, attempts_made == 3));
         }
     }
 

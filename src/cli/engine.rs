@@ -11,7 +11,11 @@ use tracing::{info, warn};
 use crate::{
     config::Databases,
     error::{Disposition, Error, Result},
-    model::{catalog::Catalog, fact::DaemonState, mapping::Entity},
+    model::{
+        catalog::Catalog,
+        fact::{DaemonState, RetryClass},
+        mapping::Entity,
+    },
     mongo::Legacy,
     postgres::{
         Pool,
@@ -23,7 +27,7 @@ use crate::{
         setup,
         store::Postgres,
     },
-    retry::{Backoff, Failures, Policy, retry},
+    retry::{Backoff, Failures, Policy, STEADY, retry},
     sync::{
         bridge::{Bridge, Settings},
         finding::Finding,
@@ -57,22 +61,27 @@ impl Engine<'_> {
     pub(super) async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let pool = connect::pool(self.databases.renaissance_url.expose())?;
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        let worked = OnceLock::new();
         while !stop.is_cancelled() {
             let Some(mut lease) = self.lease(&pool, stop).await? else { break };
             let (session, epoch) = (lease.session(), OnceLock::new());
+            let began = Instant::now();
             let outcome = tokio::select! {
-                outcome = self.lead(&pool, (session, &epoch), stop) => outcome,
+                outcome = self.lead(&pool, (session, &epoch), &worked, stop) => outcome,
                 lost = lease.lost(&epoch) => Err(lost),
             };
             self.status.let_go();
             lease.release().await;
+            if began.elapsed() >= STEADY {
+                backoff.reset();
+            }
             match outcome {
-                Err(error) if error.disposition() == Disposition::Retry && !stop.is_cancelled() => {
+                Err(error) if passes(&error, worked.get().is_some()) && !stop.is_cancelled() => {
                     self.status.failed("engine", &error);
                     failures.failed("the engine", &error);
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = tokio::time::sleep(backoff.next_delay()) => {}
+                        () = tokio::time::sleep(backoff.after(&error)) => {}
                     }
                 }
                 other => return other,
@@ -109,7 +118,13 @@ impl Engine<'_> {
     }
 
     /// Sets up, takes a new epoch, connects both sides and runs the bridge.
-    async fn lead(&self, pool: &Pool, lease: (i32, &OnceLock<i64>), stop: &CancellationToken) -> Result<()> {
+    async fn lead(
+        &self,
+        pool: &Pool,
+        lease: (i32, &OnceLock<i64>),
+        worked: &OnceLock<()>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let prepared = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             prepared = self.prepare(pool, lease, stop) => prepared,
@@ -119,6 +134,7 @@ impl Engine<'_> {
             other => other?,
         };
         self.status.recovered("engine");
+        worked.get_or_init(|| ());
         let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?;
         let gauges = self.gauges(pool, &legacy, &store);
         let status = Arc::clone(&self.status);
@@ -248,6 +264,11 @@ pub(super) fn bound(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Entity
     }
     Err(Error::halt(format!("the mappings do not fit the tables:\n  {}", errors.join("\n  ")))
         .with_hint("run `biograph-bridge check`"))
+}
+
+/// Whether to start over after an error. A login that was accepted before is being changed: it is tried again, slowly.
+fn passes(error: &Error, worked: bool) -> bool {
+    error.disposition() == Disposition::Retry || worked && error.class() == RetryClass::Login
 }
 
 /// Turns what blocks into one error that says how to fix it.

@@ -81,8 +81,20 @@ words! {
 words! {
     /// Why something is tried again.
     RetryClass {
-        /// The database or the way to it failed.
+        /// Any other failure.
         Error = "error",
+        /// The way to the database broke.
+        Connection = "connection",
+        /// The server elects a primary, stops or starts.
+        Election = "election",
+        /// The server is short of connections, memory or time.
+        Overload = "overload",
+        /// The login was refused.
+        Login = "login",
+        /// Another transaction was in the way.
+        Contention = "contention",
+        /// A right is missing, the disk is full, the database is read-only: a person has to see to it.
+        Blocked = "blocked",
         /// The record changed between read and write.
         LostRace = "lost_race",
         /// The hinted change was not visible yet.

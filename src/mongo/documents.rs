@@ -28,7 +28,7 @@ use crate::{
         mapping::{Entity, Path},
         value::Value,
     },
-    sync::ports::{LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Strays},
+    sync::ports::{LegacyStore, LegacyWrite, Listed, Page, Probe, Strays, Wrote},
 };
 
 /// A read that takes longer is given up and tried again.
@@ -92,7 +92,7 @@ impl LegacyStore for Legacy {
         Ok(ids.iter().map(|id| found.get(id).map(|document| extjson::document(document))).collect())
     }
 
-    async fn write(&self, entity: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Vec<Outcome>> {
+    async fn write(&self, entity: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Wrote> {
         in_time("writing documents", self.write_all(self.entity(entity), intent, writes)).await
     }
 

@@ -8,9 +8,15 @@ use mongodb::error::{
 
 use crate::{
     error::{Error, Fault},
-    model::problem::{Problem, Reason},
+    model::{
+        fact::RetryClass,
+        problem::{Problem, Reason},
+        side::Side,
+    },
 };
 
+const NO_WRITES_FIX: &str = "make room on the disk of the MongoDB server, raise the cluster's quota or end its write block; the bridge \
+    goes on by itself";
 const STANDALONE_FIX: &str =
     "the server must be a replica set member: start mongod with --replSet rs0 and run rs.initiate() once";
 
@@ -28,8 +34,17 @@ pub(super) struct Doing<'a> {
 /// What a server's error code calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Elections, lost connections, interrupted or timed out operations: try again.
-    Passing,
+    /// The server cannot be reached, or one behind it: try again.
+    Unreachable,
+    /// There is no primary at the moment, or it stops: try again.
+    Election,
+    /// The server is short of something, or took too long: try again later.
+    Overload,
+    /// The server takes no writes from anybody: its disk is full, its quota used up, or somebody blocked writes.
+    NoWrites,
+    /// A code that is not in the table. As an answer to a command it is tried again: halting on a code we do not know would stop
+    /// everybody's sync. As an answer about one document it is that document's.
+    Unknown,
     /// Another transaction holds the document: try again, or give the race up.
     Contended,
     /// The oplog no longer reaches back to the position.
@@ -60,6 +75,16 @@ pub(super) const fn class(code: i32) -> Class {
         280 | 286 | 464 => Class::PositionLost,
         // InvalidResumeToken, a resume token without data, a resume token that is not a keystring
         260 | 40647..=40649 | 50794..=50839 => Class::PositionUnusable,
+        // HostUnreachable, HostNotFound, NetworkTimeout, FailedToSatisfyReadPreference, SocketException
+        6 | 7 | 89 | 133 | 9001 => Class::Unreachable,
+        // ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
+        // NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary, an election's legacy code, ReadConcernMajorityNotAvailableYet
+        91 | 189 | 10107 | 11600 | 11602 | 13435 | 13436 | 10058 | 134 => Class::Election,
+        // MaxTimeMSExpired, WriteConcernTimeout, ExceededMemoryLimit, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit,
+        // TemporarilyUnavailable, IngressRequestRateLimitExceeded
+        50 | 64 | 146 | 202 | 262 | 365 | 462 => Class::Overload,
+        // UserWritesBlocked, AtlasError (a quota), OutOfDiskSpace
+        371 | 8000 | 14031 => Class::NoWrites,
         // AuthenticationFailed, UserNotFound
         18 | 11 => Class::LoginRefused,
         // Unauthorized
@@ -75,8 +100,7 @@ pub(super) const fn class(code: i32) -> Class {
         // BadValue, FailedToParse, TypeMismatch, CommandNotFound, InvalidOptions, CommandNotSupported, CommandNotSupportedOnView,
         // OperationNotSupportedInTransaction, an unknown pipeline stage
         2 | 9 | 14 | 59 | 72 | 115 | 166 | 263 | 40324 => Class::Unsupported,
-        // everything else is tried again: halting on a code we do not know would stop everybody's sync for one command
-        _ => Class::Passing,
+        _ => Class::Unknown,
     }
 }
 
@@ -98,17 +122,40 @@ pub(super) fn class_of(error: &DriverError) -> Option<Class> {
 
 /// The driver's error as ours, for an operation on an open connection.
 pub(super) fn translate(error: &DriverError, doing: Doing<'_>) -> Error {
+    described(error, doing).from_side(Side::Legacy)
+}
+
+fn described(error: &DriverError, doing: Doing<'_>) -> Error {
     let Some(code) = code_of(error) else { return without_answer(error, doing) };
     let context = format!("{} on {}: MongoDB error {code}{}", doing.what, doing.on, name_of(error));
     let class = class(code);
     let passing_by_label = [TRANSIENT_TRANSACTION_ERROR, RETRYABLE_WRITE_ERROR, RETRYABLE_ERROR]
         .iter()
         .any(|label| error.contains_label(label));
-    if passing_by_label && !matches!(class, Class::PositionLost | Class::Document(_)) {
-        return Error::retry(context);
+    let certain = matches!(class, Class::PositionLost | Class::Document(_) | Class::Denied | Class::NoWrites);
+    if passing_by_label && !certain {
+        return Error::retry(context).with_class(retry_class(class));
     }
+    of_class(class, code, context, doing)
+}
+
+/// The error of one write of a command that was refused, as the server's code tells it.
+pub(super) fn of_write(code: i32, doing: Doing<'_>) -> Error {
+    let context = format!("{} on {}: MongoDB error {code}", doing.what, doing.on);
+    of_class(class(code), code, context, doing).from_side(Side::Legacy)
+}
+
+fn of_class(class: Class, code: i32, context: String, doing: Doing<'_>) -> Error {
     match class {
-        Class::Passing | Class::Contended | Class::PositionUnusable => Error::retry(context),
+        Class::Unreachable
+        | Class::Election
+        | Class::Overload
+        | Class::Unknown
+        | Class::Contended
+        | Class::PositionUnusable => Error::retry(context).with_class(retry_class(class)),
+        Class::NoWrites => Error::retry(format!("{context}: the server takes no writes"))
+            .with_class(RetryClass::Blocked)
+            .with_hint(NO_WRITES_FIX),
         Class::PositionLost => position_lost(context),
         Class::LoginRefused => login_refused(),
         Class::Denied => denied(&context, doing),
@@ -120,6 +167,24 @@ pub(super) fn translate(error: &DriverError, doing: Doing<'_>) -> Error {
         }),
         Class::Unsupported => Error::halt(context)
             .with_hint("MongoDB 4.4 or later is needed, as a replica set; run `biograph-bridge check`"),
+    }
+}
+
+/// How soon to try again.
+const fn retry_class(class: Class) -> RetryClass {
+    match class {
+        Class::Unreachable => RetryClass::Connection,
+        Class::Election => RetryClass::Election,
+        Class::Overload => RetryClass::Overload,
+        Class::Contended => RetryClass::Contention,
+        Class::Denied | Class::NoWrites => RetryClass::Blocked,
+        Class::LoginRefused => RetryClass::Login,
+        Class::Unknown
+        | Class::PositionLost
+        | Class::PositionUnusable
+        | Class::Standalone
+        | Class::Document(_)
+        | Class::Unsupported => RetryClass::Error,
     }
 }
 
@@ -165,24 +230,27 @@ fn position_lost(context: String) -> Error {
 }
 
 fn login_refused() -> Error {
-    Error::halt("MongoDB refuses the bridge's login").with_hint("check user, password and authSource in legacy_uri")
+    Error::halt("MongoDB refuses the bridge's login")
+        .with_class(RetryClass::Login)
+        .with_hint("check user, password and authSource in legacy_uri")
 }
 
 fn denied(context: &str, doing: Doing<'_>) -> Error {
     let (right, on) = (doing.right, doing.on);
-    Error::halt(format!("{context}: the right {right} on {on} is missing")).with_hint(format!(
-        "grant the bridge's user a role with {right} on {on}, for example readWrite on the legacy database"
-    ))
+    Error::halt(format!("{context}: the right {right} on {on} is missing")).with_class(RetryClass::Blocked).with_hint(
+        format!("grant the bridge's user a role with {right} on {on}, for example readWrite on the legacy database"),
+    )
 }
 
 fn without_answer(error: &DriverError, doing: Doing<'_>) -> Error {
     let context = format!("{} on {}", doing.what, doing.on);
+    let broken = |what: String| Error::retry(format!("{context}: {what}")).with_class(RetryClass::Connection);
     match &*error.kind {
         ErrorKind::Authentication { .. } => login_refused(),
-        ErrorKind::Io(io) => Error::retry(format!("{context}: the connection to MongoDB failed ({})", io.kind())),
+        ErrorKind::Io(io) => broken(format!("the connection to MongoDB failed ({})", io.kind())),
         // what the driver says of a server that it reached and that refused it
         ErrorKind::ServerSelection { message, .. } if message.contains("Authentication") => login_refused(),
-        ErrorKind::ServerSelection { .. } => Error::retry(format!("{context}: no primary answers"))
+        ErrorKind::ServerSelection { .. } => broken("no primary answers".to_owned())
             .with_hint("is MongoDB running and reachable at the hosts in legacy_uri?"),
         ErrorKind::InvalidTlsConfig { .. } => {
             Error::halt(format!("{context}: the TLS settings in legacy_uri cannot be used"))
@@ -194,10 +262,8 @@ fn without_answer(error: &DriverError, doing: Doing<'_>) -> Error {
         ErrorKind::SessionsNotSupported | ErrorKind::Transaction { .. } => {
             Error::halt(format!("{context}: transactions are not possible")).with_hint(STANDALONE_FIX)
         }
-        ErrorKind::DnsResolve { .. } => Error::retry(format!("{context}: the host in legacy_uri cannot be resolved")),
-        ErrorKind::ConnectionPoolCleared { .. } => {
-            Error::retry(format!("{context}: the connections to MongoDB were lost"))
-        }
+        ErrorKind::DnsResolve { .. } => broken("the host in legacy_uri cannot be resolved".to_owned()),
+        ErrorKind::ConnectionPoolCleared { .. } => broken("the connections to MongoDB were lost".to_owned()),
         ErrorKind::Shutdown => Error::retry(format!("{context}: shutting down")),
         _ => Error::retry(format!("{context}: MongoDB's answer was not understood")),
     }
@@ -208,9 +274,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elections_are_passing_and_documents_are_parked() {
-        for code in [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 43, 50, 64, 251] {
-            assert_eq!(class(code), Class::Passing, "{code}");
+    fn every_code_is_tried_again_in_its_own_time_and_documents_are_parked() {
+        let table: [(&[i32], RetryClass); 7] = [
+            (&[6, 7, 89, 133, 9001], RetryClass::Connection),
+            (&[91, 134, 189, 10058, 10107, 11600, 11602, 13435, 13436], RetryClass::Election),
+            (&[50, 64, 146, 202, 262, 365, 462], RetryClass::Overload),
+            (&[24, 112, 239, 246, 388], RetryClass::Contention),
+            (&[11, 18], RetryClass::Login),
+            (&[13, 371, 8000, 14031], RetryClass::Blocked),
+            (&[43, 251, 99_999, 11000, 121], RetryClass::Error),
+        ];
+        for (codes, expected) in table {
+            codes.iter().for_each(|code| assert_eq!(retry_class(class(*code)), expected, "{code}"));
         }
         assert_eq!(class(11000), Class::Document(Reason::UniqueTaken));
         assert_eq!(class(121), Class::Document(Reason::Constraint));

@@ -31,7 +31,7 @@ pub(super) const LEDGER: &str = "biograph_bridge_ledger";
 /// How long one attempt to close an intent waits for a transaction that holds it.
 const CLOSING: Duration = Duration::from_secs(10);
 const CLOSE_TRIES: u32 = 5;
-const WRITING: Doing<'static> = Doing { what: "keeping the ledger", on: LEDGER, right: "readWrite" };
+pub(super) const WRITING: Doing<'static> = Doing { what: "keeping the ledger", on: LEDGER, right: "readWrite" };
 
 /// The updates of the ledger that, inside a transaction, pass the fence and record ids as landed. They fail with DuplicateKey if
 /// the intent is closed, and one of them touches nothing if another daemon has taken over.

@@ -18,7 +18,7 @@ use super::{
     codec::{self, object_id},
     connect::{Legacy, durable},
     documents::{drain, with_ids},
-    error::{Class, Doing, NO_ROOM_IN_CACHE, class, class_of, code_of, problem, translate},
+    error::{Class, Doing, NO_ROOM_IN_CACHE, class, class_of, code_of, of_write, problem, translate},
     fence, ledger, patch,
     sessions::Lent,
     size,
@@ -33,7 +33,7 @@ use crate::{
         problem::{Problem, Reason},
         side::Side,
     },
-    sync::ports::{LegacyChange, LegacyWrite, Outcome},
+    sync::ports::{LegacyChange, LegacyWrite, Outcome, Wrote},
 };
 
 /// A commit the server does not finish within this is asked about again.
@@ -59,6 +59,10 @@ enum Attempt {
     Closed,
     /// Another daemon is active; nothing was written.
     Fenced,
+    /// The server refuses what anybody would write there; nothing was written.
+    Blocked(Error),
+    /// The server is not able to now; nothing was written.
+    Failed(Error),
 }
 
 /// Writes that still have to be tried, by index, and how often they were tried as they are.
@@ -68,15 +72,10 @@ struct Part {
 }
 
 impl Legacy {
-    pub(super) async fn write_all(
-        &self,
-        entity: &Entity,
-        intent: Uuid,
-        writes: &[LegacyWrite],
-    ) -> Result<Vec<Outcome>> {
+    pub(super) async fn write_all(&self, entity: &Entity, intent: Uuid, writes: &[LegacyWrite]) -> Result<Wrote> {
         let mut session = self.pool.lend().await?;
         let mut outcomes = vec![Outcome::LostRace; writes.len()];
-        let mut refused = 0;
+        let (mut refused, mut blocked) = (0, None);
         let mut parts: Vec<Part> = size::parts(writes).into_iter().map(|writes| Part { writes, tries: 0 }).collect();
         while let Some(mut part) = parts.pop() {
             if part.writes.is_empty() {
@@ -108,9 +107,16 @@ impl Legacy {
                 }
                 Attempt::Closed => return Err(Error::retry("the intent was settled while it was being written")),
                 Attempt::Fenced => return Err(fence::taken_over()),
+                Attempt::Failed(error) => return Err(error),
+                // no document is at fault, so none is looked for
+                Attempt::Blocked(error) => {
+                    let left = parts.drain(..).flat_map(|part| part.writes);
+                    part.writes.into_iter().chain(left).for_each(|index| outcomes[index] = Outcome::Blocked);
+                    blocked = Some(error);
+                }
             }
         }
-        Ok(outcomes)
+        Ok(Wrote { outcomes, blocked })
     }
 
     /// One transaction.
@@ -138,7 +144,7 @@ impl Legacy {
             Err(error) => {
                 // after an error the server has ended the transaction already; this ends it if it was the network
                 session.abort_transaction().await.map_err(|error| translate(&error, doing))?;
-                unplaced(&error).map_or_else(|| Err(translate(&error, doing)), Ok)
+                unplaced(&error).map_or_else(|| blocked(translate(&error, doing)), Ok)
             }
         }
     }
@@ -192,8 +198,7 @@ impl Legacy {
         let record = doc! { "update": ledger::LEDGER, "updates": updates };
         let answer = self.database.run_command(record).session(&mut **session).await?;
         if let Some(failure) = first_error(&answer) {
-            let contended = class(failure.code) == Class::Contended;
-            return Ok(Some(if contended { Attempt::Contended } else { Attempt::Closed }));
+            return Ok(Some(failure.of_ledger()));
         }
         Ok((answer.get_i32("n").ok() != Some(expected)).then_some(Attempt::Fenced))
     }
@@ -319,9 +324,33 @@ struct Failure {
 }
 
 impl Failure {
+    /// The ledger document of the intent is there and closed, unless the server says otherwise.
+    fn of_ledger(&self) -> Attempt {
+        self.of_nobody(ledger::WRITING).unwrap_or(Attempt::Closed)
+    }
+
+    /// What came of it if no document is at fault.
+    fn of_nobody(&self, doing: Doing<'_>) -> Option<Attempt> {
+        match class(self.code) {
+            Class::Contended => Some(Attempt::Contended),
+            Class::Denied | Class::NoWrites => Some(Attempt::Blocked(of_write(self.code, doing))),
+            Class::Unreachable | Class::Election | Class::Overload => Some(Attempt::Failed(of_write(self.code, doing))),
+            Class::Unknown
+            | Class::PositionLost
+            | Class::PositionUnusable
+            | Class::LoginRefused
+            | Class::Standalone
+            | Class::Document(_)
+            | Class::Unsupported => None,
+        }
+    }
+
     fn attempt(self, entity: &Entity, of: &[usize]) -> Attempt {
-        if class(self.code) == Class::Contended || self.index == ["_id"] {
+        if self.index == ["_id"] {
             return Attempt::Contended;
+        }
+        if let Some(attempt) = self.of_nobody(writing(entity)) {
+            return attempt;
         }
         let paths = self.index.join(", ");
         let problem = problem(self.code, (!paths.is_empty()).then_some(paths.as_str()));
@@ -358,6 +387,11 @@ fn unplaced(error: &DriverError) -> Option<Attempt> {
         Class::Document(_) => Some(Attempt::RefusedSomewhere(problem(code_of(error)?, None))),
         _ => None,
     }
+}
+
+/// An error after which nothing of the transaction can land any more.
+fn blocked(error: Error) -> Result<Attempt> {
+    if error.is_blocked() { Ok(Attempt::Blocked(error)) } else { Err(error) }
 }
 
 fn writing(entity: &Entity) -> Doing<'_> {

@@ -7,7 +7,6 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Transaction};
 use uuid::Uuid;
 
 use super::{
-    fault::TAKEN_OVER,
     journal,
     refusal::refusal,
     sql::{OWN_NAME, quote_ident, quote_literal},
@@ -25,6 +24,8 @@ use crate::{
 
 /// How long a write waits for a lock that an application holds, as Postgres writes it.
 const LOCK_WAIT: &str = "200ms";
+/// The SQLSTATE of statements in a transaction that has failed and was not ended.
+const OPEN_AND_FAILED: &str = "25P02";
 /// After so many waits in one batch it is no single record's lock (a migration at work?): all is tried again later.
 const MOST_WAITS: u32 = 24;
 /// From so many records on a batch is worth a first attempt that a single collision fails.
@@ -72,15 +73,14 @@ impl Postgres {
         Ok(transaction)
     }
 
-    /// Leaves a session in order for the next one after a bridge transaction on it has failed.
-    pub(super) async fn after_failure(session: &mut PgConnection, error: &Error) {
-        // The driver takes a transaction that failed to open for none, so it does not end it.
-        let left = if error.fault().is_some_and(|fault| fault.code == TAKEN_OVER) {
-            sqlx::raw_sql("ROLLBACK").execute(&mut *session).await.map(drop)
-        } else {
-            // The server reports an error before it lets go of the locks: what is tried next must not find them.
-            session.ping().await
-        };
+    /// Leaves a session in order for the next one after a bridge transaction on it has failed. The driver takes a transaction that
+    /// failed to open for none, so it does not end it.
+    pub(super) async fn after_failure(session: &mut PgConnection) {
+        // The server reports an error before it lets go of the locks: what is tried next must not find them.
+        let mut left = sqlx::raw_sql("SELECT").execute(&mut *session).await.map(drop).map_err(Error::from);
+        if left.as_ref().is_err_and(|error| error.fault().is_some_and(|fault| fault.code == OPEN_AND_FAILED)) {
+            left = sqlx::raw_sql("ROLLBACK").execute(session).await.map(drop).map_err(Error::from);
+        }
         if let Err(error) = left {
             tracing::debug!(%error, "the connection went with the transaction");
         }
@@ -118,12 +118,18 @@ impl Postgres {
             let many = plans.len() >= MANY;
             parts.push((0..plans.len(), if many { Collision::Unexpected } else { Collision::LeaveOut }));
         }
-        let mut waits = 0;
+        let (mut waits, mut blocked) = (0, None);
         while let Some((range, collision)) = parts.pop() {
-            let result = self.commit_part(index, intent, plans[range.clone()].iter().collect(), collision).await;
-            let error = match result {
+            let held = |n: &usize| blocked.is_some() && plans[*n].rows.is_some();
+            range.clone().filter(held).for_each(|n| outcomes[n] = Outcome::Blocked);
+            let chosen: Vec<usize> = range.clone().filter(|n| !held(n)).collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let of_part = chosen.iter().map(|n| &plans[*n]).collect();
+            let error = match self.commit_part(index, intent, of_part, collision).await {
                 Ok(written) => {
-                    for (n, (written, id)) in range.zip(written) {
+                    for (n, (written, id)) in chosen.into_iter().zip(written) {
                         if written {
                             outcomes[n] = Outcome::Written;
                             arrived.extend(arrival(&entity.name, &plans[n], id));
@@ -135,6 +141,12 @@ impl Postgres {
                 }
                 Err(error) => error,
             };
+            // No record is at fault: what needs no row of theirs goes on.
+            if error.is_blocked() && chosen.iter().any(|n| plans[*n].rows.is_some()) {
+                blocked = Some(error);
+                parts.push((range, collision));
+                continue;
+            }
             // Whoever holds a lock that one record needs must not hold up the others; its race is lost.
             let locked = is_locked(&error) && waits < MOST_WAITS;
             waits += u32::from(locked);
@@ -153,7 +165,7 @@ impl Postgres {
             }
         }
         self.grown(arrived.len() as u64).await;
-        Ok(Committed { outcomes, woken: self.waiting_for(&arrived).await? })
+        Ok(Committed { outcomes, blocked, woken: self.waiting_for(&arrived).await? })
     }
 
     async fn commit_part(
@@ -165,8 +177,8 @@ impl Postgres {
     ) -> Result<Vec<Written>> {
         let mut session = self.pool.acquire().await.map_err(Error::from)?;
         let written = self.write_part(&mut session, index, intent, plans, collision).await;
-        if let Err(error) = &written {
-            Self::after_failure(&mut session, error).await;
+        if written.is_err() {
+            Self::after_failure(&mut session).await;
         }
         written
     }

@@ -8,7 +8,10 @@ use std::error::Error as StdError;
 use pgwire_replication::PgWireError;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::error::{Disposition, Error, Fault};
+use crate::{
+    error::{Disposition, Error, Fault},
+    model::{fact::RetryClass, side::Side},
+};
 
 const CHECK: &str = "run `biograph-bridge check`: it names what is missing and prints the command that fixes it";
 const INIT: &str = "run `biograph-bridge init`";
@@ -18,51 +21,61 @@ const DISK: &str = "make room on the disk of the Postgres server; the bridge goe
 const CONNECTIONS: &str =
     "raise max_connections or max_wal_senders, or close other clients; the bridge goes on by itself";
 const LIMITS: &str = "raise max_replication_slots, or drop a slot that nobody uses; then restart the server";
-const REPLICA: &str = "the server is a read-only replica: point the Renaissance URL at the primary";
+const READ_ONLY: &str = "a replica: point the Renaissance URL at the primary; a primary: look for default_transaction_read_only in \
+    its settings, and those of the database and the role; the bridge goes on by itself";
 
 /// What the function `fence` of the state raises.
-pub(super) const TAKEN_OVER: &str = "BB001";
+const TAKEN_OVER: &str = "BB001";
 
 /// What to do about one SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
     disposition: Disposition,
+    class: RetryClass,
     what: &'static str,
     hint: Option<&'static str>,
     /// Whether the server's text speaks of names only, never of values.
     text_is_safe: bool,
 }
 
+impl Verdict {
+    const fn of(self, class: RetryClass) -> Self {
+        Self { class, ..self }
+    }
+}
+
 const fn retry(what: &'static str, hint: Option<&'static str>) -> Verdict {
-    Verdict { disposition: Disposition::Retry, what, hint, text_is_safe: false }
+    Verdict { disposition: Disposition::Retry, class: RetryClass::Error, what, hint, text_is_safe: false }
 }
 
 const fn park(what: &'static str) -> Verdict {
-    Verdict { disposition: Disposition::Park, what, hint: None, text_is_safe: false }
+    Verdict { disposition: Disposition::Park, class: RetryClass::Error, what, hint: None, text_is_safe: false }
 }
 
 const fn halt(what: &'static str, hint: &'static str) -> Verdict {
-    Verdict { disposition: Disposition::Halt, what, hint: Some(hint), text_is_safe: true }
+    Verdict { disposition: Disposition::Halt, class: RetryClass::Error, what, hint: Some(hint), text_is_safe: true }
 }
 
 fn verdict(code: &str) -> Verdict {
     match (code.get(..2).unwrap_or_default(), code) {
-        ("08", _) => retry("the connection to Postgres broke", None),
+        ("08", _) => retry("the connection to Postgres broke", None).of(RetryClass::Connection),
         (_, "57P04") => halt("the database was dropped", LOGIN),
-        (_, "57P01" | "57P02" | "57P03" | "57P05") => retry("Postgres is shutting down, starting or in recovery", None),
+        (_, "57P01" | "57P02" | "57P03" | "57P05") => {
+            retry("Postgres is shutting down, starting or in recovery", None).of(RetryClass::Election)
+        }
         (_, "57014") => retry("Postgres cancelled the statement (a timeout)", None),
         (_, TAKEN_OVER) => retry("another daemon has taken over: nothing was written", None),
-        (_, "40001" | "40P01") => retry("a concurrent transaction was in the way", None),
+        (_, "40001" | "40P01") => retry("a concurrent transaction was in the way", None).of(RetryClass::Contention),
         ("40", _) => retry("the transaction was rolled back", None),
-        (_, "53100") => retry("the disk of the Postgres server is full", Some(DISK)),
-        (_, "53300") => retry("Postgres accepts no more connections", Some(CONNECTIONS)),
+        (_, "53100") => retry("the disk of the Postgres server is full", Some(DISK)).of(RetryClass::Blocked),
+        (_, "53300") => retry("Postgres accepts no more connections", Some(CONNECTIONS)).of(RetryClass::Overload),
         (_, "53400") => halt("a configured limit of the server is reached", LIMITS),
-        ("53", _) => retry("the Postgres server is short of resources", None),
-        (_, "55P03") => retry("a row or table stayed locked by another session", None),
+        ("53", _) => retry("the Postgres server is short of resources", None).of(RetryClass::Overload),
+        (_, "55P03") => retry("a row or table stayed locked by another session", None).of(RetryClass::Contention),
         (_, "55006") => retry("an object is in use by another session", None),
         (_, "55000") => halt("an object is not in the needed state", CHECK),
         ("58", _) => retry("the operating system failed Postgres", None),
-        (_, "25006") => retry("the server does not accept writes", Some(REPLICA)),
+        (_, "25006") => retry("Postgres does not accept writes", Some(READ_ONLY)).of(RetryClass::Blocked),
         ("25" | "26" | "34" | "24" | "72", _) => retry("the session lost its state", None),
         // a cached plan whose result type changed also reports 0A000; a new session does not have it
         (_, "0A000") => retry("a structure changed under a prepared statement, or a feature is missing", None),
@@ -70,8 +83,8 @@ fn verdict(code: &str) -> Verdict {
         ("23" | "44", _) => park("a constraint refused the row"),
         ("54", _) => park("a value is too large for an index or a row"),
         ("09" | "2F" | "38" | "39" | "P0", _) => park("a trigger refused the row"),
-        ("28" | "3D", _) => halt("Postgres refused the login", LOGIN),
-        (_, "42501") => halt("a right is missing", RIGHTS),
+        ("28" | "3D", _) => halt("Postgres refused the login", LOGIN).of(RetryClass::Login),
+        (_, "42501") => halt("a right is missing", RIGHTS).of(RetryClass::Blocked),
         (_, "42P01" | "42703" | "3F000") => halt("a table, column or schema is missing", CHECK),
         (_, "42704") => halt("the slot, the publication or a type is missing", INIT),
         (_, "XX000" | "XX001" | "XX002") => retry("Postgres reports an internal error; see its log", None),
@@ -80,13 +93,14 @@ fn verdict(code: &str) -> Verdict {
 }
 
 fn error_of(code: &str, text: &str) -> Error {
-    let Verdict { disposition, what, hint, text_is_safe } = verdict(code);
+    let Verdict { disposition, class, what, hint, text_is_safe } = verdict(code);
     let context = if text_is_safe { format!("{what}: {text} ({code})") } else { format!("{what} ({code})") };
     let error = match disposition {
         Disposition::Retry => Error::retry(context),
         Disposition::Park => Error::park(context),
         Disposition::Halt => Error::halt(context),
     };
+    let error = error.with_class(class).from_side(Side::Renaissance);
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -95,35 +109,34 @@ fn error_of(code: &str, text: &str) -> Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(refusal) => match refusal.try_downcast_ref::<PgDatabaseError>() {
-                Some(refusal) => of_database(refusal),
-                None => Self::halt("Postgres refused the statement"),
-            },
-            sqlx::Error::Io(source) if is_certificate(&source) => tls_refused().with_source(source),
-            sqlx::Error::Io(source) => Self::retry("no connection to Postgres").with_source(source),
-            sqlx::Error::Tls(source) => {
-                let unreachable = source.downcast_ref::<std::io::Error>().is_some_and(|e| !is_certificate(e));
-                let error = if unreachable { Self::retry("no TLS connection to Postgres") } else { tls_refused() };
-                error.with_source(source)
-            }
-            sqlx::Error::PoolTimedOut => {
-                Self::retry("no connection to Postgres became free or could be opened in time")
-                    .with_hint("is Postgres running and reachable at the host and port in renaissance_url?")
-            }
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                Self::retry("the connections to Postgres are closed")
-            }
-            sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => {
-                Self::retry("the session with Postgres lost its state")
-            }
-            sqlx::Error::RowNotFound => Self::halt("a row that must exist is missing").with_hint(CHECK),
-            sqlx::Error::ColumnDecode { index, .. } => {
-                Self::halt(format!("column {index} of an answer has an unexpected type")).with_hint(CHECK)
-            }
-            sqlx::Error::Configuration(_) => Self::halt("the Renaissance URL cannot be used"),
-            other => Self::halt(format!("the Postgres driver failed ({})", kind_of(&other))),
+        of_driver(error).from_side(Side::Renaissance)
+    }
+}
+
+fn of_driver(error: sqlx::Error) -> Error {
+    let broken = |what: &str| Error::retry(what).with_class(RetryClass::Connection);
+    match error {
+        sqlx::Error::Database(refusal) => match refusal.try_downcast_ref::<PgDatabaseError>() {
+            Some(refusal) => of_database(refusal),
+            None => Error::halt("Postgres refused the statement"),
+        },
+        sqlx::Error::Io(source) if is_certificate(&source) => tls_refused().with_source(source),
+        sqlx::Error::Io(source) => broken("no connection to Postgres").with_source(source),
+        sqlx::Error::Tls(source) => {
+            let unreachable = source.downcast_ref::<std::io::Error>().is_some_and(|e| !is_certificate(e));
+            let error = if unreachable { broken("no TLS connection to Postgres") } else { tls_refused() };
+            error.with_source(source)
         }
+        sqlx::Error::PoolTimedOut => broken("no connection to Postgres became free or could be opened in time")
+            .with_hint("is Postgres running and reachable at the host and port in renaissance_url?"),
+        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => broken("the connections to Postgres are closed"),
+        sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => broken("the session with Postgres lost its state"),
+        sqlx::Error::RowNotFound => Error::halt("a row that must exist is missing").with_hint(CHECK),
+        sqlx::Error::ColumnDecode { index, .. } => {
+            Error::halt(format!("column {index} of an answer has an unexpected type")).with_hint(CHECK)
+        }
+        sqlx::Error::Configuration(_) => Error::halt("the Renaissance URL cannot be used"),
+        other => Error::halt(format!("the Postgres driver failed ({})", kind_of(&other))),
     }
 }
 
@@ -156,10 +169,13 @@ fn tls_refused() -> Error {
 impl From<PgWireError> for Error {
     fn from(error: PgWireError) -> Self {
         let doing = "the replication stream";
-        match error {
+        let broken = |what: &str| Self::retry(format!("{doing} {what}")).with_class(RetryClass::Connection);
+        let error = match error {
             PgWireError::Server(text) => of_replication(&text),
-            PgWireError::Io(source) => Self::retry(format!("{doing} lost its connection")).with_source(source),
-            PgWireError::Auth(text) => Self::halt(format!("{doing} was refused: {text}")).with_hint(LOGIN),
+            PgWireError::Io(source) => broken("lost its connection").with_source(source),
+            PgWireError::Auth(text) => {
+                Self::halt(format!("{doing} was refused: {text}")).with_hint(LOGIN).with_class(RetryClass::Login)
+            }
             // the crate takes a wrong name for a wrong certificate even in verify-ca, because rustls renamed that error
             PgWireError::Tls(text) if text.contains("not valid for name") => Self::halt(format!("{doing}: {text}"))
                 .with_hint("give the server a certificate with this name: replication checks it in verify-ca as well"),
@@ -168,10 +184,11 @@ impl From<PgWireError> for Error {
                 Self::halt(format!("{doing} sent a row of {payload_bytes} bytes, more than {limit_bytes}"))
             }
             PgWireError::Protocol(_) | PgWireError::Task(_) | PgWireError::Internal(_) => {
-                Self::retry(format!("{doing} broke off")).with_source(error)
+                broken("broke off").with_source(error)
             }
-            _ => Self::retry(format!("{doing} broke off")),
-        }
+            _ => broken("broke off"),
+        };
+        error.from_side(Side::Renaissance)
     }
 }
 
@@ -219,8 +236,42 @@ mod tests {
     }
 
     #[test]
+    fn every_class_of_failure_is_tried_again_in_its_own_time() {
+        for (code, class) in [
+            ("08000", RetryClass::Connection),
+            ("08006", RetryClass::Connection),
+            ("57P01", RetryClass::Election),
+            ("57P02", RetryClass::Election),
+            ("57P03", RetryClass::Election),
+            ("57P05", RetryClass::Election),
+            ("40001", RetryClass::Contention),
+            ("40P01", RetryClass::Contention),
+            ("55P03", RetryClass::Contention),
+            ("53000", RetryClass::Overload),
+            ("53200", RetryClass::Overload),
+            ("53300", RetryClass::Overload),
+            ("53100", RetryClass::Blocked),
+            ("25006", RetryClass::Blocked),
+            ("42501", RetryClass::Blocked),
+            ("28000", RetryClass::Login),
+            ("28P01", RetryClass::Login),
+            ("3D000", RetryClass::Login),
+            ("57014", RetryClass::Error),
+            ("XX000", RetryClass::Error),
+            ("23505", RetryClass::Error),
+        ] {
+            let error = error_of(code, "text");
+            assert_eq!((error.class(), error.side()), (class, Some(Side::Renaissance)), "{code}");
+        }
+        let cut = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert_eq!(Error::from(sqlx::Error::Io(cut)).class(), RetryClass::Connection);
+        assert_eq!(Error::from(sqlx::Error::PoolTimedOut).class(), RetryClass::Connection);
+        assert_eq!(Error::from(PgWireError::Auth("SCRAM".into())).class(), RetryClass::Login);
+    }
+
+    #[test]
     fn a_halt_says_what_to_do() {
-        for code in ["28P01", "42501", "42P01", "42704", "55000", "53100"] {
+        for code in ["28P01", "42501", "42P01", "42704", "55000", "53100", "25006"] {
             assert!(error_of(code, "text").hint().is_some(), "{code}");
         }
     }

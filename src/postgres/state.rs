@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     model::{
         hint::Position,
-        key::{Key, LegacyId},
+        key::{EntityIndex, Key, LegacyId, SideId},
         side::Side,
     },
 };
@@ -20,9 +20,17 @@ type Created = (String, String, Option<i64>);
 impl Postgres {
     pub(super) async fn settle_intent(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
         let mut session = self.pool.acquire().await.map_err(Error::from)?;
-        let settled = self.settle_on(&mut session, intent, landed).await;
-        if let Err(error) = &settled {
-            Self::after_failure(&mut session, error).await;
+        let mut settled = self.settle_on(&mut session, intent, landed, true).await;
+        if settled.is_err() {
+            Self::after_failure(&mut session).await;
+        }
+        // Who may not write to the rows can still settle: the rows get their legacy ids when they are looked at again.
+        let unnamed = settled.as_ref().is_err_and(Error::is_blocked);
+        if unnamed {
+            settled = self.settle_on(&mut session, intent, landed, false).await;
+            if settled.is_err() {
+                Self::after_failure(&mut session).await;
+            }
         }
         drop(session);
         let created = settled?;
@@ -32,11 +40,23 @@ impl Postgres {
                 arrived.push(Arrived { entity, legacy: parse_legacy(legacy)?, renaissance });
             }
         }
-        self.waiting_for(&arrived).await
+        let mut woken = self.waiting_for(&arrived).await?;
+        if unnamed {
+            let index = |name: &str| self.entities().iter().zip(0..).find(|(entity, _)| entity.name == name);
+            let key = |(_, number), id| Key { entity: EntityIndex(number), id: SideId::Renaissance(id) };
+            woken.extend(arrived.iter().filter_map(|one| Some(key(index(one.entity)?, one.renaissance))));
+        }
+        Ok(woken)
     }
 
-    /// Settles in one transaction and returns the records that were created.
-    async fn settle_on(&self, session: &mut PgConnection, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Created>> {
+    /// Settles in one transaction and returns the records that were created, whose rows get their legacy ids if `named`.
+    async fn settle_on(
+        &self,
+        session: &mut PgConnection,
+        intent: Uuid,
+        landed: &[LegacyId],
+        named: bool,
+    ) -> Result<Vec<Created>> {
         if drill::lacks(Mechanism::Intents) {
             return Ok(Vec::new());
         }
@@ -52,7 +72,7 @@ impl Postgres {
             let rows = created.iter().filter(|(name, ..)| *name == entity.name);
             let (ids, legacy): (Vec<i64>, Vec<&str>) =
                 rows.filter_map(|(_, legacy, id)| Some(((*id)?, legacy.as_str()))).unzip();
-            if !ids.is_empty() {
+            if named && !ids.is_empty() {
                 sqlx::query(sqlx::AssertSqlSafe(statements.back_reference.clone()))
                     .bind(ids)
                     .bind(legacy)

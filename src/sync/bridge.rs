@@ -303,7 +303,7 @@ where
                 self.status.recovered("saving positions");
                 Ok(true)
             }
-            Err(error) if error.disposition() == Disposition::Retry || stop.is_cancelled() => {
+            Err(error) if error.disposition() == Disposition::Retry || error.is_blocked() || stop.is_cancelled() => {
                 self.status.failed("saving positions", &error);
                 Ok(false)
             }
@@ -364,7 +364,7 @@ where
                 store.park(entity, &row, &stray.shown).await
             }
         };
-        retry("parking a record", Policy::CONNECTION, stop, see).await
+        retry("parking a record", Policy::RUNNING, stop, see).await
     }
 }
 

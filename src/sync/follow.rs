@@ -1,6 +1,6 @@
 //! Following one side's change stream into the queue, reconnecting as needed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +14,12 @@ use crate::{
     drill,
     error::{Disposition, Error, Result},
     model::{
-        fact::{Feed, Lag, RetryClass},
+        fact::{Feed, Lag},
         hint::{Captured, Position, Stray},
         key::EntityIndex,
         side::Side,
     },
-    retry::{Backoff, Failures, Policy},
+    retry::{Failures, Policy, STEADY},
 };
 
 /// A record that no hint can name.
@@ -43,22 +43,26 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
     /// Follows from a position until `stop`. Passing failures are retried for ever; others end it.
     pub async fn run(&self, mut from: Position, stop: &CancellationToken) -> Result<()> {
         let name = self.loop_name();
-        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        let (mut backoff, mut failures) = (Policy::RUNNING.backoff(), Failures::default());
         let outcome = loop {
             self.status.turned(name);
+            let mut since = None;
             let failure = tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
-                failure = self.stream(&mut from, &mut backoff, &mut failures) => failure,
+                failure = self.stream(&mut from, &mut since, &mut failures) => failure,
             };
+            if since.is_some_and(|since| since.elapsed() >= STEADY) {
+                backoff.reset();
+            }
             self.status.feed(self.side, Feed::Down);
             self.status.failed(name, &failure);
-            if failure.disposition() != Disposition::Retry {
+            if failure.disposition() != Disposition::Retry && !failure.is_blocked() {
                 break Err(failure.during(name));
             }
-            self.status.retry(self.side, RetryClass::Error);
+            self.status.retry(self.side, failure.class());
             failures.failed(name, &failure);
-            if !self.pause(backoff.next_delay(), name, stop).await {
+            if !self.pause(backoff.after(&failure), name, stop).await {
                 break Ok(());
             }
         };
@@ -90,24 +94,22 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
         }
     }
 
-    /// Streams until something fails.
-    async fn stream(&self, from: &mut Position, backoff: &mut Backoff, failures: &mut Failures) -> Error {
+    /// Streams until something fails; notes since when anything came.
+    async fn stream(&self, from: &mut Position, since: &mut Option<Instant>, failures: &mut Failures) -> Error {
         let mut capture = match self.source.open(from).await {
             Ok(capture) => capture,
             Err(error) => return error,
         };
         self.status.feed(self.side, Feed::Connected);
         let name = self.loop_name();
-        let mut streaming = false;
         loop {
             let captured = match capture.next().await {
                 Ok(captured) => captured,
                 Err(error) => return error,
             };
-            if !streaming {
-                // The first answer of any kind is progress: the connection works.
-                streaming = true;
-                backoff.reset();
+            if since.is_none() {
+                // The first answer of any kind: the connection works.
+                *since = Some(Instant::now());
                 failures.succeeded(name);
                 self.status.recovered(name);
                 self.status.feed(self.side, Feed::Streaming);

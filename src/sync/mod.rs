@@ -13,6 +13,7 @@ pub mod reconcile;
 pub mod rehearsal;
 pub mod requests;
 pub mod status;
+pub mod stops;
 pub mod sweep;
 pub mod sweeps;
 pub mod tracker;

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{
         digest::Base,
         fact::SweepKind,
@@ -71,6 +71,18 @@ pub enum Outcome {
     LostRace,
     /// The database refused the value of this field (index), or the whole record; nothing of the record was written.
     Refused(Option<usize>, Problem),
+    /// The database refuses what anybody would write there (rights, a full disk); nothing of the record was written. The error
+    /// comes with the outcomes.
+    Blocked,
+}
+
+/// What became of writing documents.
+#[derive(Debug)]
+pub struct Wrote {
+    /// One per write.
+    pub outcomes: Vec<Outcome>,
+    /// Why some were blocked.
+    pub blocked: Option<Error>,
 }
 
 /// The legacy database.
@@ -98,13 +110,13 @@ pub trait LegacyStore: Send + Sync {
     ) -> impl Future<Output = Result<Vec<Option<serde_json::Value>>>> + Send;
 
     /// Writes all in one transaction with a ledger document for `intent`, compare-and-set per document.
-    /// Returns one outcome per write. A retry error means: landed or not is unknown, ask [`LegacyStore::settle`].
+    /// An error means: landed or not is unknown, ask [`LegacyStore::settle`].
     fn write(
         &self,
         entity: EntityIndex,
         intent: uuid::Uuid,
         writes: &[LegacyWrite],
-    ) -> impl Future<Output = Result<Vec<Outcome>>> + Send;
+    ) -> impl Future<Output = Result<Wrote>> + Send;
 
     /// Whether the transaction of `intent` landed, and if so which documents it wrote. After `None` it can never land.
     fn settle(&self, intent: uuid::Uuid) -> impl Future<Output = Result<Option<Vec<LegacyId>>>> + Send;
@@ -268,6 +280,8 @@ pub struct RecordPlan {
 pub struct Committed {
     /// One per plan.
     pub outcomes: Vec<Outcome>,
+    /// Why some were blocked.
+    pub blocked: Option<Error>,
     /// Keys that waited for a record which now exists on both sides, a bounded number of them.
     pub woken: Vec<Key>,
 }

@@ -7,6 +7,7 @@ mod gather;
 mod identity;
 mod references;
 mod rehearse;
+mod report;
 mod shadow;
 
 use std::{
@@ -24,18 +25,21 @@ pub use self::{
     ahead::{Ahead, Footprint},
     claims::Claim,
     rehearse::{Foreseen, Rehearsed},
+    report::{BatchReport, Crossing, Journalled},
 };
 use self::{gather::Gathered, references::Pull};
 use super::{
     plan::{self, Effect, Given, Planned, Record},
     ports::{
         Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore,
+        Wrote,
     },
+    stops::{Stop, Stops},
     tracker::Taken,
 };
 use crate::{
     drill,
-    error::Result,
+    error::{Error, Result},
     model::{
         key::{EntityIndex, Key, LegacyId},
         links::Links,
@@ -61,55 +65,8 @@ pub struct Reconciler<L, R> {
     sets_later: Mutex<Vec<EntityIndex>>,
     /// Whether it only decides.
     shadow: bool,
-}
-
-/// One record's change on its way, for people watching.
-#[derive(Clone, Debug)]
-pub struct Crossing {
-    /// Which way.
-    pub direction: Direction,
-    /// The record.
-    pub legacy_id: LegacyId,
-    /// The fields that crossed.
-    pub fields: Vec<usize>,
-    /// The record's name, masked.
-    pub label: Option<String>,
-    /// The key that hinted at it on the side it came from.
-    pub key: Option<Key>,
-}
-
-/// A journal row that became final.
-#[derive(Clone, Debug)]
-pub struct Journalled {
-    /// The field; `None` for the whole record.
-    pub field: Option<String>,
-    /// The policy that decided.
-    pub policy: &'static str,
-    /// Who won.
-    pub winner: Option<Side>,
-}
-
-/// What became of a batch.
-#[derive(Default)]
-pub struct BatchReport {
-    /// Keys whose reconcile is durable.
-    pub settled: Vec<Key>,
-    /// Keys that lost a race: read and decide again.
-    pub lost: Vec<Key>,
-    /// Keys whose change is committed but not yet visible to readers.
-    pub not_visible: Vec<Key>,
-    /// Keys that waited for something that is there now: to be reconciled again, no matter when.
-    pub woken: Vec<Key>,
-    /// What was reconciled first because records of the batch refer to it.
-    pub pulled: Vec<(EntityIndex, BatchReport)>,
-    /// Per settled record.
-    pub effects: Vec<Effect>,
-    /// What crossed.
-    pub crossings: Vec<Crossing>,
-    /// What was journalled.
-    pub conflicts: Vec<Journalled>,
-    /// What it was about, for the batch that was read meanwhile.
-    pub footprint: Footprint,
+    /// What is not even tried at the moment.
+    stops: Stops,
 }
 
 /// A record in the batch with the keys that led to it.
@@ -150,6 +107,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             woken: Mutex::new(Vec::new()),
             sets_later: Mutex::new(Vec::new()),
             shadow: false,
+            stops: Stops::new(),
         }
     }
 
@@ -180,6 +138,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// The renaissance store.
     pub const fn renaissance(&self) -> &R {
         &self.renaissance
+    }
+
+    /// What a database refuses for everybody at the moment. Who drives the reconciler keeps it.
+    pub const fn stops(&self) -> &Stops {
+        &self.stops
     }
 
     /// Settles open intents by looking at the ledger: landed or not, never guessed. A shadow leaves them.
@@ -229,6 +192,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             first.woken.retain(|key| !batch.contains(key));
             report.woken.append(&mut first.woken);
             report.woken.extend(first.lost.drain(..).chain(first.not_visible.drain(..)));
+            report.woken.extend(first.held.drain(..).map(|(_, key)| key));
             report.footprint.extend(std::mem::take(&mut first.footprint));
         }
         report.pulled = pull.reports;
@@ -264,7 +228,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 
     fn entity(&self, index: EntityIndex) -> Result<&Entity> {
         let entity = self.entities.get(usize::from(index.0));
-        entity.ok_or_else(|| crate::error::Error::halt("a hint names an entity that is not mapped"))
+        entity.ok_or_else(|| Error::halt("a hint names an entity that is not mapped"))
     }
 
     /// Plans and writes; returns the records a database refused, to be planned again without what it refused.
@@ -284,11 +248,14 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             let insists = work.insists;
             match &mut work.planned {
                 None => settle(entity, work, None, report),
-                Some(planned) => {
-                    planned.plan.insists = insists;
-                    plans.push(std::mem::replace(&mut planned.plan, hollow()));
-                    writing.push(work);
-                }
+                Some(planned) => match self.stopped(index, planned) {
+                    Some(side) => report.hold(side, work),
+                    None => {
+                        planned.plan.insists = insists;
+                        plans.push(std::mem::replace(&mut planned.plan, hollow()));
+                        writing.push(work);
+                    }
+                },
             }
         }
         if plans.is_empty() {
@@ -300,13 +267,15 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         if has_intents {
             self.unsettled.store(true, Ordering::Release);
         }
-        let Committed { outcomes, woken } = self.renaissance.commit(index, intent, &plans).await?;
+        let Committed { outcomes, blocked, woken } = self.renaissance.commit(index, intent, &plans).await?;
         drill::crash_point("after the commit");
         report.woken.extend(woken);
+        report.blocked.extend(blocked.map(|why| (Side::Renaissance, why)));
         let (mut documents, mut writers, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for ((work, plan), outcome) in writing.into_iter().zip(plans).zip(outcomes) {
             match outcome {
                 Outcome::LostRace => report.lost.extend(work.keys),
+                Outcome::Blocked => report.hold(Side::Renaissance, work),
                 Outcome::Refused(field, problem) => again.push(exclude(work, field, problem)),
                 Outcome::Written => match take_document(work) {
                     (work, Some(change)) => {
@@ -321,6 +290,14 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             self.write_documents(index, intent, &documents, writers, (report, &mut again)).await?;
         }
         Ok(again)
+    }
+
+    /// The side that takes no writes at the moment, if the plan needs one there. A row whose document is made is told its id.
+    fn stopped(&self, index: EntityIndex, planned: &Planned) -> Option<Side> {
+        let [to_legacy, to_renaissance] = planned.effect().writes;
+        let needs = [(Side::Legacy, to_legacy), (Side::Renaissance, to_renaissance || planned.creates(Side::Legacy))];
+        let held = |side| self.stops.holds(index, Stop::WritingTo(side)).is_some();
+        needs.into_iter().find_map(|(side, needed)| (needed && held(side)).then_some(side))
     }
 
     /// What decisions need besides their records.
@@ -339,8 +316,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         (report, again): (&mut BatchReport, &mut Vec<Work>),
     ) -> Result<()> {
         let entity = self.entity(index)?;
-        let outcomes =
-            if documents.is_empty() { Vec::new() } else { self.legacy.write(index, intent, documents).await? };
+        let (mut outcomes, mut blocked) = (Vec::new(), None);
+        if !documents.is_empty() {
+            Wrote { outcomes, blocked } = self.legacy.write(index, intent, documents).await?;
+        }
+        report.blocked.extend(blocked.map(|why| (Side::Legacy, why)));
         drill::crash_point("after the documents");
         let landed: Vec<LegacyId> = documents
             .iter()
@@ -358,6 +338,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             match outcome {
                 Outcome::Written => settle(entity, work, Some(plan), report),
                 Outcome::LostRace => report.lost.extend(work.keys),
+                Outcome::Blocked => report.hold(Side::Legacy, work),
                 // its rows are there now: what is known about it is out of date
                 Outcome::Refused(..) if matches!(plan.rows, Some(RenaissanceChange::Insert(_))) => {
                     report.lost.extend(work.keys);

@@ -4,6 +4,7 @@ mod live;
 mod report;
 
 use std::{
+    borrow::Cow,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -192,14 +193,20 @@ impl Status {
         self.metrics.retry(side, class);
     }
 
+    /// Something is tried again because of this; a failure whose side is not known counts for both.
+    pub fn retry_after(&self, error: &Error) {
+        let sides = Side::ALL.into_iter().filter(|side| error.side().is_none_or(|of| of == *side));
+        sides.for_each(|side| self.retry(side, error.class()));
+    }
+
     /// Something fails at the moment; shown until [`Status::recovered`].
-    pub fn failed(&self, place: &'static str, error: &Error) {
+    pub fn failed(&self, place: impl Into<Cow<'static, str>>, error: &Error) {
         let failure = (SystemTime::now(), error.to_string(), error.hint().map(str::to_owned));
-        self.live().errors.insert(place, failure);
+        self.live().errors.insert(place.into(), failure);
     }
 
     /// It works again.
-    pub fn recovered(&self, place: &'static str) {
+    pub fn recovered(&self, place: &str) {
         self.live().errors.remove(place);
     }
 

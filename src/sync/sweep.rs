@@ -61,12 +61,12 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
     /// Sweeps what is not swept yet. Progress is saved only for chunks that are durable. May be dropped at any point.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let saved = || self.renaissance.sweep(self.entity, self.side, self.kind);
-        let mut state = retry(READING, Policy::CONNECTION, stop, saved).await?;
+        let mut state = retry(READING, Policy::RUNNING, stop, saved).await?;
         if state.done {
             self.show(&state, 0);
             return Ok(());
         }
-        let total = retry(READING, Policy::CONNECTION, stop, || self.total()).await?;
+        let total = retry(READING, Policy::RUNNING, stop, || self.total()).await?;
         state.total = i64::try_from(total).ok();
         self.save(&state, 0, stop).await?;
         let mark = state.after.as_deref().and_then(|after| after.strip_prefix(STRAY)).map(str::to_owned);
@@ -84,7 +84,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
         let mut after = state.after.as_deref().map(|text| self.parse(text)).transpose()?;
         let mut chunks: VecDeque<Chunk> = VecDeque::new();
         loop {
-            let page = retry(READING, Policy::CONNECTION, stop, || self.page(after)).await?;
+            let page = retry(READING, Policy::RUNNING, stop, || self.page(after)).await?;
             let ended = page.last.is_none();
             if let Some(last) = page.last {
                 after = Some(last);
@@ -110,14 +110,14 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
     ) -> Result<()> {
         loop {
             let page = || self.legacy.strays(self.entity, mark.as_deref(), self.pace.chunk());
-            let strays = retry(READING, Policy::CONNECTION, stop, page).await?;
+            let strays = retry(READING, Policy::RUNNING, stop, page).await?;
             let Some(last) = strays.mark else { return Ok(()) };
             let count = strays.found.len() as u64;
             self.pace.spend(count, stop).await;
             for stray in &strays.found {
                 let row = unsupported(stray.kind);
                 let park = || self.renaissance.park(self.entity, &row, &stray.shown);
-                retry("parking a record", Policy::CONNECTION, stop, park).await?;
+                retry("parking a record", Policy::RUNNING, stop, park).await?;
             }
             state.after = Some(format!("{STRAY}{last}"));
             state.parked = state.parked.saturating_add_unsigned(count);
@@ -174,7 +174,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
 
     async fn save(&self, state: &SweepState, chunk: u64, stop: &CancellationToken) -> Result<()> {
         let save = || self.renaissance.save_sweep(self.entity, self.side, self.kind, state);
-        retry("saving how far the sweep has come", Policy::CONNECTION, stop, save).await?;
+        retry("saving how far the sweep has come", Policy::RUNNING, stop, save).await?;
         self.show(state, chunk);
         Ok(())
     }

@@ -138,7 +138,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
             let mut begun = false;
             for side in Side::ALL {
                 let saved = || store.sweep(*entity, side, SweepKind::References);
-                let state = retry("reading what to sweep", Policy::CONNECTION, stop, saved).await?;
+                let state = retry("reading what to sweep", Policy::RUNNING, stop, saved).await?;
                 begun |= state.done || state.after.is_some();
             }
             found.extend((!begun).then_some(*entity));

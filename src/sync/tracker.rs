@@ -23,6 +23,9 @@ pub enum Lane {
 const LANES: usize = 4;
 /// What one dirty key costs, roughly: the map entry with its spare room, the lane entry and the queue slot.
 const KEY_BYTES: usize = 512;
+/// How much of the limit, in quarters, the keys of one side may take: where those of one side cannot be settled at the moment, the
+/// other's still find room.
+const QUARTERS_OF_A_SIDE: usize = 3;
 /// Sweeps may take every how-manieth turn while streams have keys waiting.
 const SWEEPS_TURN: u32 = 4;
 /// Older positions are merged beyond this many: a coarser checkpoint, not a lost one.
@@ -148,6 +151,13 @@ impl Ready {
     }
 }
 
+const fn side_index(key: Key) -> usize {
+    match key.id.side() {
+        Side::Legacy => 0,
+        Side::Renaissance => 1,
+    }
+}
+
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone, Hash))]
 struct LaneLog {
@@ -188,6 +198,8 @@ pub struct Tracker {
     lanes: [LaneLog; LANES],
     limit: usize,
     bytes: usize,
+    /// Keys of each side: legacy, renaissance.
+    keys: [usize; 2],
     tiebreak: u64,
 }
 
@@ -196,7 +208,7 @@ pub struct Tracker {
 pub struct Full;
 
 impl Tracker {
-    /// An empty tracker that refuses new keys beyond `limit` bytes.
+    /// An empty tracker that refuses new keys beyond `limit` bytes, and those of one side beyond three quarters of it.
     pub fn new(limit: usize) -> Self {
         Self {
             entries: HashMap::new(),
@@ -206,6 +218,7 @@ impl Tracker {
             lanes: std::array::from_fn(|_| LaneLog::new()),
             limit,
             bytes: 0,
+            keys: [0; 2],
             tiebreak: 0,
         }
     }
@@ -214,9 +227,17 @@ impl Tracker {
     /// the limit: it costs little, and refusing it would hold back keys that could be settled.
     pub fn offer(&mut self, lane: Lane, hint: &Hint) -> Result<u64, Full> {
         let known = self.entries.contains_key(&hint.key);
-        if if known { self.bytes > self.limit + self.limit / 4 } else { self.bytes + KEY_BYTES > self.limit } {
+        let of_side = &mut self.keys[side_index(hint.key)];
+        let share = self.limit / 4 * QUARTERS_OF_A_SIDE;
+        let full = if known {
+            self.bytes > self.limit + self.limit / 4
+        } else {
+            self.bytes + KEY_BYTES > self.limit || (*of_side + 1) * KEY_BYTES > share
+        };
+        if full {
             return Err(Full);
         }
+        *of_side += usize::from(!known);
         let log = &mut self.lanes[lane.index()];
         let seq = log.next;
         log.next += 1;
@@ -291,6 +312,7 @@ impl Tracker {
             } else {
                 self.entries.remove(&key);
                 self.bytes = self.bytes.saturating_sub(KEY_BYTES);
+                self.keys[side_index(key)] -= 1;
             }
         }
         self.lanes.iter_mut().for_each(LaneLog::settle);

@@ -14,10 +14,11 @@ use super::{
     queue::HintQueue,
     reconcile::{Ahead, BatchReport, Crossing, Footprint, Reconciler},
     status::{self, Status},
+    stops::Stop,
     tracker::{Lane, Taken},
 };
 use crate::{
-    error::{Disposition, Result},
+    error::{Disposition, Error, Result},
     model::{
         fact::{Reconciled, RetryClass},
         hint::{Freshness, Hint},
@@ -74,6 +75,10 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                 },
             };
             let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
+            if let Some(wait) = self.reconciler.stops().holds(entity, Stop::Reconciling) {
+                self.put_back(taken, wait);
+                continue;
+            }
             let started = Instant::now();
             let reconciling = self.reconciler.reconcile(entity, &taken, ahead.map(|ahead| (ahead, &former)));
             let (outcome, looking) = beside(self.turning(reconciling), self.look_ahead(taken.len())).await;
@@ -90,24 +95,29 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                     next = self.turning(looking.end()).await;
                 }
                 Err(error) => {
-                    self.put_back(taken);
+                    // what was read may rest on what now has to be settled first
+                    let read = self.turning(looking.end()).await.map(|next| next.taken).unwrap_or_default();
+                    self.put_back(read, Duration::ZERO);
+                    if error.is_blocked() {
+                        self.put_back(taken, self.stop(entity, Stop::Reconciling, &error));
+                        continue;
+                    }
+                    self.put_back(taken, Duration::ZERO);
                     self.status.failed(NAME, &error);
                     if error.disposition() == Disposition::Halt {
                         self.status.ended(NAME);
                         return Err(error.during(NAME));
                     }
-                    // what was read may rest on what now has to be settled first
-                    self.put_back(self.turning(looking.end()).await.map(|next| next.taken).unwrap_or_default());
                     failures.failed(NAME, &error);
-                    Side::ALL.into_iter().for_each(|side| self.status.retry(side, RetryClass::Error));
+                    self.status.retry_after(&error);
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = self.turning(tokio::time::sleep(backoff.next_delay())) => {}
+                        () = self.turning(tokio::time::sleep(backoff.after(&error))) => {}
                     }
                 }
             }
         }
-        self.put_back(next.map(|next| next.taken).unwrap_or_default());
+        self.put_back(next.map(|next| next.taken).unwrap_or_default(), Duration::ZERO);
         self.status.ended(NAME);
         Ok(())
     }
@@ -119,11 +129,57 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
         }
         let taken = tokio::time::timeout(Duration::ZERO, self.queue.take(self.batch)).await.ok()?;
         let entity = taken.first()?.key.entity;
+        if self.reconciler.stops().holds(entity, Stop::Reconciling).is_some() {
+            return Some(Next { taken, ahead: None });
+        }
         Some(Next { ahead: self.reconciler.read_ahead(entity, &taken).await, taken })
     }
 
-    fn put_back(&self, taken: Vec<Taken>) {
-        self.queue.put_back(taken.into_iter().map(|one| one.key).collect(), Duration::ZERO);
+    fn put_back(&self, taken: Vec<Taken>, delay: Duration) {
+        self.queue.put_back(taken.into_iter().map(|one| one.key).collect(), delay);
+    }
+
+    fn name(&self, entity: EntityIndex) -> &str {
+        self.entities.get(usize::from(entity.0)).map_or("", |entity| entity.name.as_str())
+    }
+
+    /// Something is refused for everybody. How long what needs it has to wait.
+    fn stop(&self, entity: EntityIndex, what: Stop, error: &Error) -> Duration {
+        let name = self.name(entity);
+        self.status.failed(what.place(name), error);
+        self.status.retry_after(error);
+        self.reconciler.stops().stop((entity, name), what, error)
+    }
+
+    fn go_on(&self, entity: EntityIndex, what: Stop) {
+        let name = self.name(entity);
+        if self.reconciler.stops().go_on((entity, name), what) {
+            self.status.recovered(&what.place(name));
+        }
+    }
+
+    /// Notes which sides take writes of an entity and which do not.
+    fn see_blocked(&self, entity: EntityIndex, report: &BatchReport) {
+        for side in Side::ALL {
+            match report.blocked.iter().find(|(blocked, _)| *blocked == side) {
+                Some((_, why)) => _ = self.stop(entity, Stop::WritingTo(side), why),
+                None if report.effects.iter().any(|effect| effect.writes[side_index(side)]) => {
+                    self.go_on(entity, Stop::WritingTo(side));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Keys that need a side that takes no writes wait until it is tried again.
+    fn put_held_back(&self, entity: EntityIndex, held: &[(Side, Key)]) {
+        for side in Side::ALL {
+            let keys: Vec<Key> = held.iter().filter(|(of, _)| *of == side).map(|(_, key)| *key).collect();
+            if !keys.is_empty() {
+                let wait = self.reconciler.stops().holds(entity, Stop::WritingTo(side)).unwrap_or_default();
+                self.queue.put_back(keys, wait);
+            }
+        }
     }
 
     /// Awaits something long while still reporting that the loop turns: waiting for a database is not being stuck.
@@ -139,10 +195,14 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     }
 
     fn finish(&self, entity: EntityIndex, taken: &[Taken], report: BatchReport, took: Duration) {
+        self.go_on(entity, Stop::Reconciling);
         self.tell(entity, taken, &report, took);
+        self.see_blocked(entity, &report);
         for (entity, first) in &report.pulled {
             self.tell(*entity, &[], first, took);
+            self.see_blocked(*entity, first);
         }
+        self.put_held_back(entity, &report.held);
         let attempts: HashMap<Key, u32> = taken.iter().map(|one| (one.key, one.attempts)).collect();
         let longest = |keys: &[Key]| keys.iter().filter_map(|key| attempts.get(key)).copied().max().unwrap_or(0) + 1;
         for (keys, step, class) in [
@@ -179,6 +239,13 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             let shown = crossed.iter().rev().take(10).rev().map(|one| shown(entity, one));
             self.status.applied(direction, at.collect::<Vec<_>>(), shown.collect::<Vec<_>>());
         }
+    }
+}
+
+const fn side_index(side: Side) -> usize {
+    match side {
+        Side::Legacy => 0,
+        Side::Renaissance => 1,
     }
 }
 

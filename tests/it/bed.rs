@@ -51,7 +51,7 @@ impl Bed {
         Self::on(PostgresOptions::default(), 1, MongodOptions { cache_gb: 1.0, ..MongodOptions::default() }).await
     }
 
-    async fn on(options: PostgresOptions, members: usize, mongod: MongodOptions) -> Self {
+    pub(crate) async fn on(options: PostgresOptions, members: usize, mongod: MongodOptions) -> Self {
         let (postgres, mongo) = tokio::join!(PostgresServer::start(options), ReplicaSet::start(members, mongod));
         let (postgres, mongo) = (postgres.unwrap(), mongo.unwrap());
         let renaissance_url = postgres.create_renaissance("renaissance").await.unwrap();

@@ -84,6 +84,8 @@ mod sync_basics;
 #[cfg(test)]
 mod sync_batches;
 #[cfg(test)]
+mod sync_blocked;
+#[cfg(test)]
 mod sync_crash;
 #[cfg(test)]
 mod sync_crash_sets;

@@ -42,7 +42,7 @@ async fn the_bridges_own_write_is_an_echo_and_an_applications_right_after_is_not
     let mut capture = world.follow().await;
     let insert =
         |number| LegacyWrite { id: id(number), change: LegacyChange::Insert(vec![(slot("name"), text("Ada"))]) };
-    let done = world.legacy.write(USER, Uuid::new_v4(), &[insert(1), insert(2)]).await.unwrap();
+    let done = world.legacy.write(USER, Uuid::new_v4(), &[insert(1), insert(2)]).await.unwrap().outcomes;
     assert_eq!(done, [Outcome::Written, Outcome::Written]);
     world.people().update_one(doc! { "_id": oid(1) }, doc! { "$set": { "name": "Eve" } }).await.unwrap();
     let mut session = world.application.start_session().await.unwrap();

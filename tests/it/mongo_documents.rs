@@ -20,7 +20,7 @@ fn insert(number: u8, name: &str) -> LegacyWrite {
 }
 
 async fn write(world: &World, writes: &[LegacyWrite]) -> Vec<Outcome> {
-    world.legacy.write(USER, Uuid::new_v4(), writes).await.unwrap()
+    world.legacy.write(USER, Uuid::new_v4(), writes).await.unwrap().outcomes
 }
 
 fn refused(outcome: &Outcome) -> bool {
@@ -140,7 +140,7 @@ async fn one_document_the_database_refuses_does_not_hold_the_others() {
         change: LegacyChange::Insert(vec![(slot("name"), Some(Value::Opaque("regex")))]),
     });
     let intent = Uuid::new_v4();
-    let outcomes = world.legacy.write(USER, intent, &writes).await.unwrap();
+    let outcomes = world.legacy.write(USER, intent, &writes).await.unwrap().outcomes;
     let bad: Vec<u8> = (1..=62).filter(|n| refused(&outcomes[usize::from(*n) - 1])).collect();
     assert_eq!(bad, [7, 14, 21, 28, 35, 42, 49, 56, 61, 62]);
     assert!(!format!("{outcomes:?}").contains("ada@"), "no values in outcomes");

@@ -141,7 +141,7 @@ async fn a_step_down_under_load_loses_nothing_and_gives_retries_only() {
                 let write =
                     LegacyWrite { id: id(number), change: LegacyChange::Insert(vec![(slot("name"), text("b"))]) };
                 settled = match legacy.write(USER, intent, &[write]).await {
-                    Ok(outcomes) => outcomes == [Outcome::Written],
+                    Ok(wrote) => wrote.outcomes == [Outcome::Written],
                     Err(error) => {
                         only_retry(&error);
                         let landed = loop {

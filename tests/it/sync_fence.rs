@@ -98,7 +98,7 @@ async fn a_former_daemon_writes_nothing_to_mongodb() {
     assert!(!refusals.is_empty());
     refusals.iter().for_each(only_taken_over);
 
-    assert_eq!(next.write(USER, Uuid::new_v4(), &[insert(id(1))]).await.unwrap(), [Outcome::Written]);
+    assert_eq!(next.write(USER, Uuid::new_v4(), &[insert(id(1))]).await.unwrap().outcomes, [Outcome::Written]);
     only_taken_over(&world.legacy.raise_fence(1).await.unwrap_err());
 }
 

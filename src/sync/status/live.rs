@@ -1,6 +1,7 @@
 //! The part of the status that sits behind the lock, and how it is read.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant, SystemTime},
 };
@@ -49,7 +50,7 @@ pub(super) struct Live {
     pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Running>,
     pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
     pub(super) people: BTreeMap<PersonState, i64>,
-    pub(super) errors: BTreeMap<&'static str, (SystemTime, String, Option<String>)>,
+    pub(super) errors: BTreeMap<Cow<'static, str>, (SystemTime, String, Option<String>)>,
     pub(super) loops: BTreeMap<&'static str, Instant>,
     pub(super) recent: VecDeque<Crossing>,
 }
@@ -90,12 +91,13 @@ impl Live {
                 eta_seconds: rate.zip(left).filter(|(rate, _)| *rate > 0.0).map(|(rate, left)| left as f64 / rate),
             }
         };
-        let error = |(place, (at, message, fix)): (&&str, &(SystemTime, String, Option<String>))| ErrorReport {
-            place: (*place).to_owned(),
-            at: rfc3339(*at),
-            message: message.clone(),
-            fix: fix.clone(),
-        };
+        let error =
+            |(place, (at, message, fix)): (&Cow<'static, str>, &(SystemTime, String, Option<String>))| ErrorReport {
+                place: place.clone().into_owned(),
+                at: rfc3339(*at),
+                message: message.clone(),
+                fix: fix.clone(),
+            };
         let idle = |(name, turned): (&&str, &Instant)| LoopReport {
             name: (*name).to_owned(),
             idle_seconds: now.saturating_duration_since(*turned).as_secs_f64(),

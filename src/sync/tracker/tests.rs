@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::key::SideId;
+use crate::model::key::{LegacyId, SideId};
 
 const STREAM: Lane = Lane::Stream(Side::Renaissance);
 
@@ -11,6 +11,11 @@ fn key(id: i64) -> Key {
 
 fn hint(id: i64, xid: u32) -> Hint {
     Hint { key: key(id), freshness: Freshness::Xid(xid), committed_at: Some(i64::from(xid)) }
+}
+
+fn of_legacy(id: u8) -> Hint {
+    let key = Key { entity: EntityIndex(0), id: SideId::Legacy(LegacyId::new([id; 12])) };
+    Hint { key, freshness: Freshness::Any, committed_at: None }
 }
 
 fn tracker() -> Tracker {
@@ -85,14 +90,35 @@ fn a_key_put_back_waits_and_keeps_its_place_in_the_log() {
 
 #[test]
 fn it_refuses_new_keys_when_full_but_still_coalesces() {
-    let mut t = Tracker::new(2 * KEY_BYTES + 8);
+    let mut t = Tracker::new(4 * KEY_BYTES + 8);
     t.offer(STREAM, &hint(1, 10)).unwrap();
     t.offer(STREAM, &hint(2, 10)).unwrap();
+    t.offer(Lane::Stream(Side::Legacy), &of_legacy(1)).unwrap();
+    t.offer(Lane::Stream(Side::Legacy), &of_legacy(2)).unwrap();
     assert_eq!(t.offer(STREAM, &hint(3, 10)), Err(Full));
     t.offer(STREAM, &hint(1, 11)).unwrap();
     let keys = take(&mut t);
     t.done(keys);
     t.offer(STREAM, &hint(3, 10)).unwrap();
+}
+
+#[test]
+fn keys_of_one_side_that_cannot_be_settled_leave_room_for_those_of_the_other() {
+    let mut t = Tracker::new(8 * KEY_BYTES);
+    let legacy = Lane::Stream(Side::Legacy);
+    let held = (1..).take_while(|id| t.offer(STREAM, &hint(*id, 10)).is_ok()).count();
+    assert_eq!(held, 6);
+    let keys = take(&mut t);
+    t.put_back(keys, 1_000);
+    for id in 1..20 {
+        t.offer(legacy, &of_legacy(id)).unwrap();
+        t.position(legacy, Position::Lsn(id.into()));
+        let keys = take(&mut t);
+        assert_eq!(keys, [of_legacy(id).key]);
+        t.done(keys);
+        assert_eq!(t.durable(legacy), Some(&Position::Lsn(id.into())));
+    }
+    assert_eq!((t.durable(STREAM), t.len()), (None, held));
 }
 
 #[test]

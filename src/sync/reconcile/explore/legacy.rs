@@ -15,7 +15,7 @@ use crate::{
         image::Image,
         key::{EntityIndex, LegacyId},
     },
-    sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Strays},
+    sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Strays, Wrote},
 };
 
 /// Documents and the ledger.
@@ -90,13 +90,13 @@ impl LegacyStore for Documents {
             .await
     }
 
-    async fn write(&self, _: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Vec<Outcome>> {
+    async fn write(&self, _: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Wrote> {
         self.0
             .call(Call::Writes, |world, intents, fault| {
                 let number = intents.get(&intent).copied().ok_or_else(|| Error::halt("no intent was stored"))?;
                 let outcomes = self.transact(world, number, writes, fault)?;
                 let lost: Vec<bool> = outcomes.iter().map(|outcome| *outcome == Outcome::LostRace).collect();
-                Ok((outcomes, digest(&lost)))
+                Ok((Wrote { outcomes, blocked: None }, digest(&lost)))
             })
             .await
     }

@@ -168,7 +168,7 @@ impl RenaissanceStore for Rows {
                 let answer = digest(&written);
                 let outcome = |written: bool| if written { Outcome::Written } else { Outcome::LostRace };
                 let outcomes = written.into_iter().map(outcome).collect();
-                Ok((Committed { outcomes, woken: Vec::new() }, answer))
+                Ok((Committed { outcomes, blocked: None, woken: Vec::new() }, answer))
             })
             .await
     }

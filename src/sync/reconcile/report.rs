@@ -1,0 +1,71 @@
+//! What became of a batch.
+
+use super::{Footprint, Work};
+use crate::{
+    error::Error,
+    model::{
+        key::{EntityIndex, Key, LegacyId},
+        side::{Direction, Side},
+    },
+    sync::plan::Effect,
+};
+
+/// One record's change on its way, for people watching.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    /// Which way.
+    pub direction: Direction,
+    /// The record.
+    pub legacy_id: LegacyId,
+    /// The fields that crossed.
+    pub fields: Vec<usize>,
+    /// The record's name, masked.
+    pub label: Option<String>,
+    /// The key that hinted at it on the side it came from.
+    pub key: Option<Key>,
+}
+
+/// A journal row that became final.
+#[derive(Clone, Debug)]
+pub struct Journalled {
+    /// The field; `None` for the whole record.
+    pub field: Option<String>,
+    /// The policy that decided.
+    pub policy: &'static str,
+    /// Who won.
+    pub winner: Option<Side>,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub struct BatchReport {
+    /// Keys whose reconcile is durable.
+    pub settled: Vec<Key>,
+    /// Keys that lost a race: read and decide again.
+    pub lost: Vec<Key>,
+    /// Keys whose change is committed but not yet visible to readers.
+    pub not_visible: Vec<Key>,
+    /// Keys that wait because a side takes no writes of theirs.
+    pub held: Vec<(Side, Key)>,
+    /// Why a side takes none, if that was found out now.
+    pub blocked: Vec<(Side, Error)>,
+    /// Keys that waited for something that is there now: to be reconciled again, no matter when.
+    pub woken: Vec<Key>,
+    /// What was reconciled first because records of the batch refer to it.
+    pub pulled: Vec<(EntityIndex, BatchReport)>,
+    /// Per settled record.
+    pub effects: Vec<Effect>,
+    /// What crossed.
+    pub crossings: Vec<Crossing>,
+    /// What was journalled.
+    pub conflicts: Vec<Journalled>,
+    /// What it was about, for the batch that was read meanwhile.
+    pub footprint: Footprint,
+}
+
+impl BatchReport {
+    /// The keys of a record wait for a side.
+    pub(super) fn hold(&mut self, side: Side, work: Work) {
+        self.held.extend(work.keys.into_iter().map(|key| (side, key)));
+    }
+}
