@@ -1,6 +1,7 @@
 //! A test bed: both servers of its own, people in them, and the real binary bridging them.
 
 use std::{
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -274,6 +275,18 @@ impl Daemon {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself; the signal that ended it.
+    pub(crate) async fn end(mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.signal();
+            }
+            assert!(started.elapsed() < PATIENCE, "the daemon does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// SIGTERM, and wait for the drain; the exit code.

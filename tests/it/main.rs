@@ -20,6 +20,8 @@ mod cli_harness;
 #[cfg(test)]
 mod cli_mappings;
 #[cfg(test)]
+mod crash_points;
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod journal;
@@ -106,6 +108,8 @@ mod sync_settled;
 #[cfg(test)]
 mod sync_silence;
 #[cfg(test)]
+mod tally;
+#[cfg(test)]
 mod town;
 #[cfg(test)]
 mod toys;
@@ -121,3 +125,5 @@ mod types_spelling;
 mod whole_compare;
 #[cfg(test)]
 mod whole_oracle;
+#[cfg(test)]
+mod writes;
