@@ -2,7 +2,10 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::model::{fact::RetryClass, side::Side};
+use crate::model::{
+    fact::{PositionLoss, RetryClass},
+    side::Side,
+};
 
 /// What the caller should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +31,6 @@ pub struct Fault {
     pub constraint: Option<String>,
 }
 
-/// The [`Fault::code`] of a change log that no longer reaches back to the saved position: see [`Error::is_position_lost`].
-const POSITION_LOST: &str = "position_lost";
-
-impl Fault {
-    /// The change log (oplog, slot) no longer reaches back to the saved position.
-    pub fn position_lost() -> Self {
-        Self { code: POSITION_LOST.to_owned(), ..Self::default() }
-    }
-}
-
 /// Any failure of the bridge.
 #[derive(Debug)]
 pub struct Error {
@@ -47,6 +40,7 @@ pub struct Error {
     context: String,
     hint: Option<String>,
     fault: Option<Box<Fault>>,
+    loss: Option<PositionLoss>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -71,7 +65,7 @@ impl Error {
 
     fn new(disposition: Disposition, context: impl Into<String>) -> Self {
         let (class, context) = (RetryClass::Error, context.into());
-        Self { disposition, class, side: None, context, hint: None, fault: None, source: None }
+        Self { disposition, class, side: None, context, hint: None, fault: None, loss: None, source: None }
     }
 
     /// Adds the command or setting that fixes it.
@@ -99,6 +93,13 @@ impl Error {
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
         self.fault = Some(Box::new(fault));
+        self
+    }
+
+    /// Says that the saved position cannot be resumed from: only a new one and a sweep heal that.
+    #[must_use]
+    pub const fn with_loss(mut self, loss: PositionLoss) -> Self {
+        self.loss = Some(loss);
         self
     }
 
@@ -142,9 +143,9 @@ impl Error {
         self.hint.as_deref()
     }
 
-    /// Whether the change log no longer reaches back to the saved position: only a new position and a sweep heal that.
-    pub fn is_position_lost(&self) -> bool {
-        self.fault.as_ref().is_some_and(|fault| fault.code == POSITION_LOST)
+    /// Why the saved position cannot be resumed from, if that is what failed.
+    pub const fn position_lost(&self) -> Option<PositionLoss> {
+        self.loss
     }
 
     /// What the database said about the row.

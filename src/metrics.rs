@@ -8,7 +8,7 @@ use prometheus::{
 };
 
 use crate::model::{
-    fact::{DaemonState, PersonState, Reconciled, RetryClass, SweepKind},
+    fact::{DaemonState, PersonState, PositionLoss, Reconciled, RetryClass, SweepKind},
     key::EntityIndex,
     mapping::Entity,
     policy::Policy,
@@ -66,6 +66,7 @@ pub struct Metrics {
     batch_records: HistogramVec,
     retries: IntCounterVec,
     reconnects: IntCounterVec,
+    healings: IntCounterVec,
     slot_retained: GaugeVec,
     slot_safe: GaugeVec,
     oplog_window: GaugeVec,
@@ -98,6 +99,7 @@ impl Metrics {
             batch_records: r.histogram("batch_records", "Records in one reconciled batch.", BATCH_RECORDS),
             retries: r.counters("retries_total", "Attempts that are made again, by side and cause.", &["side", "class"]),
             reconnects: r.counters("reconnects_total", "Connections made again after one was lost.", &["side"]),
+            healings: r.counters("healings_total", "Positions that were lost and healed by a sweep, by side and cause.", &["side", "cause"]),
             slot_retained: r.optional("slot_retained_bytes", "WAL that Postgres keeps for the bridge; absent when unknown.", &[]),
             slot_safe: r.optional("slot_safe_bytes", "WAL that can still be written before the slot is lost; absent when unlimited or unknown.", &[]),
             oplog_window: r.optional("oplog_window_seconds", "Time span of the MongoDB oplog; absent when unknown.", &[]),
@@ -192,6 +194,11 @@ impl Metrics {
         self.reconnects.with_label_values(&[side.as_str()]).inc();
     }
 
+    /// `healings_total`.
+    pub fn healing(&self, side: Side, cause: PositionLoss) {
+        self.healings.with_label_values(&[side.as_str(), cause.as_str()]).inc();
+    }
+
     /// `slot_retained_bytes` and `slot_safe_bytes`.
     pub fn slot(&self, retained: Option<f64>, safe: Option<f64>) {
         present(&self.slot_retained, &[], retained);
@@ -235,6 +242,9 @@ impl Metrics {
         for side in Side::ALL.map(Side::as_str) {
             self.echoes.with_label_values(&[side]);
             self.reconnects.with_label_values(&[side]);
+            for cause in PositionLoss::ALL {
+                self.healings.with_label_values(&[side, cause.as_str()]);
+            }
             for class in RetryClass::ALL {
                 self.retries.with_label_values(&[side, class.as_str()]);
             }

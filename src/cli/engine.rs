@@ -169,7 +169,7 @@ impl Engine<'_> {
             let findings = preflight::check(pool, url, self.entities).await;
             connect::ping(pool).await.map_err(report)?;
             refuse_blocking(findings)?;
-            setup::init(pool, self.entities, false).await.map_err(report)
+            setup::init_to_run(pool, self.entities).await.map_err(report)
         })
         .await?;
         let epoch = lease::raise(pool, session).await?;

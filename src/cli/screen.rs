@@ -84,6 +84,16 @@ impl Lines {
         for sweep in open {
             self.line(&format!("{} {} {}", sweep.kind, sweep.entity, sweep.side), &progress(sweep));
         }
+        for healing in &report.healings {
+            let label = format!("lost position {}", healing.side);
+            let value = match (&healing.ended_at, healing.changed) {
+                (Some(at), changed) => {
+                    format!("{}, healed at {at}, {} records written", healing.cause, count(changed.unwrap_or(0)))
+                }
+                (None, _) => self.paint.attention(&format!("{}, healing since {}", healing.cause, healing.begun_at)),
+            };
+            self.line(&label, &value);
+        }
         self.line("conflicts since start", &count(report.conflicts));
         let mut reasons: BTreeMap<&str, i64> = BTreeMap::new();
         report.parked.iter().for_each(|parked| *reasons.entry(&parked.reason).or_default() += parked.count);

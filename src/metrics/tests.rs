@@ -20,6 +20,7 @@ fn feed_everything(metrics: &Metrics) {
         metrics.checkpoint_age(side, Some(Duration::from_secs(1)));
         metrics.retry(side, RetryClass::Error);
         metrics.reconnect(side);
+        metrics.healing(side, PositionLoss::HistoryLost);
     }
     metrics.reconciled(user, Reconciled::ToLegacy, 3);
     metrics.conflict(user, Some("name"), "owner", Some(Side::Legacy));

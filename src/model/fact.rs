@@ -113,12 +113,44 @@ words! {
         Verify = "verify",
         /// After a lost position.
         Heal = "heal",
+        /// The same for sets of references, once everything they may refer to has been met.
+        HealReferences = "heal_references",
+        /// The same for links whose rows are gone: what was deleted on both sides.
+        HealLinks = "heal_links",
     }
 }
 
 impl SweepKind {
     /// The kinds that make up the first copy of an entity, in order.
     pub const FIRST_COPY: [Self; 2] = [Self::Backfill, Self::References];
+    /// The kinds that make up the sweep after a lost position.
+    pub const HEALING: [Self; 3] = [Self::Heal, Self::HealReferences, Self::HealLinks];
+}
+
+words! {
+    /// Why a saved position can no longer be resumed from. Networks, elections and logins never are a reason.
+    PositionLoss {
+        /// The oplog no longer reaches back to it.
+        HistoryLost = "history_lost",
+        /// The oplog has nothing at the place that the resume token names.
+        TokenNotFound = "token_not_found",
+        /// What is saved is no resume token of this server.
+        TokenUnusable = "token_unusable",
+        /// A shard that the change stream read from was removed.
+        ShardRemoved = "shard_removed",
+        /// There is no replication slot.
+        SlotMissing = "slot_missing",
+        /// The server has removed log that the slot still needed, or has given the slot up.
+        SlotInvalidated = "slot_invalidated",
+        /// The slot is ahead of the position: it was made anew, or another program has read from it.
+        SlotAhead = "slot_ahead",
+        /// The position is ahead of the server: it was put back to an earlier state.
+        ServerBehind = "server_behind",
+        /// The database was put back to an earlier state.
+        Restored = "restored",
+        /// A person has said that another database is the right one.
+        Moved = "moved",
+    }
 }
 
 words! {

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use mongodb::{
-    bson::{Document, RawDocumentBuf, deserialize_from_document, doc, serialize_to_document},
+    bson::{Document, RawDocumentBuf, Timestamp, deserialize_from_document, doc, serialize_to_document},
     change_stream::{ChangeStream, event::ResumeToken},
     error::Result as DriverResult,
 };
@@ -15,13 +15,16 @@ use tokio::time::{Duration, Instant};
 
 use super::{
     connect::Legacy,
-    error::{Class, Doing, class_of, translate, translate_open},
+    error::{Doing, translate, translate_open, unusable_token},
     event::{Fragments, Seen, Watched, token},
     sessions::KnownSessions,
 };
 use crate::{
-    error::{Error, Fault, Result},
-    model::hint::{Captured, Position},
+    error::{Error, Result},
+    model::{
+        fact::PositionLoss,
+        hint::{Captured, Position},
+    },
     sync::ports::{Capture, Source},
 };
 
@@ -72,9 +75,10 @@ impl Source for Legacy {
             return Err(Error::halt("the saved position of the legacy side is not a resume token"));
         };
         let watched = Arc::new(Watched::new(&self.entities));
-        let resume: ResumeToken = deserialize_from_document(doc! { "_data": data })
-            .map_err(|_| Error::halt("the saved position of the legacy side cannot be a resume token"))?;
         let doing = self.following();
+        let resume: ResumeToken =
+            deserialize_from_document(doc! { "_data": data }).map_err(|_| unusable_token(doing))?;
+        self.reach(data).await?;
         let opened = self
             .database
             .watch()
@@ -84,11 +88,7 @@ impl Source for Legacy {
             .max_await_time(MAX_AWAIT)
             .batch_size(EVENTS)
             .await;
-        let stream = opened.map_err(|error| match class_of(&error) {
-            // with nothing but our own options and a token in the command, what the server cannot parse is the token
-            Some(Class::Unsupported) => unusable_token(doing),
-            _ => translate_open(&error, doing),
-        })?;
+        let stream = opened.map_err(|error| translate_open(&error, doing))?;
         Ok(LegacyCapture {
             stream: Some(stream.with_type()),
             step: None,
@@ -119,13 +119,14 @@ impl Source for Legacy {
         let data = stream.resume_token().as_ref().and_then(data_of);
         // What was written before the position, though perhaps not yet replicated to a majority, is in no later event:
         // every read from here on has to include it.
-        let mut session = self.reading_session(None).await?;
-        let ping = self.database.run_command(doc! { "ping": 1 }).session(&mut session).await;
-        ping.map_err(|error| translate(&error, doing))?;
-        self.seen.advance(session.operation_time());
+        self.seen.advance(self.operation_time().await?);
         data.map(Position::Token).ok_or_else(|| {
             Error::halt("MongoDB gave no position for a new change stream").with_hint("MongoDB 4.4 or later is needed")
         })
+    }
+
+    async fn renew(&self) -> Result<Position> {
+        self.tip().await
     }
 
     /// Nothing to tell: the oplog is bounded by its size, not by its readers.
@@ -135,6 +136,30 @@ impl Source for Legacy {
 impl Legacy {
     fn following(&self) -> Doing<'_> {
         Doing { what: "following changes", on: self.database.name(), right: "changeStream and find" }
+    }
+
+    /// Makes sure that the server has been where the position is, and that no read will be older than it: what was written
+    /// before the position is in no event after it.
+    async fn reach(&self, data: &str) -> Result<()> {
+        let Some(saved) = time_of(data) else { return Ok(()) };
+        let now = self.operation_time().await?;
+        // a position that nothing has happened at may be one tick ahead
+        if now.is_some_and(|now| now.time < saved.time) {
+            return Err(Error::halt("the saved position of the legacy side is ahead of the server's clock")
+                .with_loss(PositionLoss::ServerBehind)
+                .with_hint("the server was put back to an earlier state; the bridge takes a new position and sweeps"));
+        }
+        self.seen.advance(now.map(|now| now.min(saved)));
+        Ok(())
+    }
+
+    /// The cluster time of the last operation the server knows.
+    async fn operation_time(&self) -> Result<Option<Timestamp>> {
+        let mut session = self.client.start_session().causal_consistency(true).await;
+        let session = session.as_mut().map_err(|error| translate(error, self.following()))?;
+        let ping = self.database.run_command(doc! { "ping": 1 }).session(&mut *session).await;
+        ping.map_err(|error| translate(&error, self.following()))?;
+        Ok(session.operation_time())
     }
 
     async fn splits_large_events(&self) -> Result<bool> {
@@ -277,7 +302,23 @@ fn data_of(token: &ResumeToken) -> Option<String> {
     document.get_str("_data").ok().map(str::to_owned)
 }
 
-fn unusable_token(doing: Doing<'_>) -> Error {
-    Error::halt(format!("{} on {}: the saved position is not a resume token of this server", doing.what, doing.on))
-        .with_fault(Fault::position_lost())
+/// The cluster time in a resume token: a keystring that begins with the type of timestamps, then seconds and increment.
+fn time_of(data: &str) -> Option<Timestamp> {
+    let digits = data.strip_prefix("82")?;
+    let number = |range| u32::from_str_radix(digits.get(range)?, 16).ok();
+    Some(Timestamp { time: number(0..8)?, increment: number(8..16)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_tells_its_cluster_time() {
+        let token = "8263F5F1D0000000022B0229296E04";
+        assert_eq!(time_of(token), Some(Timestamp { time: 0x63F5_F1D0, increment: 2 }));
+        for damaged in ["", "82", "garbage", "8263F5F1D000000zz2"] {
+            assert_eq!(time_of(damaged), None, "{damaged}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use mongodb::error::{
 use crate::{
     error::{Error, Fault},
     model::{
-        fact::RetryClass,
+        fact::{PositionLoss, RetryClass},
         problem::{Problem, Reason},
         side::Side,
     },
@@ -47,8 +47,8 @@ pub(super) enum Class {
     Unknown,
     /// Another transaction holds the document: try again, or give the race up.
     Contended,
-    /// The oplog no longer reaches back to the position.
-    PositionLost,
+    /// The change stream cannot go on from the position, and why.
+    PositionLost(PositionLoss),
     /// The position is not one: the same if met when opening.
     PositionUnusable,
     /// Login refused.
@@ -71,8 +71,10 @@ pub(super) const fn class(code: i32) -> Class {
     match code {
         // WriteConflict, LockTimeout, SnapshotTooOld, SnapshotUnavailable, TransactionTooLargeForCache (with what others hold there)
         112 | 24 | 239 | 246 | NO_ROOM_IN_CACHE => Class::Contended,
-        // ChangeStreamFatalError, ChangeStreamHistoryLost, ShardRemovedError
-        280 | 286 | 464 => Class::PositionLost,
+        // ChangeStreamFatalError ("the resume token was not found"), ChangeStreamHistoryLost, ShardRemovedError
+        280 => Class::PositionLost(PositionLoss::TokenNotFound),
+        286 => Class::PositionLost(PositionLoss::HistoryLost),
+        464 => Class::PositionLost(PositionLoss::ShardRemoved),
         // InvalidResumeToken, a resume token without data, a resume token that is not a keystring
         260 | 40647..=40649 | 50794..=50839 => Class::PositionUnusable,
         // HostUnreachable, HostNotFound, NetworkTimeout, FailedToSatisfyReadPreference, SocketException
@@ -132,7 +134,7 @@ fn described(error: &DriverError, doing: Doing<'_>) -> Error {
     let passing_by_label = [TRANSIENT_TRANSACTION_ERROR, RETRYABLE_WRITE_ERROR, RETRYABLE_ERROR]
         .iter()
         .any(|label| error.contains_label(label));
-    let certain = matches!(class, Class::PositionLost | Class::Document(_) | Class::Denied | Class::NoWrites);
+    let certain = matches!(class, Class::PositionLost(_) | Class::Document(_) | Class::Denied | Class::NoWrites);
     if passing_by_label && !certain {
         return Error::retry(context).with_class(retry_class(class));
     }
@@ -156,7 +158,7 @@ fn of_class(class: Class, code: i32, context: String, doing: Doing<'_>) -> Error
         Class::NoWrites => Error::retry(format!("{context}: the server takes no writes"))
             .with_class(RetryClass::Blocked)
             .with_hint(NO_WRITES_FIX),
-        Class::PositionLost => position_lost(context),
+        Class::PositionLost(loss) => position_lost(context, loss),
         Class::LoginRefused => login_refused(),
         Class::Denied => denied(&context, doing),
         Class::Standalone => Error::halt(context).with_hint(STANDALONE_FIX),
@@ -180,7 +182,7 @@ const fn retry_class(class: Class) -> RetryClass {
         Class::Denied | Class::NoWrites => RetryClass::Blocked,
         Class::LoginRefused => RetryClass::Login,
         Class::Unknown
-        | Class::PositionLost
+        | Class::PositionLost(_)
         | Class::PositionUnusable
         | Class::Standalone
         | Class::Document(_)
@@ -191,11 +193,8 @@ const fn retry_class(class: Class) -> RetryClass {
 /// The same for opening a change stream, where an unusable token is a lost position too.
 pub(super) fn translate_open(error: &DriverError, doing: Doing<'_>) -> Error {
     match class_of(error) {
-        Some(Class::PositionUnusable) => position_lost(format!(
-            "{} on {}: the saved position is not a resume token of this server",
-            doing.what, doing.on
-        )),
-        // FailedToParse, BadValue, InvalidOptions, TypeMismatch name a damaged token when one was given; `open` tells them apart
+        // with nothing but our own options and a token in the command, what the server cannot parse is the token
+        Some(Class::PositionUnusable | Class::Unsupported) => unusable_token(doing),
         _ => translate(error, doing),
     }
 }
@@ -223,9 +222,15 @@ fn name_of(error: &DriverError) -> String {
     }
 }
 
-fn position_lost(context: String) -> Error {
+/// The saved position is no token that this server could have given.
+pub(super) fn unusable_token(doing: Doing<'_>) -> Error {
+    let context = format!("{} on {}: the saved position is not a resume token of this server", doing.what, doing.on);
+    position_lost(context, PositionLoss::TokenUnusable)
+}
+
+fn position_lost(context: String, loss: PositionLoss) -> Error {
     Error::halt(context)
-        .with_fault(Fault::position_lost())
+        .with_loss(loss)
         .with_hint("the bridge takes a new position and sweeps; a larger oplog prevents it: db.adminCommand({replSetResizeOplog: 1, size: MB})")
 }
 
@@ -295,10 +300,16 @@ mod tests {
     #[test]
     fn a_lost_position_is_recognised_and_a_network_error_never_is() {
         let doing = Doing { what: "following changes", on: "BioGraphDemo", right: "changeStream" };
-        assert!(position_lost(String::new()).is_position_lost());
+        for (code, loss) in
+            [(280, PositionLoss::TokenNotFound), (286, PositionLoss::HistoryLost), (464, PositionLoss::ShardRemoved)]
+        {
+            assert_eq!(class(code), Class::PositionLost(loss));
+            assert_eq!(position_lost(String::new(), loss).position_lost(), Some(loss));
+        }
+        assert_eq!(unusable_token(doing).position_lost(), Some(PositionLoss::TokenUnusable));
         let io = DriverError::from(std::io::ErrorKind::ConnectionReset);
         let error = translate_open(&io, doing);
-        assert!(!error.is_position_lost());
+        assert_eq!(error.position_lost(), None);
         assert_eq!(error.disposition(), crate::error::Disposition::Retry);
     }
 }

@@ -336,7 +336,7 @@ impl Failure {
             Class::Denied | Class::NoWrites => Some(Attempt::Blocked(of_write(self.code, doing))),
             Class::Unreachable | Class::Election | Class::Overload => Some(Attempt::Failed(of_write(self.code, doing))),
             Class::Unknown
-            | Class::PositionLost
+            | Class::PositionLost(_)
             | Class::PositionUnusable
             | Class::LoginRefused
             | Class::Standalone

@@ -10,7 +10,10 @@ use sqlx::postgres::PgDatabaseError;
 
 use crate::{
     error::{Disposition, Error, Fault},
-    model::{fact::RetryClass, side::Side},
+    model::{
+        fact::{PositionLoss, RetryClass},
+        side::Side,
+    },
 };
 
 const CHECK: &str = "run `biograph-bridge check`: it names what is missing and prints the command that fixes it";
@@ -208,6 +211,13 @@ fn of_replication(text: &str) -> Error {
     } else {
         error
     };
+    let error = match code {
+        "42704" if message.contains("replication slot") => error.with_loss(PositionLoss::SlotMissing),
+        "55000" if message.contains("replication slot") => error.with_loss(PositionLoss::SlotInvalidated),
+        // decoding looks the publication up as of each change: one that was made later is not there
+        "42704" if message.contains("publication") => error.with_loss(PositionLoss::SlotInvalidated),
+        _ => error,
+    };
     error.during("the replication stream")
 }
 
@@ -290,6 +300,11 @@ mod tests {
         let missing = of("replication slot \"biograph_bridge\" does not exist (SQLSTATE 42704)");
         assert_eq!(missing.disposition(), Disposition::Halt);
         assert_eq!(missing.fault().map(|fault| fault.code.as_str()), Some("42704"));
+        assert_eq!(missing.position_lost(), Some(PositionLoss::SlotMissing));
+        let gone = of("can no longer get changes from replication slot \"biograph_bridge\" (SQLSTATE 55000)");
+        assert_eq!(gone.position_lost(), Some(PositionLoss::SlotInvalidated));
+        let ended = of("terminating connection due to administrator command (SQLSTATE 57P01)");
+        assert_eq!((ended.disposition(), ended.position_lost()), (Disposition::Retry, None));
         let busy = of("replication slot \"biograph_bridge\" is active for PID 77 (SQLSTATE 55006)");
         assert_eq!(busy.disposition(), Disposition::Retry);
         assert_eq!(of("unknown server error").disposition(), Disposition::Retry);

@@ -10,6 +10,7 @@ pub mod connect;
 mod doors;
 pub mod fault;
 mod growth;
+mod healing;
 mod journal;
 pub mod lease;
 mod members;

@@ -7,11 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Mutex, Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     follow::{Follower, Unaddressable},
+    healing::Healer,
     pace::Pace,
     ports::{LegacyStore, RenaissanceStore, Source},
     queue::{HintQueue, InProcess},
@@ -87,6 +91,10 @@ pub struct Bridge<L, R, SL, SR> {
     entities: Arc<Vec<Entity>>,
     status: Arc<Status>,
     settings: Settings,
+    /// Held while a position is saved: one that was lost meanwhile must not come back.
+    saving: Mutex<()>,
+    /// A position was lost: a sweep is due.
+    lost: Notify,
 }
 
 impl<L, R, SL, SR> Bridge<L, R, SL, SR>
@@ -106,7 +114,7 @@ where
     ) -> Self {
         let reconciler = Reconciler::new(legacy, renaissance, Arc::clone(&entities));
         let reconciler = if settings.shadow { reconciler.in_shadow() } else { reconciler };
-        Self { reconciler, sources, entities, status, settings }
+        Self { reconciler, sources, entities, status, settings, saving: Mutex::default(), lost: Notify::new() }
     }
 
     /// Runs until `stop`, then settles what was received and saves the positions. Dropping it instead is safe at any
@@ -162,11 +170,43 @@ where
         (side, source): (Side, fn(&Self) -> &S),
         queue: Arc<InProcess>,
         unaddressable: mpsc::Sender<Unaddressable>,
-        from: Position,
+        mut from: Position,
         stop: CancellationToken,
     ) -> Result<()> {
         let (source, status) = (source(&self), &*self.status);
-        Follower { side, source, queue: &*queue, status, unaddressable }.run(from, &stop).await
+        let follower = Follower { side, source, queue: &*queue, status, unaddressable };
+        loop {
+            let Err(error) = follower.run(&mut from, &stop).await else { return Ok(()) };
+            match self.heal((side, source), &error, &mut from, (&queue, &stop)).await {
+                Some(Err(_)) if stop.is_cancelled() => return Ok(()),
+                Some(healed) => healed?,
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Goes over to a new position if that is what failed; `None` if not.
+    async fn heal<S: Source>(
+        &self,
+        (side, source): (Side, &S),
+        error: &Error,
+        from: &mut Position,
+        (queue, stop): (&InProcess, &CancellationToken),
+    ) -> Option<Result<()>> {
+        let loss = error.position_lost()?;
+        let (store, status, shadow) = (self.reconciler.renaissance(), &*self.status, self.settings.shadow);
+        let healer = Healer { side, source, store, status, shadow };
+        let healed = async {
+            let position = healer.renew(loss, error, stop).await?;
+            let held = self.saving.lock().await;
+            healer.note(loss, (from, &position), stop).await?;
+            queue.restart(Lane::Stream(side));
+            drop(held);
+            *from = position;
+            self.lost.notify_one();
+            Ok(())
+        };
+        Some(healed.await)
     }
 
     async fn sweep(
@@ -177,7 +217,8 @@ where
     ) -> Result<()> {
         let pace = Pace::new(self.settings.sweep_chunk, self.settings.backfill_rate);
         let (reconciler, queue, status) = (&self.reconciler, &*queue, &*self.status);
-        let sweeps = Sweeps { reconciler, queue, status, entities: &self.entities, pace: &pace };
+        let lost = (!self.settings.shadow).then_some(&self.lost);
+        let sweeps = Sweeps { reconciler, queue, status, entities: &self.entities, pace: &pace, lost };
         sweeps.run(&self.settings.backfill, asks, &stop).await
     }
 
@@ -257,6 +298,7 @@ where
             self.pulse(&queue);
             for (side, saved) in Side::ALL.into_iter().zip(&mut saved).filter(|_| !keep) {
                 let lane = Lane::Stream(side);
+                let _held = self.saving.lock().await;
                 let Some(position) = queue.durable(lane) else { continue };
                 let hints = queue.offered(lane);
                 if saved.as_ref().is_none_or(|saved| saved.is_stale(&position, hints, last))

@@ -40,8 +40,8 @@ pub struct Follower<'a, S, Q> {
 }
 
 impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
-    /// Follows from a position until `stop`. Passing failures are retried for ever; others end it.
-    pub async fn run(&self, mut from: Position, stop: &CancellationToken) -> Result<()> {
+    /// Follows from a position until `stop`, and moves it along. Passing failures are retried for ever; others end it.
+    pub async fn run(&self, from: &mut Position, stop: &CancellationToken) -> Result<()> {
         let name = self.loop_name();
         let (mut backoff, mut failures) = (Policy::RUNNING.backoff(), Failures::default());
         let outcome = loop {
@@ -50,7 +50,7 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
             let failure = tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
-                failure = self.stream(&mut from, &mut since, &mut failures) => failure,
+                failure = self.stream(from, &mut since, &mut failures) => failure,
             };
             if since.is_some_and(|since| since.elapsed() >= STEADY) {
                 backoff.reset();

@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod finding;
 pub mod follow;
+pub mod healing;
 pub mod identify;
 pub mod pace;
 pub mod person;

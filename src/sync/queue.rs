@@ -27,6 +27,8 @@ pub trait HintQueue: Send + Sync + 'static {
     fn offer(&self, lane: Lane, hint: Hint) -> impl Future<Output = u64> + Send;
     /// Everything offered to the lane so far is at or before this position.
     fn position(&self, lane: Lane, position: Position);
+    /// The lane begins anew at another position: earlier ones are forgotten. Its hints stay.
+    fn restart(&self, lane: Lane);
     /// Waits for dirty keys; up to `max` of one entity. Cancel safe.
     fn take(&self, max: usize) -> impl Future<Output = Vec<Taken>> + Send;
     /// Settles keys whose reconcile is durable.
@@ -96,6 +98,10 @@ impl HintQueue for InProcess {
 
     fn position(&self, lane: Lane, position: Position) {
         self.tracker().position(lane, position);
+    }
+
+    fn restart(&self, lane: Lane) {
+        self.tracker().restart(lane);
     }
 
     async fn take(&self, max: usize) -> Vec<Taken> {

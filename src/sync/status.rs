@@ -14,15 +14,16 @@ use std::{
 
 use live::{Live, Running, age, direction_index, progress, rfc3339, side_index};
 pub use report::{
-    Crossing, DirectionReport, ErrorReport, LoopReport, ParkedReport, QueueReport, SideReport, StatusReport,
-    SweepReport,
+    Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, QueueReport, SideReport,
+    StatusReport, SweepReport,
 };
 
+use super::ports::Healing;
 use crate::{
     error::Error,
     metrics::{EntityLabels, Metrics},
     model::{
-        fact::{DaemonState, Feed, Lag, PersonState, Reconciled, RetryClass, SweepKind},
+        fact::{DaemonState, Feed, Lag, PersonState, PositionLoss, Reconciled, RetryClass, SweepKind},
         hint::Position,
         key::EntityIndex,
         problem::Reason,
@@ -234,6 +235,21 @@ impl Status {
     /// The sweeps of these entities start over: nothing of them is done.
     pub fn sweeps_forgotten(&self, entities: &[EntityIndex]) {
         self.live().sweeps.retain(|(entity, ..), _| !entities.contains(entity));
+    }
+
+    /// A position was lost and is being healed.
+    pub fn healing(&self, side: Side, cause: PositionLoss) {
+        self.metrics.healing(side, cause);
+    }
+
+    /// The healings to show.
+    pub fn healings(&self, healings: &[Healing]) {
+        self.live().healings = healings.to_vec();
+    }
+
+    /// Records written so far at either side.
+    pub fn written(&self) -> u64 {
+        self.applied.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// How many people are in a state.

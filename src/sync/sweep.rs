@@ -44,7 +44,7 @@ pub struct Sweep<'a, L, R, Q> {
     pub pace: &'a Pace,
     /// The entity.
     pub entity: EntityIndex,
-    /// The side whose keys are walked.
+    /// The side whose keys are walked; links are walked by their legacy ids.
     pub side: Side,
     /// Why.
     pub kind: SweepKind,
@@ -73,7 +73,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
         if mark.is_none() {
             self.walk(&mut state, stop).await?;
         }
-        if (self.side, self.kind) == (Side::Legacy, SweepKind::Backfill) {
+        if self.side == Side::Legacy && matches!(self.kind, SweepKind::Backfill | SweepKind::Heal) {
             self.park_strays(&mut state, mark, stop).await?;
         }
         state.done = true;
@@ -135,10 +135,16 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
 
     async fn page(&self, after: Option<SideId>) -> Result<Page<SideId>> {
         let limit = self.pace.chunk();
-        let listed = if self.kind == SweepKind::References { Listed::WithMembers } else { Listed::All };
+        let listed = match self.kind {
+            SweepKind::References | SweepKind::HealReferences => Listed::WithMembers,
+            SweepKind::Backfill | SweepKind::Verify | SweepKind::Heal | SweepKind::HealLinks => Listed::All,
+        };
         match self.side {
             Side::Legacy => {
                 let after = if let Some(SideId::Legacy(id)) = after { Some(id) } else { None };
+                if self.kind == SweepKind::HealLinks {
+                    return Ok(keyed(self.renaissance.lone_links(self.entity, after, limit).await?, SideId::Legacy));
+                }
                 Ok(keyed(self.legacy.page(self.entity, after, limit, listed).await?, SideId::Legacy))
             }
             Side::Renaissance => {

@@ -1,20 +1,22 @@
-//! Which sweeps run when: the first copy of every entity in the order of their references, and again on request.
+//! Which sweeps run when: the first copy of every entity in the order of their references, again on request, and all of it
+//! once more when a position was lost.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     pace::Pace,
-    ports::{LegacyStore, RenaissanceStore},
+    ports::{Healing, LegacyStore, RenaissanceStore},
     queue::HintQueue,
     reconcile::Reconciler,
     status::Status,
     sweep::Sweep,
 };
 use crate::{
+    drill::{self, Mechanism},
     error::{Error, Result},
     model::{
         fact::{DaemonState, SweepKind},
@@ -58,11 +60,13 @@ pub struct Sweeps<'a, L, R, Q> {
     pub entities: &'a [Entity],
     /// How fast.
     pub pace: &'a Pace,
+    /// Tells of a lost position; `None` if nothing is healed.
+    pub lost: Option<&'a Notify>,
 }
 
 impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
-    /// Sweeps what is missing at the start and what is asked for later, until `stop`; which it pulls itself once it is
-    /// through with [`Backfill::Only`].
+    /// Sweeps what is missing at the start, what is asked for later and what a lost position makes due, until `stop`; which it
+    /// pulls itself once it is through with [`Backfill::Only`].
     pub async fn run(&self, first: &Backfill, mut asks: mpsc::Receiver<Ask>, stop: &CancellationToken) -> Result<()> {
         let mut wanted: BTreeSet<EntityIndex> = match first {
             Backfill::Off => BTreeSet::new(),
@@ -70,52 +74,112 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
             Backfill::Only(entities) => entities.iter().copied().collect(),
         };
         loop {
-            let ask = if wanted.is_empty() {
-                self.status.state(DaemonState::Streaming);
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    ask = asks.recv() => ask,
+            let due = match self.due(stop).await {
+                Err(_) if stop.is_cancelled() => return Ok(()),
+                other => other?,
+            };
+            self.status.state(match (due.is_empty(), wanted.is_empty()) {
+                (false, _) => DaemonState::Healing,
+                (true, false) => DaemonState::Backfilling,
+                (true, true) => DaemonState::Streaming,
+            });
+            // a sweep that is dropped resumes where it was
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = self.another_loss() => {}
+                ask = asks.recv() => {
+                    // nobody can ask any more: the bridge stops
+                    let Some(ask) = ask else { return Ok(()) };
+                    let answered = self.begin(&ask, &mut wanted).await;
+                    // who asked may have gone
+                    drop(ask.answer.send(answered));
                 }
-            } else {
-                self.status.state(DaemonState::Backfilling);
-                // a sweep that is dropped resumes where it was
-                tokio::select! {
-                    biased;
-                    ask = asks.recv() => ask,
-                    swept = self.copy(&wanted, stop) => {
-                        match swept {
-                            Err(_) if stop.is_cancelled() => return Ok(()),
-                            other => other?,
-                        }
+                swept = self.sweep(&due, &wanted, stop) => {
+                    match swept {
+                        Err(_) if stop.is_cancelled() => return Ok(()),
+                        other => other?,
+                    }
+                    if due.is_empty() {
                         wanted.clear();
                         if matches!(first, Backfill::Only(_)) {
                             stop.cancel();
                         }
-                        continue;
                     }
                 }
-            };
-            // nobody can ask any more: the bridge stops
-            let Some(ask) = ask else { return Ok(()) };
-            let answered = self.begin(&ask, &mut wanted).await;
-            // who asked may have gone
-            drop(ask.answer.send(answered));
+            }
         }
+    }
+
+    /// The healings whose sweep is due. A shadow heals nothing.
+    async fn due(&self, stop: &CancellationToken) -> Result<Vec<Healing>> {
+        if self.lost.is_none() {
+            return Ok(Vec::new());
+        }
+        let store = self.reconciler.renaissance();
+        let mut healings = retry("reading what to heal", Policy::RUNNING, stop, || store.healings()).await?;
+        self.status.healings(&healings);
+        healings.retain(|healing| healing.ended_at.is_none());
+        Ok(healings)
+    }
+
+    async fn another_loss(&self) {
+        match self.lost {
+            Some(lost) => lost.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What is due first; for ever if there is nothing to do.
+    async fn sweep(&self, due: &[Healing], wanted: &BTreeSet<EntityIndex>, stop: &CancellationToken) -> Result<()> {
+        if !due.is_empty() {
+            self.heal(due, stop).await
+        } else if !wanted.is_empty() {
+            self.copy(wanted, SweepKind::FIRST_COPY, stop).await
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    /// Looks at every record of every entity, and at the links whose rows are gone, as nobody knows which of them changed. A
+    /// position that is lost meanwhile makes it begin again.
+    async fn heal(&self, due: &[Healing], stop: &CancellationToken) -> Result<()> {
+        let before = self.status.written();
+        let everything: BTreeSet<EntityIndex> = dependency_order(self.entities).into_iter().collect();
+        if !drill::lacks(Mechanism::HealSweep) {
+            let [records, references, links] = SweepKind::HEALING;
+            self.copy(&everything, [records, references], stop).await?;
+            for entity in dependency_order(self.entities) {
+                self.one(entity, (Side::Legacy, links), stop).await?;
+            }
+        }
+        let (store, changed) = (self.reconciler.renaissance(), self.status.written() - before);
+        let ids: Vec<i64> = due.iter().map(|healing| healing.id).collect();
+        retry("noting what was healed", Policy::RUNNING, stop, || store.end_healing(&ids, changed)).await?;
+        for healing in due {
+            tracing::warn!(side = %healing.side, cause = %healing.cause, changed, "a lost position is healed");
+        }
+        Ok(())
     }
 
     /// First every record of every entity, those that others refer to first; then the sets of references, whose members
     /// have all been met by then.
-    async fn copy(&self, wanted: &BTreeSet<EntityIndex>, stop: &CancellationToken) -> Result<()> {
+    async fn copy(
+        &self,
+        wanted: &BTreeSet<EntityIndex>,
+        [records, references]: [SweepKind; 2],
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let order: Vec<EntityIndex> =
             dependency_order(self.entities).into_iter().filter(|entity| wanted.contains(entity)).collect();
         // members that are still to come are no reason to park a set that is visited again
-        self.reconciler.postpone_sets(self.with_sets_to_fill(&order, stop).await?);
+        self.reconciler.postpone_sets(self.with_sets_to_fill(&order, references, stop).await?);
         for entity in &order {
-            self.pass(*entity, SweepKind::Backfill, stop).await?;
+            self.pass(*entity, records, stop).await?;
         }
         self.reconciler.postpone_sets(Vec::new());
         for entity in order.into_iter().filter(|entity| self.has_sets(*entity)) {
-            self.pass(entity, SweepKind::References, stop).await?;
+            self.pass(entity, references, stop).await?;
         }
         Ok(())
     }
@@ -124,20 +188,29 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
     /// up, and rows the legacy sweep makes need no second look.
     async fn pass(&self, entity: EntityIndex, kind: SweepKind, stop: &CancellationToken) -> Result<()> {
         for side in [Side::Renaissance, Side::Legacy] {
-            let (legacy, renaissance) = (self.reconciler.legacy(), self.reconciler.renaissance());
-            let (queue, status, pace) = (self.queue, self.status, self.pace);
-            Sweep { legacy, renaissance, queue, status, pace, entity, side, kind }.run(stop).await?;
+            self.one(entity, (side, kind), stop).await?;
         }
         Ok(())
     }
 
+    async fn one(&self, entity: EntityIndex, (side, kind): (Side, SweepKind), stop: &CancellationToken) -> Result<()> {
+        let (legacy, renaissance) = (self.reconciler.legacy(), self.reconciler.renaissance());
+        let (queue, status, pace) = (self.queue, self.status, self.pace);
+        Sweep { legacy, renaissance, queue, status, pace, entity, side, kind }.run(stop).await
+    }
+
     /// The entities whose second pass has not begun.
-    async fn with_sets_to_fill(&self, order: &[EntityIndex], stop: &CancellationToken) -> Result<Vec<EntityIndex>> {
+    async fn with_sets_to_fill(
+        &self,
+        order: &[EntityIndex],
+        kind: SweepKind,
+        stop: &CancellationToken,
+    ) -> Result<Vec<EntityIndex>> {
         let (store, mut found) = (self.reconciler.renaissance(), Vec::new());
         for entity in order.iter().filter(|entity| self.has_sets(**entity)) {
             let mut begun = false;
             for side in Side::ALL {
-                let saved = || store.sweep(*entity, side, SweepKind::References);
+                let saved = || store.sweep(*entity, side, kind);
                 let state = retry("reading what to sweep", Policy::RUNNING, stop, saved).await?;
                 begun |= state.done || state.after.is_some();
             }

@@ -275,6 +275,13 @@ impl Tracker {
         log.settle();
     }
 
+    /// The lane begins anew at a position that nothing before leads to: what is known of earlier ones must not be saved.
+    pub fn restart(&mut self, lane: Lane) {
+        let log = &mut self.lanes[lane.index()];
+        log.positions.clear();
+        log.durable = None;
+    }
+
     /// Hands out up to `max` dirty keys of one entity; entities take turns, and sweeps give way to streams but for a
     /// fair share. `now` in ms.
     pub fn take(&mut self, max: usize, now: u64) -> Vec<Taken> {

@@ -143,6 +143,10 @@ impl Bed {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
+    pub(crate) fn log_all(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     pub(crate) fn users(&self) -> Collection<Document> {
         self.legacy.collection(USERS)
     }

@@ -22,6 +22,8 @@ mod cli_mappings;
 #[cfg(test)]
 mod crash_points;
 #[cfg(test)]
+mod healing;
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod journal;

@@ -202,7 +202,7 @@ async fn a_position_that_is_none_of_this_server_is_a_lost_position() {
                 }
             }
         };
-        assert!(error.is_position_lost(), "{position}: {error}");
+        assert!(error.position_lost().is_some(), "{position}: {error}");
         assert_eq!(error.disposition(), Disposition::Halt);
     }
 }

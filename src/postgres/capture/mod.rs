@@ -12,7 +12,7 @@ mod relation;
 use std::{collections::BTreeMap, time::Duration};
 
 use pgwire_replication::{Lsn, ReplicationClient, ReplicationConfig};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -33,6 +33,7 @@ use super::{
 use crate::{
     error::{Error, Fault, Result},
     model::{
+        fact::PositionLoss,
         hint::{Captured, Position},
         mapping::Entity,
     },
@@ -73,6 +74,9 @@ impl PostgresSource {
         let waiting = Instant::now();
         loop {
             let slot = setup::usable(setup::slot_status(&mut session).await?)?;
+            if end_of_log(&mut session).await? < from {
+                return Err(behind(from));
+            }
             match slot.active_pid {
                 None if from != 0 && slot.confirmed_flush_lsn > from => {
                     return Err(ahead(slot.confirmed_flush_lsn, from));
@@ -119,6 +123,26 @@ impl Source for PostgresSource {
             .await
             .map_err(during("asking for the end of the log"))?;
         Ok(Position::Lsn(lsn.cast_unsigned()))
+    }
+
+    async fn renew(&self) -> Result<Position> {
+        let doing = || during("making a new replication slot");
+        // the session ends afterwards: it may wait for as long as the transactions that are under way
+        let mut session = self.pool.acquire().await.map_err(doing())?.detach();
+        setup::recreate_slot(&mut session).await?;
+        let slot = setup::usable(setup::slot_status(&mut session).await?)?;
+        // a transaction that committed just before the slot, and is not visible yet, is in neither stream nor sweep
+        let next: String = sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+            .fetch_one(&mut session)
+            .await
+            .map_err(doing())?;
+        let all_ended = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8";
+        while !sqlx::query_scalar::<_, bool>(all_ended).bind(&next).fetch_one(&mut session).await.map_err(doing())? {
+            sleep(LOOK_EVERY).await;
+        }
+        // what was confirmed to the former slot says nothing about this one
+        self.confirmed.send_replace(slot.confirmed_flush_lsn);
+        Ok(Position::Lsn(slot.confirmed_flush_lsn))
     }
 
     fn confirm(&self, position: &Position) {
@@ -183,9 +207,25 @@ fn readable(
     located.into_iter().map(check).collect()
 }
 
+async fn end_of_log(session: &mut PgConnection) -> Result<u64> {
+    let lsn: i64 = sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8")
+        .fetch_one(session)
+        .await
+        .map_err(during("asking for the end of the log"))?;
+    Ok(lsn.cast_unsigned())
+}
+
+fn behind(from: u64) -> Error {
+    let from = Position::Lsn(from);
+    Error::halt(format!("the log of the Postgres server ends before the position to resume from ({from})"))
+        .with_loss(PositionLoss::ServerBehind)
+        .with_hint("the server was put back to an earlier state; the bridge takes a new position and sweeps")
+}
+
 fn ahead(confirmed: u64, from: u64) -> Error {
     let (confirmed, from) = (Position::Lsn(confirmed), Position::Lsn(from));
     Error::halt(format!("the replication slot is at {confirmed}, ahead of the position to resume from ({from})"))
         .with_fault(Fault { code: SLOT_AHEAD.to_owned(), ..Fault::default() })
+        .with_loss(PositionLoss::SlotAhead)
         .with_hint("the slot was made anew or read by another program; what lies between is found by a sweep")
 }

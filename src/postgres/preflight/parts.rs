@@ -14,6 +14,8 @@ use crate::{
 
 const INIT: &str = "biograph-bridge init (or `run`, which begins with it)";
 
+const HEALS: &str = "raise max_slot_wal_keep_size; `biograph-bridge run` makes a new slot and sweeps";
+
 /// What the role may do about what is not in place.
 struct Abilities {
     create_in_database: bool,
@@ -24,7 +26,10 @@ struct Abilities {
 pub(super) async fn findings(session: &mut PgConnection, role: &Role, plan: Plan) -> Result<Vec<Finding>> {
     let able = abilities(session, &plan).await?;
     let mut findings: Vec<Finding> = plan.steps.iter().map(|step| finding(step, &able, role)).collect();
-    findings.extend(plan.refusals.iter().map(|(part, error)| refused(subject(*part), error, INIT)));
+    findings.extend(plan.refusals.iter().map(|(part, error)| match error.position_lost() {
+        Some(_) => Finding::warning(subject(*part), error.to_string(), HEALS),
+        None => refused(subject(*part), error, INIT),
+    }));
     if let Some(slot) = setup::slot_status(session).await? {
         findings.extend(slot_state(&slot));
     }

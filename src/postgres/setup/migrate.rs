@@ -156,8 +156,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_a_gap() {
+    fn migrations_are_in_the_order_of_their_numbers() {
         let versions: Vec<i64> = migrator().iter().map(|migration| migration.version).collect();
-        assert_eq!(versions, (1..).take(versions.len()).collect::<Vec<_>>());
+        assert!(versions.is_sorted_by(|one, next| one < next) && versions.first() == Some(&1), "{versions:?}");
     }
 }

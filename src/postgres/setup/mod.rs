@@ -19,7 +19,7 @@ pub(super) use slot::usable;
 pub use slot::{SlotStatus, recreate_slot, slot_headroom, slot_status};
 pub use teardown::{Teardown, teardown};
 
-use self::session::Session;
+use self::{session::Session, slot::Keep};
 use super::watched::watched_tables;
 use crate::{
     error::{Error, Result},
@@ -79,7 +79,15 @@ pub struct Plan {
 /// Puts everything in place, or says what it would do. Safe to run at any time, also while the bridge runs and by
 /// several processes at once.
 pub async fn init(pool: &PgPool, entities: &[Entity], dry_run: bool) -> Result<Vec<Step>> {
-    let mut session = Session::open(pool, dry_run).await?;
+    put_in_place(Session::open(pool, dry_run).await?, entities, Keep::Nothing).await
+}
+
+/// The same for a daemon: if it has run before, a slot that is missing or lost stays as it is, for the daemon to heal.
+pub async fn init_to_run(pool: &PgPool, entities: &[Entity]) -> Result<Vec<Step>> {
+    put_in_place(Session::open(pool, false).await?, entities, Keep::ForHealing).await
+}
+
+async fn put_in_place(mut session: Session, entities: &[Entity], keep: Keep) -> Result<Vec<Step>> {
     migrate::step(&mut session).await?;
     // one transaction: a column list and a full replica identity must never be in force together, or the
     // application's own updates fail
@@ -87,7 +95,7 @@ pub async fn init(pool: &PgPool, entities: &[Entity], dry_run: bool) -> Result<V
     tables(&mut session, entities).await?;
     session.commit().await?;
     // after the publication: decoding looks it up as of each change, so one that is younger than the slot is "missing"
-    slot::step(&mut session).await?;
+    slot::step(&mut session, keep).await?;
     index::steps(&mut session, entities).await?;
     session.close().await
 }
@@ -100,7 +108,7 @@ pub async fn plan(pool: &PgPool, entities: &[Entity]) -> Result<Plan> {
     let found = tables(&mut session, entities).await;
     let (tables, refusal) = found.map_or_else(|error| (Vec::new(), Some(error)), |tables| (tables, None));
     refusals.extend(refusal.map(|error| (Part::Publication, error)));
-    refusals.extend(slot::step(&mut session).await.err().map(|error| (Part::Slot, error)));
+    refusals.extend(slot::step(&mut session, Keep::Nothing).await.err().map(|error| (Part::Slot, error)));
     refusals.extend(index::steps(&mut session, entities).await.err().map(|error| (Part::Index, error)));
     Ok(Plan { steps: session.close().await?, tables, refusals })
 }

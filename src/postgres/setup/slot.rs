@@ -8,11 +8,21 @@ use super::{
 };
 use crate::{
     error::{Error, Fault, Result},
+    model::fact::PositionLoss,
     postgres::{fault::during, sql::OWN_NAME},
 };
 
 const CREATE: &str = "SELECT pg_create_logical_replication_slot('biograph_bridge', 'pgoutput')";
 const DROP: &str = "SELECT pg_drop_replication_slot('biograph_bridge')";
+
+/// What to do about a slot that is missing or lost while there is a position to resume from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// It is left to the daemon, which heals.
+    ForHealing,
+    /// It is made, or refused.
+    Nothing,
+}
 
 /// What the server says about the slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +91,7 @@ pub async fn slot_status(connection: &mut PgConnection) -> Result<Option<SlotSta
 pub(in crate::postgres) fn usable(slot: Option<SlotStatus>) -> Result<SlotStatus> {
     let Some(slot) = slot else {
         return Err(fault(Error::halt("the replication slot biograph_bridge does not exist"), "42704")
+            .with_loss(PositionLoss::SlotMissing)
             .with_hint("biograph-bridge init"));
     };
     if let Some(database) = &slot.other_database {
@@ -98,7 +109,8 @@ pub(in crate::postgres) fn usable(slot: Option<SlotStatus>) -> Result<SlotStatus
             Error::halt("the replication slot biograph_bridge is lost: the server has removed log it needed"),
             "55000",
         )
-        .with_hint("raise max_slot_wal_keep_size, then `biograph-bridge teardown` and `init`"));
+        .with_loss(PositionLoss::SlotInvalidated)
+        .with_hint("raise max_slot_wal_keep_size; `biograph-bridge run` makes a new slot and sweeps"));
     }
     Ok(slot)
 }
@@ -107,15 +119,32 @@ fn fault(error: Error, code: &str) -> Error {
     error.with_fault(Fault { code: code.to_owned(), ..Fault::default() })
 }
 
-/// The slot, made if it is missing and refused if it is not usable.
-pub(super) async fn step(session: &mut Session) -> Result<()> {
+/// The slot, made if it is missing and refused if it is not usable. A daemon that has a position to resume from looks at
+/// the slot itself: what it has lost is not to be replaced without a word.
+pub(super) async fn step(session: &mut Session, keep: Keep) -> Result<()> {
     let what = "replication slot biograph_bridge";
-    if let Some(slot) = slot_status(session.connection()).await? {
-        usable(Some(slot))?;
+    let slot = slot_status(session.connection()).await?;
+    let lost = slot.as_ref().is_none_or(SlotStatus::is_lost);
+    if lost && keep == Keep::ForHealing && has_position(session.connection()).await? {
+        return Ok(());
+    }
+    if slot.is_some() {
+        usable(slot)?;
         session.present(Part::Slot, what);
         return Ok(());
     }
     session.apply(Part::Slot, what, vec![CREATE.to_owned()], Waits::ForOthers).await
+}
+
+/// Whether the state holds a position of this side. The state must be there, as a dry run may not have made it.
+async fn has_position(connection: &mut PgConnection) -> Result<bool> {
+    let sql = "SELECT to_regclass('biograph_bridge.checkpoint') IS NOT NULL";
+    let doing = || during("looking for a saved position");
+    if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *connection).await.map_err(doing())? {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT FROM biograph_bridge.checkpoint WHERE side = 'renaissance')";
+    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(doing())
 }
 
 /// Drops the slot if there is one and makes a new one, which knows nothing older than now: the caller owes a sweep.

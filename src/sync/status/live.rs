@@ -8,12 +8,15 @@ use std::{
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Crossing, ErrorReport, LoopReport, ParkedReport, StatusReport, SweepReport, Swept};
-use crate::model::{
-    fact::{DaemonState, Feed, Lag, PersonState, SweepKind},
-    key::EntityIndex,
-    problem::Reason,
-    side::{Direction, Side},
+use super::{Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, StatusReport, SweepReport, Swept};
+use crate::{
+    model::{
+        fact::{DaemonState, Feed, Lag, PersonState, SweepKind},
+        key::EntityIndex,
+        problem::Reason,
+        side::{Direction, Side},
+    },
+    sync::ports::Healing,
 };
 
 /// A sweep with what its rate is taken from.
@@ -48,6 +51,7 @@ pub(super) struct Live {
     pub(super) checkpoints: [Option<(String, Instant)>; 2],
     pub(super) queue: (usize, usize),
     pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Running>,
+    pub(super) healings: Vec<Healing>,
     pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
     pub(super) people: BTreeMap<PersonState, i64>,
     pub(super) errors: BTreeMap<Cow<'static, str>, (SystemTime, String, Option<String>)>,
@@ -107,7 +111,17 @@ impl Live {
             reason: reason.to_string(),
             count: *count,
         };
+        let healing = |healing: &Healing| HealingReport {
+            side: healing.side.to_string(),
+            cause: healing.cause.to_string(),
+            old_position: healing.old.clone(),
+            new_position: healing.new.clone(),
+            begun_at: healing.begun_at.clone(),
+            ended_at: healing.ended_at.clone(),
+            changed: healing.changed,
+        };
         StatusReport {
+            healings: self.healings.iter().map(healing).collect(),
             shadow: self.shadow,
             sweeps: self.sweeps.values().map(sweep).collect(),
             parked: self.parked.iter().filter(|(_, _, count)| *count > 0).map(parked).collect(),

@@ -26,6 +26,8 @@ pub struct StatusReport {
     pub queue: QueueReport,
     /// Sweeps, complete or not.
     pub sweeps: Vec<SweepReport>,
+    /// Lost positions: those being healed and the last ones that were.
+    pub healings: Vec<HealingReport>,
     /// What cannot be synced now.
     pub parked: Vec<ParkedReport>,
     /// Conflicts journalled since the daemon started.
@@ -91,7 +93,7 @@ pub struct SweepReport {
     pub entity: String,
     /// On which side.
     pub side: String,
-    /// `backfill`, `references`, `verify`, `heal`.
+    /// `backfill`, `references`, `verify`, `heal`, `heal_references`, `heal_links`.
     pub kind: String,
     /// Records walked so far.
     pub records: u64,
@@ -105,6 +107,26 @@ pub struct SweepReport {
     pub rate: Option<f64>,
     /// Seconds left at that rate, while it runs.
     pub eta_seconds: Option<f64>,
+}
+
+/// A lost position.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealingReport {
+    /// The side whose position was lost.
+    pub side: String,
+    /// Why: `history_lost`, `slot_missing` and so on.
+    pub cause: String,
+    /// The position that was lost.
+    pub old_position: Option<String>,
+    /// Where the stream went on.
+    pub new_position: String,
+    /// When, RFC 3339.
+    pub begun_at: String,
+    /// When the sweep was through, RFC 3339; null while it is due.
+    pub ended_at: Option<String>,
+    /// Records that the sweep wrote on either side, in the run that ended it.
+    pub changed: Option<u64>,
 }
 
 /// What is parked for one reason.
