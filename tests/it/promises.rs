@@ -8,13 +8,14 @@ use biograph_bridge::drill::Mechanism;
 use tokio::process::Command;
 
 /// The promise (its number), what keeps it, and the test that shows it.
-const SHOWN: [(u8, Mechanism, &str); 7] = [
+const SHOWN: [(u8, Mechanism, &str); 8] = [
     (1, Mechanism::Freshness, "sync_freshness::a_change_decoded_before_it_is_visible_is_not_lost"),
     (2, Mechanism::Journal, "sync_merge::the_same_field_edited_on_both_sides_goes_to_the_owner_and_the_loser_is_kept"),
     (2, Mechanism::Tombstones, "sync_basics::an_update_in_biograph_crosses_and_so_does_a_delete"),
     (3, Mechanism::Base, "sync_merge::a_whole_row_update_does_not_undo_a_concurrent_edit_of_another_field"),
     (4, Mechanism::Echoes, "sync_silence::one_write_is_one_write_on_the_other_side_and_then_nothing"),
     (5, Mechanism::Intents, "crash_points::killed_at_any_step_of_the_path_every_change_arrives_once"),
+    (6, Mechanism::HealSweep, "healing::an_oplog_that_has_moved_on_is_healed_with_deletions_of_both_sides"),
     (7, Mechanism::Fence, "sync_fence::a_former_daemon_writes_nothing_to_postgres"),
 ];
 /// Tests that run at once.
