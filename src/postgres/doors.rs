@@ -13,8 +13,8 @@ use crate::{
         side::Side,
     },
     sync::ports::{
-        Committed, Healing, Listed, Loss, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore,
-        Resolved, SweepState,
+        Committed, Listed, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved,
+        SweepState,
     },
 };
 
@@ -115,30 +115,6 @@ impl RenaissanceStore for Postgres {
         listed: Listed,
     ) -> Result<Page<RenaissanceId>> {
         self.page_of_ids(entity, after, limit, listed).await
-    }
-
-    async fn begin_healing(&self, loss: &Loss) -> Result<()> {
-        self.save_loss(loss).await
-    }
-
-    async fn losses_in_a_row(&self, side: Side) -> Result<u32> {
-        self.losses_in_a_row_of(side).await
-    }
-
-    async fn stop_counting(&self, side: Side) -> Result<()> {
-        self.count_losses_anew(side).await
-    }
-
-    async fn healings(&self) -> Result<Vec<Healing>> {
-        self.losses().await
-    }
-
-    async fn end_healing(&self, ids: &[i64], changed: u64) -> Result<()> {
-        self.end_losses(ids, changed).await
-    }
-
-    async fn lone_links(&self, entity: EntityIndex, after: Option<LegacyId>, limit: u32) -> Result<Page<LegacyId>> {
-        self.page_of_links(entity, after, limit).await
     }
 
     async fn parked_for_others(&self) -> Result<Vec<Key>> {

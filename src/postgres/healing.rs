@@ -11,7 +11,7 @@ use crate::{
         key::{EntityIndex, LegacyId},
         side::Side,
     },
-    sync::ports::{Healing, Loss, Page},
+    sync::ports::{Healing, HealingStore, Loss, Page},
 };
 
 /// Rows for `status`.
@@ -49,8 +49,8 @@ struct Row {
     changed: Option<i64>,
 }
 
-impl Postgres {
-    pub(super) async fn save_loss(&self, loss: &Loss) -> Result<()> {
+impl HealingStore for Postgres {
+    async fn begin_healing(&self, loss: &Loss) -> Result<()> {
         let mut transaction = self.begin_on_state().await?;
         sqlx::query(BEGIN)
             .bind(loss.side.as_str())
@@ -65,14 +65,13 @@ impl Postgres {
         transaction.commit().await.map_err(Error::from)
     }
 
-    pub(super) async fn losses_in_a_row_of(&self, side: Side) -> Result<u32> {
+    async fn losses_in_a_row(&self, side: Side) -> Result<u32> {
         let count: Option<i32> =
             sqlx::query_scalar(IN_A_ROW).bind(side.as_str()).fetch_optional(&self.pool).await.map_err(Error::from)?;
         Ok(count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0))
     }
 
-    /// From now on losses are counted from one again: a person has been told.
-    pub(super) async fn count_losses_anew(&self, side: Side) -> Result<()> {
+    async fn stop_counting(&self, side: Side) -> Result<()> {
         let mut transaction = self.begin_on_state().await?;
         sqlx::query("UPDATE biograph_bridge.healing SET in_a_row = 0 WHERE side = $1")
             .bind(side.as_str())
@@ -82,7 +81,7 @@ impl Postgres {
         transaction.commit().await.map_err(Error::from)
     }
 
-    pub(super) async fn losses(&self) -> Result<Vec<Healing>> {
+    async fn healings(&self) -> Result<Vec<Healing>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM biograph_bridge.healing WHERE ended_at IS NULL \
              OR id > (SELECT coalesce(max(id), 0) FROM biograph_bridge.healing) - $1 ORDER BY id"
@@ -92,7 +91,7 @@ impl Postgres {
         rows.into_iter().map(healing).collect()
     }
 
-    pub(super) async fn end_losses(&self, ids: &[i64], changed: u64) -> Result<()> {
+    async fn end_healing(&self, ids: &[i64], changed: u64) -> Result<()> {
         let mut transaction = self.begin_on_state().await?;
         sqlx::query(
             "WITH swept AS (DELETE FROM biograph_bridge.sweep WHERE kind = ANY($3)) \
@@ -107,13 +106,7 @@ impl Postgres {
         transaction.commit().await.map_err(Error::from)
     }
 
-    /// Links in the order of their legacy ids; those whose row is gone are listed.
-    pub(super) async fn page_of_links(
-        &self,
-        index: EntityIndex,
-        after: Option<LegacyId>,
-        limit: u32,
-    ) -> Result<Page<LegacyId>> {
+    async fn lone_links(&self, index: EntityIndex, after: Option<LegacyId>, limit: u32) -> Result<Page<LegacyId>> {
         let (entity, _) = self.entity(index)?;
         let root = &entity.renaissance.tables[0];
         let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));

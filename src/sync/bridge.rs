@@ -17,7 +17,7 @@ use super::{
     follow::{Follower, Unaddressable},
     healing::Healer,
     pace::Pace,
-    ports::{LegacyStore, RenaissanceStore, Source},
+    ports::{HealingStore, LegacyStore, RenaissanceStore, Source},
     queue::{HintQueue, InProcess},
     reconcile::Reconciler,
     requests::{Executor, Inbox},
@@ -100,7 +100,7 @@ pub struct Bridge<L, R, SL, SR> {
 impl<L, R, SL, SR> Bridge<L, R, SL, SR>
 where
     L: LegacyStore + 'static,
-    R: RenaissanceStore + 'static,
+    R: RenaissanceStore + HealingStore + 'static,
     SL: Source + 'static,
     SR: Source + 'static,
 {

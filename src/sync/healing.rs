@@ -8,7 +8,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ports::{Loss, RenaissanceStore, Source},
+    ports::{HealingStore, Loss, Source},
     status::Status,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub struct Healer<'a, R, S> {
     pub shadow: bool,
 }
 
-impl<R: RenaissanceStore, S: Source> Healer<'_, R, S> {
+impl<R: HealingStore, S: Source> Healer<'_, R, S> {
     /// Takes a new position, without saving it.
     pub async fn renew(&self, loss: PositionLoss, error: &Error, stop: &CancellationToken) -> Result<Position> {
         self.status.state(DaemonState::Healing);

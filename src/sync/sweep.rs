@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pace::Pace,
-    ports::{LegacyStore, Listed, Page, ParkedRow, RenaissanceStore, SweepState},
+    ports::{HealingStore, LegacyStore, Listed, Page, ParkedRow, RenaissanceStore, SweepState},
     queue::HintQueue,
     status::{Status, Swept},
     tracker::Lane,
@@ -57,7 +57,7 @@ struct Chunk {
     walked: u64,
 }
 
-impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweep<'_, L, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweep<'_, L, R, Q> {
     /// Sweeps what is not swept yet. Progress is saved only for chunks that are durable. May be dropped at any point.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let saved = || self.renaissance.sweep(self.entity, self.side, self.kind);

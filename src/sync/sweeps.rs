@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pace::Pace,
-    ports::{Healing, LegacyStore, RenaissanceStore},
+    ports::{Healing, HealingStore, LegacyStore, RenaissanceStore},
     queue::HintQueue,
     reconcile::Reconciler,
     status::Status,
@@ -64,7 +64,7 @@ pub struct Sweeps<'a, L, R, Q> {
     pub lost: Option<&'a Notify>,
 }
 
-impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_, L, R, Q> {
     /// Sweeps what is missing at the start, what is asked for later and what a lost position makes due, until `stop`; which it
     /// pulls itself once it is through with [`Backfill::Only`].
     pub async fn run(&self, first: &Backfill, mut asks: mpsc::Receiver<Ask>, stop: &CancellationToken) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::{
         snapshot::Snapshot,
     },
     sync::ports::{
-        Committed, Healing, Link, Listed, Loss, Outcome, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceChange,
+        Committed, Link, Listed, Outcome, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceChange,
         RenaissanceRead, RenaissanceStore, Resolved, SweepState,
     },
 };
@@ -223,30 +223,6 @@ impl RenaissanceStore for Rows {
     }
 
     async fn page(&self, _: EntityIndex, _: Option<RenaissanceId>, _: u32, _: Listed) -> Result<Page<RenaissanceId>> {
-        foreign()
-    }
-
-    async fn begin_healing(&self, _: &Loss) -> Result<()> {
-        foreign()
-    }
-
-    async fn losses_in_a_row(&self, _: Side) -> Result<u32> {
-        foreign()
-    }
-
-    async fn stop_counting(&self, _: Side) -> Result<()> {
-        foreign()
-    }
-
-    async fn healings(&self) -> Result<Vec<Healing>> {
-        foreign()
-    }
-
-    async fn end_healing(&self, _: &[i64], _: u64) -> Result<()> {
-        foreign()
-    }
-
-    async fn lone_links(&self, _: EntityIndex, _: Option<LegacyId>, _: u32) -> Result<Page<LegacyId>> {
         foreign()
     }
 
