@@ -4,11 +4,13 @@ mod ask;
 mod backfill;
 mod check;
 mod completions;
+mod conflicts;
 mod engine;
 mod failure;
 mod init;
 mod load;
 mod mappings;
+mod moment;
 mod options;
 mod paint;
 mod parked;
@@ -20,6 +22,7 @@ mod sandbox;
 mod screen;
 mod status;
 mod teardown;
+mod who;
 
 use clap::{Parser, Subcommand};
 
@@ -57,6 +60,8 @@ enum Command {
     Backfill(backfill::Backfill),
     Status(status::Status),
     #[command(subcommand)]
+    Conflicts(conflicts::Conflicts),
+    #[command(subcommand)]
     Parked(parked::Parked),
     #[command(subcommand)]
     Mappings(mappings::Mappings),
@@ -75,6 +80,7 @@ impl Cli {
             Command::Run(command) => command.run(settings),
             Command::Backfill(command) => command.run(settings),
             Command::Status(command) => command.run(settings),
+            Command::Conflicts(command) => command.run(settings),
             Command::Parked(command) => command.run(settings),
             Command::Mappings(command) => command.run(settings),
             Command::Teardown(command) => command.run(settings),

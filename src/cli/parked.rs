@@ -9,12 +9,10 @@ use serde::Serialize;
 
 use super::{Failure, load, options::SettingFlags, paint::Paint, person, print};
 use crate::{
-    config::Databases,
-    error::Result,
-    model::{mapping::Entity, problem::Reason},
+    model::problem::Reason,
     postgres::{
         connect,
-        parked::{self, ParkedFilter, ParkedKey, Person},
+        parked::{self, ParkedFilter, ParkedKey},
     },
     telemetry::Audience,
 };
@@ -73,7 +71,7 @@ impl List {
         let mut rows = print::block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
             let person = match &self.user {
-                Some(user) => Some(self.person(user, &databases, &load::entities(&config.mappings)?).await?),
+                Some(user) => Some(person::filter(user, &databases, &load::entities(&config.mappings)?).await?),
                 None => None,
             };
             let filter = ParkedFilter { id: None, entity: self.entity.clone(), reason: self.reason.clone(), person };
@@ -89,17 +87,6 @@ impl List {
             return print::json(&Document { parked: &rows, more });
         }
         print::text(&render(&rows, more, Paint::stdout()))
-    }
-
-    /// Who is a person is known from the mappings.
-    async fn person(&self, user: &str, databases: &Databases, entities: &[Entity]) -> Result<Person, Failure> {
-        let found = person::named(user, databases, entities).await?;
-        let entity = entities.get(usize::from(found.entity.0)).map(|entity| entity.name.clone());
-        Ok(Person {
-            entity: entity.unwrap_or_default(),
-            legacy_id: found.legacy.map(|id| id.to_string()),
-            renaissance_id: found.renaissance,
-        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         person::{Clue, clues},
     },
     mongo::Legacy,
-    postgres::{catalog, connect, store::Postgres},
+    postgres::{catalog, connect, parked, store::Postgres},
     sync::person::{Person, find},
 };
 
@@ -43,6 +43,17 @@ pub(super) async fn named(text: &str, databases: &Databases, entities: &[Entity]
             Err(error.with_hint("name one of them by an id").into())
         }
     }
+}
+
+/// The same for commands that list what concerns a person. Who is a person is known from the mappings.
+pub(super) async fn filter(text: &str, databases: &Databases, entities: &[Entity]) -> Result<parked::Person, Failure> {
+    let found = named(text, databases, entities).await?;
+    let entity = entities.get(usize::from(found.entity.0)).map(|entity| entity.name.clone());
+    Ok(parked::Person {
+        entity: entity.unwrap_or_default(),
+        legacy_id: found.legacy.map(|id| id.to_string()),
+        renaissance_id: found.renaissance,
+    })
 }
 
 async fn search(clues: &[Clue], databases: &Databases, entities: &[Entity]) -> Result<Vec<Person>> {

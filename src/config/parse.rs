@@ -206,9 +206,9 @@ fn duration(text: &str, least_ms: u64, most_s: u64) -> Result<Duration, Wrong> {
     }
 }
 
-/// A time as people write it: `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
+/// A time as people write it: `500ms`, `30s`, `2m`, `1h`, `90d`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let (digits, factor) = UNITS
         .iter()
         .find_map(|(unit, factor)| text.strip_suffix(unit).map(|digits| (digits.trim_end(), *factor)))

@@ -23,6 +23,8 @@ pub struct Target {
     pub owner: Side,
     /// The epoch of that person's cutover row, 0 if there is none.
     pub epoch: i64,
+    /// The side that was authoritative before, if that person has moved.
+    pub former: Option<Side>,
 }
 
 /// Linked records by either id.

@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod calendar;
 pub mod catalog;
+pub mod conflict;
 pub mod counterparts;
 pub mod cutover;
 pub mod decimal;
@@ -16,6 +17,7 @@ pub mod key;
 pub mod links;
 pub mod mapping;
 pub mod mask;
+pub mod meanings;
 pub mod merge;
 pub mod nearest;
 pub mod person;

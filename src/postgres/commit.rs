@@ -198,7 +198,7 @@ impl Postgres {
         write::insert(&mut transaction, entity, statements, &mut part).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;
         let shape = self.shapes().current(index)?;
-        journal::record(&mut transaction, (self.entities(), &entity.name), shape, intent, &part).await?;
+        journal::record(&mut transaction, (self.entities(), entity), shape, intent, &part).await?;
         drill::crash_point("before the commit");
         // foreign keys that are deferred are looked at here, and a refusal names the constraint
         transaction.commit().await.map_err(Error::from)?;

@@ -13,8 +13,8 @@ use crate::{
         side::Side,
     },
     sync::ports::{
-        Committed, Listed, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore, Resolved,
-        SweepState,
+        Committed, JournalEntry, Listed, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore,
+        Resolved, SweepState,
     },
 };
 
@@ -141,6 +141,10 @@ impl RenaissanceStore for Postgres {
 
     async fn parked_keys(&self, ids: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
         self.keys_of_parked(ids).await
+    }
+
+    async fn journal_entry(&self, id: i64) -> Result<Vec<JournalEntry>> {
+        self.entry_of_journal(id).await
     }
 
     async fn drop_parked(&self, ids: &[i64]) -> Result<Vec<i64>> {

@@ -3,28 +3,31 @@
 use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{awaits::awaits, commit::Part, persons::persons, statements::Collision, waiting::parked};
+use super::{awaits::awaits, commit::Part, persons::persons, resolving, statements::Collision, waiting::parked};
 use crate::{
     drill::{self, Mechanism},
     error::{Error, Result},
-    model::{digest::Base, mapping::Entity, problem::Reason, side::Side},
+    model::{digest::Base, mapping::Entity, side::Side},
     sync::ports::{ConflictRow, IntentKind, RecordPlan},
 };
 
 /// Records everything of the plans still in the race.
 pub(super) async fn record(
     connection: &mut PgConnection,
-    (entities, entity): (&[Entity], &str),
+    (entities, entity): (&[Entity], &Entity),
     shape: i32,
     intent: Uuid,
     part: &Part<'_>,
 ) -> Result<()> {
-    links(connection, entity, shape, part).await?;
-    persons(connection, (entities, entity), part).await?;
-    awaits(connection, (entities, entity), part).await?;
+    let name = &entity.name;
+    links(connection, name, shape, part).await?;
+    persons(connection, (entities, name), part).await?;
+    awaits(connection, (entities, name), part).await?;
     conflicts(connection, entity, (shape, intent), part).await?;
-    parked(connection, (entities, entity), part).await?;
-    intents(connection, entity, shape, intent, part).await
+    resolving::ordered(connection, intent, part).await?;
+    parked(connection, (entities, name), part).await?;
+    resolving::close(connection, name, part).await?;
+    intents(connection, name, shape, intent, part).await
 }
 
 /// Links to write, a column each.
@@ -107,21 +110,26 @@ fn final_base(plan: &RecordPlan) -> Option<&Base> {
 /// One that nobody decided is journalled when it begins: what is parked of it already says so, and neither value is lost.
 const INSERT_CONFLICTS: &str = "INSERT INTO biograph_bridge.conflict (entity, legacy_id, renaissance_id, kind, field, \
       legacy_value, renaissance_value, policy, winner, owner, epoch, intent, mapping, legacy_updated_at, \
-      renaissance_updated_at, legacy_position, renaissance_position) \
+      renaissance_updated_at, legacy_position, renaissance_position, mapping_digest, person, legacy_digest, \
+      renaissance_digest) \
     SELECT $1, v.legacy, v.renaissance, v.kind, v.field, v.l, v.r, v.policy, v.winner, v.owner, v.epoch, v.intent, $13, \
       'epoch'::timestamptz + v.l_at * interval '1 microsecond', 'epoch'::timestamptz + v.r_at * interval '1 microsecond', \
       (SELECT position FROM biograph_bridge.checkpoint WHERE side = 'legacy'), \
-      (SELECT position FROM biograph_bridge.checkpoint WHERE side = 'renaissance') \
+      (SELECT position FROM biograph_bridge.checkpoint WHERE side = 'renaissance'), $16, v.person, v.l_digest, v.r_digest \
     FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::text[], $9::text[], \
-      $10::text[], $11::bigint[], $12::uuid[], $14::bigint[], $15::bigint[]) \
-      AS v(legacy, renaissance, kind, field, l, r, policy, winner, owner, epoch, intent, l_at, r_at) \
+      $10::text[], $11::bigint[], $12::uuid[], $14::bigint[], $15::bigint[], $17::text[], $18::text[], $19::bigint[], \
+      $20::bigint[]) AS v(legacy, renaissance, kind, field, l, r, policy, winner, owner, epoch, intent, l_at, r_at, \
+      person, parked_for, l_digest, r_digest) \
     WHERE v.winner IS NOT NULL OR NOT EXISTS (SELECT FROM biograph_bridge.parked p WHERE p.entity = $1 \
-      AND p.legacy_id = v.legacy AND p.field = v.field AND p.reason = $16)";
+      AND (p.legacy_id = v.legacy OR p.renaissance_id = v.renaissance) AND p.field IS NOT DISTINCT FROM v.field \
+      AND p.reason = v.parked_for) AND NOT EXISTS (SELECT FROM biograph_bridge.conflict c WHERE c.entity = $1 \
+      AND c.legacy_id = v.legacy AND c.field IS NOT DISTINCT FROM v.field AND c.kind = v.kind AND c.winner IS NULL \
+      AND c.resolved_at IS NULL AND NOT c.shadow)";
 
 /// Conflicts are rare: one row each, in a loop over rows rather than a wide statement.
 pub(super) async fn conflicts(
     connection: &mut PgConnection,
-    entity: &str,
+    entity: &Entity,
     (shape, intent): (i32, Uuid),
     part: &Part<'_>,
 ) -> Result<()> {
@@ -131,11 +139,13 @@ pub(super) async fn conflicts(
         return Ok(());
     }
     let text = |side: Side| side.as_str();
+    let person = |plan: &RecordPlan| plan.person.map(|person| person.to_string());
+    let bits = |row: &ConflictRow, side: usize| row.digests[side].map(|digest| digest.to_bits().cast_signed());
     sqlx::query(INSERT_CONFLICTS)
-        .bind(entity)
+        .bind(&entity.name)
         .bind(rows.iter().map(|(plan, ..)| plan.legacy.map(|id| id.to_string())).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(.., row)| row.kind).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.kind.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(.., row)| row.field.clone()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(.., row)| storable(&row.legacy_value)).collect::<Vec<_>>())
         .bind(rows.iter().map(|(.., row)| storable(&row.renaissance_value)).collect::<Vec<_>>())
@@ -147,7 +157,11 @@ pub(super) async fn conflicts(
         .bind(shape)
         .bind(rows.iter().map(|(.., row)| row.updated[0]).collect::<Vec<_>>())
         .bind(rows.iter().map(|(.., row)| row.updated[1]).collect::<Vec<_>>())
-        .bind(Reason::Undecided.as_str())
+        .bind(&entity.origin.digest)
+        .bind(rows.iter().map(|(plan, ..)| person(plan)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| row.kind.parked_for().as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| bits(row, 0)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., row)| bits(row, 1)).collect::<Vec<_>>())
         .execute(connection)
         .await
         .map_err(Error::from)?;

@@ -83,6 +83,7 @@ impl Postgres {
             link: Link { legacy, renaissance, base },
             owner: super::targets::owning(state.as_deref()),
             epoch: epoch.unwrap_or(0),
+            former: super::targets::former(state.as_deref(), epoch.unwrap_or(0)),
             parked,
             person: person.as_deref().map(parse_legacy).transpose()?,
             awaits: self.awaited(&awaits.unwrap_or_default())?,

@@ -31,7 +31,7 @@ impl Postgres {
             .map_err(Error::from)?;
         let part = Part::new(plans.iter().collect(), Collision::LeaveOut);
         let under = (self.shapes().current(index)?, Uuid::nil());
-        journal::conflicts(&mut transaction, &entity.name, under, &part).await?;
+        journal::conflicts(&mut transaction, entity, under, &part).await?;
         let mark = sqlx::query(MARK).bind(&entity.name).bind(&records);
         mark.execute(&mut *transaction).await.map_err(Error::from)?;
         transaction.commit().await.map_err(Error::from)

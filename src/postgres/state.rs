@@ -155,6 +155,9 @@ const SETTLE: &str = "WITH closed AS (DELETE FROM biograph_bridge.intent WHERE i
       WHERE i.kind = 'delete' AND l.entity = i.entity AND l.legacy_id = i.legacy_id), \
     dropped_conflicts AS (DELETE FROM biograph_bridge.conflict WHERE intent = $1 AND legacy_id <> ALL($2)), \
     final_conflicts AS (UPDATE biograph_bridge.conflict SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)), \
+    resolved AS (UPDATE biograph_bridge.conflict SET resolution = NULL WHERE resolution = $1 AND legacy_id = ANY($2)), \
+    unresolved AS (UPDATE biograph_bridge.conflict SET resolution = NULL, resolved_at = NULL, resolved_by = NULL, \
+      resolved_request = NULL, taken = NULL WHERE resolution = $1 AND legacy_id <> ALL($2)), \
     dropped_tombstones AS (DELETE FROM biograph_bridge.tombstone WHERE intent = $1 AND legacy_id <> ALL($2)), \
     final_tombstones AS (UPDATE biograph_bridge.tombstone SET intent = NULL WHERE intent = $1 AND legacy_id = ANY($2)) \
     SELECT entity, legacy_id, renaissance_id FROM landed WHERE kind = 'insert'";

@@ -64,7 +64,12 @@ impl Postgres {
         .await
         .map_err(Error::from)?;
         let owner = |(id, state, epoch): (String, String, i64)| {
-            Ok(Owner { person: parse_legacy(&id)?, side: owning(Some(&state)), epoch })
+            Ok(Owner {
+                person: parse_legacy(&id)?,
+                side: owning(Some(&state)),
+                epoch,
+                former: former(Some(&state), epoch),
+            })
         };
         rows.into_iter().map(owner).collect()
     }
@@ -72,10 +77,21 @@ impl Postgres {
 
 fn target((legacy, renaissance, person, state, epoch): TargetRow) -> Result<Target> {
     let (legacy, person) = (parse_legacy(&legacy)?, parse_legacy(&person)?);
-    Ok(Target { legacy, renaissance, person, owner: owning(state.as_deref()), epoch: epoch.unwrap_or(0) })
+    let epoch = epoch.unwrap_or(0);
+    let (owner, former) = (owning(state.as_deref()), former(state.as_deref(), epoch));
+    Ok(Target { legacy, renaissance, person, owner, epoch, former })
 }
 
 /// A person who is on the way to either side still belongs to where they came from, until the flip.
 pub(super) fn owning(state: Option<&str>) -> Side {
     if state == Some("renaissance") { Side::Renaissance } else { Side::Legacy }
+}
+
+/// The side that a person has left. One who is on the way has left neither, and one without a change of owner none.
+pub(super) fn former(state: Option<&str>, epoch: i64) -> Option<Side> {
+    match state {
+        Some("renaissance") => Some(Side::Legacy),
+        Some("legacy") if epoch > 0 => Some(Side::Renaissance),
+        _ => None,
+    }
 }

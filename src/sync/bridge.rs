@@ -231,7 +231,8 @@ where
         stop: CancellationToken,
     ) -> Result<()> {
         let (store, entities) = (self.reconciler.renaissance(), &self.entities[..]);
-        let executor = Executor { store, queue: &*queue, sweeps, entities, shadow: self.settings.shadow };
+        let (orders, shadow) = (self.reconciler.orders(), self.settings.shadow);
+        let executor = Executor { store, queue: &*queue, orders, sweeps, entities, shadow };
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(()),

@@ -2,23 +2,26 @@
 
 mod create;
 mod fields;
+mod journal;
+mod order;
 mod scope;
 mod waits;
 
+pub use self::order::{Order, Ordered, OrderedField, examine};
 use crate::{
     model::{
+        conflict::ConflictKind,
         digest::{Base, Digest},
         image::{Image, Patch, Version},
         key::{EntityIndex, LegacyId, RenaissanceId},
         links::Links,
-        mapping::{DeleteRule, Entity, Field, Flow},
+        mapping::{Entity, Field},
         policy::Policy,
         problem::Problem,
-        reading::Reading,
         side::Side,
         value::Value,
     },
-    sync::ports::{ConflictRow, IntentKind, LegacyChange, RecordPlan, RenaissanceChange},
+    sync::ports::{IntentKind, LegacyChange, RecordPlan, RenaissanceChange},
 };
 
 /// One record as read from both sides and the state. What its reference fields hold was lifted.
@@ -47,6 +50,10 @@ pub struct Record {
     pub owner: Side,
     /// The epoch of the owner.
     pub epoch: i64,
+    /// The side that was authoritative before, if the person has moved.
+    pub former: Option<Side>,
+    /// What a person ordered about it.
+    pub order: Option<Ordered>,
     /// Fields that a database refused in this round, with the reason.
     pub refused: Vec<(usize, Problem)>,
     /// A reason to park the record as a whole.
@@ -126,6 +133,7 @@ pub fn plan(entity: &Entity, record: &Record, given: &Given<'_>) -> Option<Plann
     let instead = record.blocked.as_ref().map(|problem| (problem, scope::instead(fate, problem, record.owner)));
     if let Some((problem, None)) = instead {
         draft.park_whole(problem.clone());
+        draft.note_taken();
         return Some(draft.planned);
     }
     match instead.and_then(|(_, instead)| instead).unwrap_or(fate) {
@@ -137,13 +145,17 @@ pub fn plan(entity: &Entity, record: &Record, given: &Given<'_>) -> Option<Plann
         scope::Fate::Restore { on, winner } => {
             draft.note_outside();
             if let Some(winner) = winner {
-                draft.deletion_conflict(winner);
+                draft.deletion_conflict(ConflictKind::UpdateDeleted, winner);
             }
             draft.create(on);
         }
         scope::Fate::Delete { on, winner } => {
-            if let Some(winner) = winner {
-                draft.deletion_conflict(winner);
+            match winner {
+                Some(winner) => draft.deletion_conflict(ConflictKind::DeleteUpdated, winner),
+                None if record.former == Some(on.other()) => {
+                    draft.deletion_conflict(ConflictKind::StaleOwnerWrite, on.other());
+                }
+                None => {}
             }
             draft.delete(on);
         }
@@ -191,6 +203,7 @@ impl<'a> Draft<'a> {
             changes_hands: false,
             owner: record.owner,
             epoch: record.epoch,
+            resolution: record.order.as_ref().filter(|o| o.stands()).map(|o| o.order.resolution.clone()),
             conflicts: Vec::new(),
             parked: Vec::new(),
             awaits: None,
@@ -259,51 +272,6 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Journals that `winner` stays and the other side's value goes, or that both stay until a person decides. The direction
-    /// of a one-way field decides like the policy of that name.
-    fn conflict(&mut self, n: usize, field: &Field, winner: Option<Side>, readings: &[Reading; 2]) {
-        let json = |reading: &Reading| reading.value().map_or(serde_json::Value::Null, crate::model::json::to_json);
-        let policy = match (field.flow, winner) {
-            (Flow::Both, _) | (Flow::To(_), None) => field.policy,
-            (Flow::To(_), Some(Side::Legacy)) => Policy::Legacy,
-            (Flow::To(_), Some(Side::Renaissance)) => Policy::Renaissance,
-        };
-        let met = Side::ALL.into_iter().all(|side| self.image(side).is_some());
-        let never_agreed = met && self.record.base.as_ref().and_then(|base| base.get(n)).is_none();
-        self.planned.plan.conflicts.push(ConflictRow {
-            kind: if never_agreed { "adopted" } else { "update_update" },
-            field: Some(field.name.clone()),
-            legacy_value: json(&readings[0]),
-            renaissance_value: json(&readings[1]),
-            policy: policy.as_str(),
-            winner,
-            updated: if policy == Policy::Latest { self.updated() } else { [None; 2] },
-        });
-    }
-
-    /// A whole record that one side deleted while the other changed it.
-    fn deletion_conflict(&mut self, winner: Side) {
-        let values = |side: Side| {
-            let image = self.image(side);
-            image.map_or(serde_json::Value::Null, |image| whole_record(self.entity, side, image))
-        };
-        // the rule that restores decides like the policy of the side that is left
-        let policy = match (self.entity.deletes, winner) {
-            (DeleteRule::Mirror | DeleteRule::Keep, _) => Policy::Owner,
-            (DeleteRule::Restore, Side::Legacy) => Policy::Legacy,
-            (DeleteRule::Restore, Side::Renaissance) => Policy::Renaissance,
-        };
-        self.planned.plan.conflicts.push(ConflictRow {
-            kind: "delete_updated",
-            field: None,
-            legacy_value: values(Side::Legacy),
-            renaissance_value: values(Side::Renaissance),
-            policy: policy.as_str(),
-            winner: Some(winner),
-            updated: [None; 2],
-        });
-    }
-
     fn delete(&mut self, on: Side) {
         let Some(image) = self.image(on) else { return };
         match on {
@@ -321,10 +289,12 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self) -> Option<Planned> {
         self.follow_person();
+        self.note_taken();
         let plan = &self.planned.plan;
         let writes = plan.rows.is_some() || plan.base.is_some() || plan.unlink || plan.intent.is_some();
         let awaits = plan.awaits.as_ref().is_some_and(|awaits| *awaits != self.record.awaits);
         let notes = awaits
+            || plan.resolution.is_some()
             || !plan.conflicts.is_empty()
             || !plan.parked.is_empty()
             || self.record.parked
@@ -346,15 +316,6 @@ impl<'a> Draft<'a> {
             }
         }
     }
-}
-
-/// Every readable field of a record, for the journal.
-fn whole_record(entity: &Entity, side: Side, image: &Image) -> serde_json::Value {
-    let fields = entity.fields.iter().filter_map(|field| {
-        let reading = field.get(side, image);
-        Some((field.name.clone(), crate::model::json::to_json(reading.value()?)))
-    });
-    serde_json::Value::Object(fields.collect())
 }
 
 /// A record of which nothing is there yet.

@@ -9,7 +9,8 @@ pub use self::healing::{Healing, HealingStore, Loss};
 use crate::{
     error::{Error, Result},
     model::{
-        digest::Base,
+        conflict::ConflictKind,
+        digest::{Base, Digest},
         fact::SweepKind,
         hint::{Captured, Freshness, Position, Stray},
         image::{Image, Patch, Version},
@@ -176,6 +177,8 @@ pub struct Resolved {
     pub owner: Side,
     /// The epoch of that person's cutover row, 0 if there is none.
     pub epoch: i64,
+    /// The side that was authoritative before, if that person has moved.
+    pub former: Option<Side>,
     /// Whether anything of the record is parked.
     pub parked: bool,
     /// The legacy id of the person who owns the record; `None` for a person.
@@ -197,20 +200,62 @@ pub struct RenaissanceRead {
 /// A row of the conflict journal.
 #[derive(Clone, Debug)]
 pub struct ConflictRow {
-    /// `update_update`, `delete_updated`, `update_deleted`, `adopted`.
-    pub kind: &'static str,
+    /// What it is about.
+    pub kind: ConflictKind,
     /// The field's name; `None` for the whole record.
     pub field: Option<String>,
     /// The legacy value as JSON.
     pub legacy_value: serde_json::Value,
     /// The renaissance value as JSON.
     pub renaissance_value: serde_json::Value,
+    /// The digests of both values (legacy, renaissance); `None` for a whole record or where there is no value.
+    pub digests: [Option<Digest>; 2],
     /// The policy's name.
     pub policy: &'static str,
     /// The side that won; `None` if parked.
     pub winner: Option<Side>,
     /// When legacy and renaissance say that they were updated, in microseconds since 1970, if the policy goes by that.
     pub updated: [Option<i64>; 2],
+}
+
+/// A person's order about entries of the journal, noted in them with the writes that carry it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// The entries' numbers.
+    pub entries: Vec<i64>,
+    /// What was taken: `legacy`, `renaissance`, `value`.
+    pub taken: String,
+    /// Who ordered it.
+    pub by: String,
+    /// The number of the request.
+    pub request: i64,
+}
+
+/// An entry of the journal, as far as resolving it needs.
+#[derive(Clone, Debug)]
+pub struct JournalEntry {
+    /// Its number.
+    pub id: i64,
+    /// The entity's name.
+    pub entity: String,
+    /// The record on the legacy side.
+    pub legacy: Option<LegacyId>,
+    /// What it is about; `None` for one that another version wrote.
+    pub kind: Option<ConflictKind>,
+    /// The field; `None` for the whole record.
+    pub field: Option<String>,
+    /// Both values as JSON: legacy, renaissance.
+    pub values: [serde_json::Value; 2],
+    /// Their digests.
+    pub digests: [Option<Digest>; 2],
+    /// Who won; `None` if nobody has decided.
+    pub winner: Option<Side>,
+    /// Whether the write that goes with it is still on its way.
+    pub under_way: bool,
+    /// Whether a shadow foresaw it.
+    pub foreseen: bool,
+    /// By whom, when and on which request it was resolved by hand.
+    pub resolved: Option<(String, String, i64)>,
 }
 
 /// A row of the parked table: one field, or the whole record.
@@ -275,6 +320,8 @@ pub struct RecordPlan {
     pub owner: Side,
     /// See `owner`.
     pub epoch: i64,
+    /// What a person ordered, as far as this plan carries it out.
+    pub resolution: Option<Resolution>,
     /// Journal rows; those whose loser is overwritten by the intent are held back until it has landed.
     pub conflicts: Vec<ConflictRow>,
     /// The complete list of what is parked for this record; rows not listed are removed.
@@ -302,6 +349,8 @@ pub struct Owner {
     pub side: Side,
     /// The epoch of the person's cutover row.
     pub epoch: i64,
+    /// The side that was authoritative before, if the person has moved.
+    pub former: Option<Side>,
 }
 
 /// Which of the records it walks a sweep looks at.
@@ -470,6 +519,10 @@ pub trait RenaissanceStore: Send + Sync {
     /// Parked rows, all or those with these numbers, with the keys that bring their records back; `None` for a record
     /// that no key can name.
     fn parked_keys(&self, ids: Option<&[i64]>) -> impl Future<Output = Result<Vec<(i64, Option<Key>)>>> + Send;
+
+    /// An entry of the journal, first, and those that were journalled together with it about the same record; none if there
+    /// is no such entry.
+    fn journal_entry(&self, id: i64) -> impl Future<Output = Result<Vec<JournalEntry>>> + Send;
 
     /// Forgets parked rows; returns the numbers of those that were there.
     fn drop_parked(&self, ids: &[i64]) -> impl Future<Output = Result<Vec<i64>>> + Send;

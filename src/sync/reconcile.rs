@@ -5,6 +5,8 @@ mod circles;
 mod claims;
 mod gather;
 mod identity;
+mod ordered;
+mod outcome;
 mod references;
 mod rehearse;
 mod report;
@@ -27,8 +29,13 @@ pub use self::{
     rehearse::{Foreseen, Rehearsed},
     report::{BatchReport, Crossing, Journalled},
 };
-use self::{gather::Gathered, references::Pull};
+use self::{
+    gather::Gathered,
+    outcome::{exclude, hollow, label, refuse, settle, take_document},
+    references::Pull,
+};
 use super::{
+    orders::Orders,
     plan::{self, Effect, Given, Planned, Record},
     ports::{
         Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore,
@@ -46,7 +53,6 @@ use crate::{
         mapping::Entity,
         problem::{Problem, Reason},
         side::{Direction, Side},
-        value::Value,
     },
 };
 
@@ -63,6 +69,8 @@ pub struct Reconciler<L, R> {
     woken: Mutex<Vec<Key>>,
     /// In these entities members of sets that are not linked yet are left for a second pass instead of being parked.
     sets_later: Mutex<Vec<EntityIndex>>,
+    /// What people order, until it is carried out.
+    orders: Orders,
     /// Whether it only decides.
     shadow: bool,
     /// What is not even tried at the moment.
@@ -106,6 +114,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             served: Mutex::new(Vec::new()),
             woken: Mutex::new(Vec::new()),
             sets_later: Mutex::new(Vec::new()),
+            orders: Orders::new(),
             shadow: false,
             stops: Stops::new(),
         }
@@ -128,6 +137,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Whether the sets of an entity are left for later.
     fn leaves_sets(&self, index: EntityIndex) -> bool {
         self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
+    }
+
+    /// What people order.
+    pub const fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// The legacy store.
@@ -214,6 +228,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         while !pending.is_empty() {
             pending = self.round(index, pending, (&links, &mut report)).await?;
         }
+        self.orders.done(index, std::mem::take(&mut report.orders));
         Ok(report)
     }
 
@@ -372,6 +387,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 /// Plans a record and turns the references in its patches into what each side holds. A reference that turns out to have no id
 /// there is kept out, like a value that a database refused.
 fn planned(entity: &Entity, record: &mut Record, given: &Given<'_>) -> Option<Planned> {
+    plan::examine(entity, record);
     loop {
         let mut planned = plan::plan(entity, record, given)?;
         let Err((side, slot)) = lower(entity, given.links, &mut planned) else { return Some(planned) };
@@ -390,89 +406,6 @@ fn lower(entity: &Entity, links: &Links, planned: &mut Planned) -> std::result::
         links.lower(entity, Side::Legacy, patch).map_err(|slot| (Side::Legacy, slot))?;
     }
     Ok(())
-}
-
-fn take_document(mut work: Work) -> (Work, Option<LegacyChange>) {
-    let document = work.planned.as_mut().and_then(|planned| planned.document.take());
-    (work, document)
-}
-
-/// Keeps what a database refused out of the next plan; refused twice, the record waits as a whole.
-fn exclude(mut work: Work, field: Option<usize>, problem: Problem) -> Work {
-    (work.planned, work.decided) = (None, false);
-    refuse(&mut work.record, field, problem);
-    work
-}
-
-fn refuse(record: &mut Record, field: Option<usize>, problem: Problem) {
-    match field {
-        Some(field) if !record.refused.iter().any(|(known, _)| *known == field) => {
-            record.refused.push((field, problem))
-        }
-        Some(_) | None => record.blocked = Some(problem),
-    }
-}
-
-fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut BatchReport) {
-    let Work { record, keys, planned, .. } = work;
-    let mut effect = Effect { writes: [false, false], parks: false };
-    if let Some(plan) = plan {
-        effect.parks = !plan.parked.is_empty();
-        effect.writes[1] = plan.rows.is_some();
-        effect.writes[0] = plan.intent.is_some();
-        // one that is left to a person was counted when it was parked
-        let new = plan.conflicts.into_iter().filter(|row| row.winner.is_some() || !plan.was_parked);
-        report.conflicts.extend(new.map(|row| Journalled { field: row.field, policy: row.policy, winner: row.winner }));
-    }
-    report.effects.push(effect);
-    let fields = planned.map(|planned| planned.fields).unwrap_or_default();
-    for (wrote, direction) in
-        effect.writes.into_iter().zip([Direction::RenaissanceToLegacy, Direction::LegacyToRenaissance])
-    {
-        if wrote {
-            let crossed = fields.iter().filter(|(to, _)| *to == direction.target()).map(|(_, field)| *field);
-            report.crossings.push(Crossing {
-                direction,
-                legacy_id: record.legacy_id,
-                fields: crossed.collect(),
-                label: label(entity, &record, direction.source()),
-                key: keys.iter().find(|key| key.id.side() == direction.source()).copied(),
-            });
-        }
-    }
-    report.settled.extend(keys);
-}
-
-fn label(entity: &Entity, record: &Record, side: Side) -> Option<String> {
-    let image = match side {
-        Side::Legacy => record.legacy.as_ref(),
-        Side::Renaissance => record.renaissance.as_ref(),
-    };
-    let reading = entity.fields[entity.label?].get(side, image?);
-    reading.value().and_then(Value::as_text).map(crate::model::mask::mask)
-}
-
-/// A plan that was moved out of its place.
-const fn hollow() -> RecordPlan {
-    RecordPlan {
-        legacy: None,
-        renaissance: None,
-        linked: false,
-        was_parked: false,
-        rows: None,
-        base: None,
-        unlink: false,
-        back_reference: false,
-        insists: false,
-        intent: None,
-        person: None,
-        changes_hands: false,
-        owner: Side::Legacy,
-        epoch: 0,
-        conflicts: Vec::new(),
-        parked: Vec::new(),
-        awaits: None,
-    }
 }
 
 #[cfg(test)]

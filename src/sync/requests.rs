@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ports::RenaissanceStore, queue::HintQueue, sweeps::Ask, tracker::Lane};
+use super::{orders::Orders, ports::RenaissanceStore, queue::HintQueue, resolve::Resolver, sweeps::Ask, tracker::Lane};
 use crate::{
     error::{Disposition, Error, Result},
     model::{
@@ -28,7 +28,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
-    /// What to do: `backfill`, `parked_retry`, `parked_drop`.
+    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -67,6 +67,8 @@ pub struct Executor<'a, R, Q> {
     pub store: &'a R,
     /// Where keys go that are to be looked at again.
     pub queue: &'a Q,
+    /// What the reconciler is to carry out.
+    pub orders: &'a Orders,
     /// Who sweeps.
     pub sweeps: mpsc::Sender<Ask>,
     /// The mapped entities.
@@ -113,8 +115,13 @@ impl<R: RenaissanceStore, Q: HintQueue> Executor<'_, R, Q> {
             "backfill" => self.backfill(arguments(request)?).await,
             "parked_retry" => self.retry_parked(arguments(request)?).await,
             "parked_drop" => self.drop_parked(arguments(request)?).await,
+            "conflict_resolve" => self.resolver().resolve(request.id, &arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
         }
+    }
+
+    const fn resolver(&self) -> Resolver<'_, R, Q> {
+        Resolver { store: self.store, queue: self.queue, orders: self.orders, entities: self.entities }
     }
 
     async fn backfill(&self, arguments: BackfillArguments) -> Result<Json> {

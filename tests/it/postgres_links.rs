@@ -104,12 +104,13 @@ async fn a_record_belongs_to_the_person_its_link_names() {
 async fn what_legacy_won_stays_in_the_journal_when_the_document_is_not_written() {
     let (on, store) = town().await;
     let conflict = |field: &str, winner| ConflictRow {
-        kind: "update_update",
+        kind: ConflictKind::UpdateUpdate,
         field: Some(field.to_owned()),
         legacy_value: "l".into(),
         renaissance_value: "r".into(),
         policy: "owner",
         winner: Some(winner),
+        digests: [None; 2],
         updated: [None; 2],
     };
     let intent = Uuid::new_v4();

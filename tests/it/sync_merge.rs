@@ -27,7 +27,8 @@ async fn save_row(pool: &PgPool, id: i64, row: serde_json::Value) {
 
 fn name_conflict(legacy: &str, renaissance: &str, winner: &str) -> Conflict {
     Conflict {
-        kind: "update_update".to_owned(),
+        // the application that a person has left goes on writing
+        kind: if winner == "renaissance" { "stale_owner_write" } else { "update_update" }.to_owned(),
         field: Some("name".to_owned()),
         legacy: json!(legacy),
         renaissance: json!(renaissance),
@@ -163,11 +164,14 @@ async fn a_delete_against_a_concurrent_update_goes_to_the_owner() {
         "SELECT count(*) FROM user_profiles p JOIN users u ON u.id = p.user_id WHERE u.first_name = 'changed'";
     assert_eq!(bed.count(profiles).await, 2);
     assert_eq!(bed.users().count_documents(doc! { "name": "changed" }).await.unwrap(), 2);
-    for (id, winner) in [(one, "legacy"), (two, "legacy"), (three, "renaissance"), (four, "renaissance")] {
+    let (gone, back) = ("delete_updated", "update_deleted");
+    for (id, kind, winner) in
+        [(one, gone, "legacy"), (two, back, "legacy"), (three, back, "renaissance"), (four, gone, "renaissance")]
+    {
         let conflicts = bed.conflicts(id).await;
         let kinds: Vec<_> =
             conflicts.iter().map(|c| (c.kind.as_str(), c.winner.as_deref(), c.field.is_none())).collect();
-        assert_eq!(kinds, [("delete_updated", Some(winner), true)], "{conflicts:?}");
+        assert_eq!(kinds, [(kind, Some(winner), true)], "{conflicts:?}");
     }
     for (id, path) in [(one, "{users,first_name}"), (four, "{name}")] {
         let sql = "SELECT record #>> $2::text[] FROM biograph_bridge.tombstone WHERE legacy_id = $1 AND intent IS NULL";

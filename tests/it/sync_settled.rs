@@ -174,7 +174,7 @@ async fn what_renaissance_still_refers_to_stays_until_that_is_gone_and_comes_bac
     assert_eq!(back.get_str("name").unwrap(), "Grace");
     let journal = "SELECT string_agg(concat_ws(' ', legacy_id, kind, winner), ', ') FROM biograph_bridge.conflict \
                    WHERE intent IS NULL";
-    toys.until_cell(journal, &format!("{grace} delete_updated renaissance")).await;
+    toys.until_cell(journal, &format!("{grace} update_deleted renaissance")).await;
 
     toys.bed.until_parked(&[("", "still_referenced")]).await;
     let detail = toys.cell(&format!("SELECT detail FROM biograph_bridge.parked WHERE legacy_id = '{ada}'")).await;

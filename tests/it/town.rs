@@ -111,6 +111,7 @@ pub(crate) fn plan(id: RenaissanceId, rows: Option<RenaissanceChange>) -> Record
         changes_hands: false,
         owner: Side::Legacy,
         epoch: 0,
+        resolution: None,
         conflicts: Vec::new(),
         parked: Vec::new(),
         awaits: None,

@@ -72,6 +72,8 @@ pub struct Origin {
     pub legacy_line: usize,
     /// The line of each of `renaissance.tables`.
     pub table_lines: Vec<usize>,
+    /// A digest of the whole file, as hex digits: its version.
+    pub digest: String,
 }
 
 /// The legacy collection and the paths read from its documents.

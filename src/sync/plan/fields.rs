@@ -40,11 +40,17 @@ impl Draft<'_> {
     pub(super) fn merge_each(&mut self, [legacy, renaissance]: [&Image; 2], wanted: impl Fn(&Field) -> bool) {
         let fields = &self.entity.fields;
         for (n, field) in fields.iter().enumerate().filter(|(_, field)| !field.once && wanted(field)) {
+            if self.obey(n, field, [legacy, renaissance]) {
+                continue;
+            }
             match field.group {
                 None => self.merge_field(n, field, legacy, renaissance),
                 Some(group) => {
                     let members = || fields.iter().enumerate().filter(|(_, f)| f.group == Some(group) && !f.once);
-                    if members().next().is_some_and(|(first, _)| first == n) {
+                    if members().any(|(n, _)| self.is_ordered(n)) {
+                        // the others are equal: the order was held against them too
+                        self.merge_field(n, field, legacy, renaissance);
+                    } else if members().next().is_some_and(|(first, _)| first == n) {
                         let readings = |field: &Field| {
                             [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)]
                         };
@@ -96,8 +102,15 @@ impl Draft<'_> {
                 readings[0].value().into_iter().for_each(|value| self.agree(n, field, digest, value, true));
             }
             Verdict::Keep => {}
-            Verdict::Copy { to, value } => _ = self.copy(n, field, to, &value),
-            Verdict::Combined(value) => self.combine(n, field, &value, &readings[0]),
+            Verdict::Copy { to, value } => {
+                if self.copy(n, field, to, &value) {
+                    self.note_stale(n, field, to, &readings);
+                }
+            }
+            Verdict::Combined(value) => {
+                self.combine(n, field, &value, &readings[0]);
+                self.record.former.into_iter().for_each(|former| self.note_stale(n, field, former.other(), &readings));
+            }
             Verdict::Conflict { winner, value } => {
                 if self.copy(n, field, winner.other(), &value) {
                     self.conflict(n, field, Some(winner), &readings);
@@ -139,7 +152,7 @@ impl Draft<'_> {
     }
 
     /// Adds one value to what is written to a side. False if that side cannot hold it: the field is parked.
-    fn copy(&mut self, n: usize, field: &Field, to: Side, value: &Value) -> bool {
+    pub(super) fn copy(&mut self, n: usize, field: &Field, to: Side, value: &Value) -> bool {
         match field.put(to, value, self.image(to)) {
             Ok(patch) => {
                 self.agree(n, field, Digest::of(value), value, to == Side::Renaissance || patch.is_empty());
@@ -155,7 +168,7 @@ impl Draft<'_> {
 
     /// Writes one value to both sides. The rows come first and have all that the document held and no longer held: until the
     /// document is written, it is what was agreed on, and the rows are ahead.
-    fn combine(&mut self, n: usize, field: &Field, value: &Value, legacy: &Reading) {
+    pub(super) fn combine(&mut self, n: usize, field: &Field, value: &Value, legacy: &Reading) {
         let put = |to| field.put(to, value, self.image(to));
         match put(Side::Legacy).and_then(|document| Ok((document, put(Side::Renaissance)?))) {
             Ok((document, rows)) => {
@@ -204,7 +217,13 @@ impl Draft<'_> {
                 }
             }
             Together::Keep => {}
-            Together::Copy(to) => _ = self.copy_group(group, to),
+            Together::Copy(to) => {
+                if self.copy_group(group, to) {
+                    for (n, field, readings) in group.iter().filter(|(.., readings)| differs(readings)) {
+                        self.note_stale(*n, field, to, readings);
+                    }
+                }
+            }
             Together::Conflict(winner) => {
                 if self.copy_group(group, winner.other()) {
                     for (n, field, readings) in group.iter().filter(|(.., readings)| differs(readings)) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{mapping, problem::Reason};
+use crate::model::{conflict::ConflictKind, mapping, problem::Reason};
 
 mod references;
 mod rules;
@@ -65,6 +65,8 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
         awaits: vec![],
         owner: Side::Legacy,
         epoch: 0,
+        former: None,
+        order: None,
         refused: vec![],
         blocked: None,
         circle: None,
@@ -132,7 +134,7 @@ fn edits_of_one_field_conflict_once_and_the_owner_wins() {
     let planned = plan(&entity, &edited).unwrap();
     assert_eq!(planned.plan.conflicts.len(), 1);
     let row = &planned.plan.conflicts[0];
-    assert_eq!((row.kind, row.winner), ("update_update", Some(Side::Legacy)));
+    assert_eq!((row.kind, row.winner), (ConflictKind::UpdateUpdate, Some(Side::Legacy)));
     assert_eq!(row.renaissance_value, serde_json::json!("R"));
     edited.owner = Side::Renaissance;
     assert!(plan(&entity, &edited).unwrap().document.is_some());
@@ -174,7 +176,7 @@ fn a_deletion_travels_unless_the_other_side_changed_meanwhile() {
     gone.owner = Side::Renaissance;
     let planned = plan(&entity, &gone).unwrap();
     assert!(matches!(planned.document, Some(LegacyChange::Insert(_))), "the owner's change brings it back");
-    assert_eq!(planned.plan.conflicts[0].kind, "delete_updated");
+    assert_eq!(planned.plan.conflicts[0].kind, ConflictKind::UpdateDeleted);
 }
 
 #[test]

@@ -185,6 +185,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             pull.insistence.tell((&self.entities, index), &mut work.record);
         }
         self.look_up_deleted(index, &works, &mut links).await?;
+        self.take_orders((index, entity), &mut works, (&mut links, pull)).await?;
         Ok(Gathered { works, links, lost, not_visible })
     }
 
@@ -278,6 +279,8 @@ fn linked(
         awaits: resolved.awaits,
         owner: resolved.owner,
         epoch: resolved.epoch,
+        former: resolved.former,
+        order: None,
         refused: Vec::new(),
         blocked: None,
         circle: None,

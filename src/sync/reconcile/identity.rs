@@ -183,6 +183,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             awaits: Vec::new(),
             owner: Side::Legacy,
             epoch: 0,
+            former: None,
+            order: None,
             refused: Vec::new(),
             blocked: pair.blocked,
             circle: None,

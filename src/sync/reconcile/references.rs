@@ -256,6 +256,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
                     person: record.person.unwrap_or(record.legacy_id),
                     owner: record.owner,
                     epoch: record.epoch,
+                    former: record.former,
                 };
                 foreseen.add(index, target);
             }
@@ -272,7 +273,7 @@ fn pulled(key: Key, cluster_time: Option<(u32, u32)>) -> Taken {
 pub(super) fn set_owner(entity: &Entity, links: &Links, owners: &HashMap<LegacyId, Owner>, record: &mut Record) {
     let Some(field) = entity.owner.and_then(|field| entity.fields.get(field)) else {
         if let Some(owner) = owners.get(&record.legacy_id).filter(|_| !record.linked) {
-            (record.owner, record.epoch) = (owner.side, owner.epoch);
+            (record.owner, record.epoch, record.former) = (owner.side, owner.epoch, owner.former);
         }
         return;
     };
@@ -286,7 +287,7 @@ pub(super) fn set_owner(entity: &Entity, links: &Links, owners: &HashMap<LegacyI
     });
     let target = field.refers.as_ref().zip(id).and_then(|(refers, id)| links.get(refers.entity, id));
     if let Some(target) = target {
-        (record.owner, record.epoch) = (target.owner, target.epoch);
+        (record.owner, record.epoch, record.former) = (target.owner, target.epoch, target.former);
         if !record.linked {
             record.person = Some(target.person);
         }

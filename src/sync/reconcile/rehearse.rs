@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::Result,
     model::{
+        conflict::ConflictKind,
         key::{EntityIndex, Key, LegacyId, RenaissanceId},
         mapping::Entity,
         problem::Reason,
@@ -16,7 +17,7 @@ use crate::{
     },
     sync::{
         plan::{Planned, Record},
-        ports::{LegacyStore, RenaissanceChange, RenaissanceStore},
+        ports::{LegacyStore, RecordPlan, RenaissanceChange, RenaissanceStore},
         tracker::Taken,
     },
 };
@@ -82,6 +83,7 @@ fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<P
     let foreseen = foreseen(record, planned.as_ref());
     let claims = claims(entity, record, foreseen, planned.as_ref());
     let plan = planned.map(|planned| planned.plan);
+    let disputed = |plan: &RecordPlan| plan.conflicts.iter().filter(|row| row.kind != ConflictKind::UniqueTaken).count();
     let parked = plan.iter().flat_map(|plan| plan.parked.iter().map(|row| (row.field.clone(), row.problem.reason)));
     Rehearsed {
         keys,
@@ -89,7 +91,7 @@ fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<P
         renaissance: record.renaissance_id.filter(|_| record.renaissance.is_some()),
         foreseen,
         parked: parked.collect(),
-        conflicts: plan.as_ref().map_or(0, |plan| plan.conflicts.len()),
+        conflicts: plan.as_ref().map_or(0, disputed),
         label: label(entity, record, Side::Legacy).or_else(|| label(entity, record, Side::Renaissance)),
         claims,
     }

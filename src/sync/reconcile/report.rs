@@ -59,6 +59,8 @@ pub struct BatchReport {
     pub crossings: Vec<Crossing>,
     /// What was journalled.
     pub conflicts: Vec<Journalled>,
+    /// What became of orders.
+    pub orders: Vec<(LegacyId, Result<(), String>)>,
     /// What it was about, for the batch that was read meanwhile.
     pub footprint: Footprint,
 }

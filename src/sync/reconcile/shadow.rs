@@ -3,7 +3,10 @@
 use super::{BatchReport, Reconciler, hollow, planned, references::Pull, settle};
 use crate::{
     error::Result,
-    model::key::{EntityIndex, LegacyId},
+    model::{
+        conflict::ConflictKind,
+        key::{EntityIndex, LegacyId},
+    },
     sync::{
         ports::{LegacyStore, RecordPlan, RenaissanceStore},
         tracker::Taken,
@@ -25,6 +28,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             match planned(entity, &mut work.record, &given) {
                 None => settle(entity, work, None, &mut report),
                 Some(mut planned) => {
+                    // nothing is parked by a shadow
+                    planned.plan.conflicts.retain(|row| row.kind != ConflictKind::UniqueTaken);
                     plans.push(std::mem::replace(&mut planned.plan, hollow()));
                     work.planned = Some(planned);
                     works.push(work);

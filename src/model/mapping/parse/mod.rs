@@ -18,7 +18,7 @@ use self::{
     slots::Slots,
 };
 use super::{DeleteRule, Entity, Field, LegacyShape, MappingError, Origin, RenaissanceShape, error::did_you_mean};
-use crate::model::side::Side;
+use crate::model::{digest::Digest, side::Side, value::Value};
 
 const DELETE_RULES: [(&str, DeleteRule); 3] =
     [("mirror", DeleteRule::Mirror), ("keep", DeleteRule::Keep), ("restore", DeleteRule::Restore)];
@@ -37,7 +37,10 @@ pub fn parse(file: &str, text: &str) -> Result<Entity, Vec<MappingError>> {
     let entity = read(file, &Keys::new(&source, document.get_ref(), &(0..0), None));
     let errors = source.into_errors();
     match entity {
-        Some(entity) if errors.is_empty() => Ok(entity),
+        Some(mut entity) if errors.is_empty() => {
+            entity.origin.digest = format!("{:016x}", Digest::of(&Value::Text(text.to_owned())).to_bits());
+            Ok(entity)
+        }
         Some(_) | None => Err(errors),
     }
 }
@@ -102,7 +105,12 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
         deletes,
         label,
         cases,
-        origin: Origin { file: file.to_owned(), legacy_line: legacy?.line(), table_lines: shape.lines },
+        origin: Origin {
+            file: file.to_owned(),
+            legacy_line: legacy?.line(),
+            table_lines: shape.lines,
+            digest: String::new(),
+        },
     })
 }
 

@@ -64,7 +64,8 @@ fn links() -> Links {
     let mut links = Links::default();
     for n in 1..=4_u8 {
         let owner = if n == 2 { Side::Renaissance } else { Side::Legacy };
-        let target = Target { legacy: person(n), renaissance: i64::from(n), person: person(n), owner, epoch: 0 };
+        let target =
+            Target { legacy: person(n), renaissance: i64::from(n), person: person(n), owner, epoch: 0, former: None };
         links.add(PEOPLE, target);
     }
     links

@@ -265,8 +265,8 @@ fn a_deletion_is_mirrored_kept_to_itself_or_undone() {
         let planned = plan(&entity, &record);
         let kinds = planned.iter().flat_map(|planned| &planned.plan.conflicts).map(|row| (row.kind, row.winner));
         let expected = match rule {
-            "mirror" => Some(("delete_updated", Some(Side::Renaissance))),
-            "restore" => Some(("delete_updated", Some(Side::Legacy))),
+            "mirror" => Some((ConflictKind::DeleteUpdated, Some(Side::Renaissance))),
+            "restore" => Some((ConflictKind::UpdateDeleted, Some(Side::Legacy))),
             _ => None,
         };
         assert_eq!(kinds.collect::<Vec<_>>(), Vec::from_iter(expected), "{rule}");

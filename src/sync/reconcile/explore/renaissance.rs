@@ -22,7 +22,7 @@ use crate::{
         snapshot::Snapshot,
     },
     sync::ports::{
-        Committed, Link, Listed, Outcome, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceChange,
+        Committed, JournalEntry, Link, Listed, Outcome, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceChange,
         RenaissanceRead, RenaissanceStore, Resolved, SweepState,
     },
 };
@@ -116,6 +116,7 @@ impl RenaissanceStore for Rows {
                 },
                 owner: self.2,
                 epoch: 0,
+                former: None,
                 parked: false,
                 person: None,
                 awaits: Vec::new(),
@@ -133,7 +134,7 @@ impl RenaissanceStore for Rows {
     }
 
     async fn owners(&self, persons: &[LegacyId]) -> Result<Vec<Owner>> {
-        Ok(persons.iter().map(|person| Owner { person: *person, side: self.2, epoch: 0 }).collect())
+        Ok(persons.iter().map(|person| Owner { person: *person, side: self.2, epoch: 0, former: None }).collect())
     }
 
     async fn find_by_legacy_id(&self, _: EntityIndex, ids: &[LegacyId]) -> Result<Vec<(LegacyId, RenaissanceId)>> {
@@ -243,6 +244,10 @@ impl RenaissanceStore for Rows {
     }
 
     async fn parked_keys(&self, _: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
+        foreign()
+    }
+
+    async fn journal_entry(&self, _: i64) -> Result<Vec<JournalEntry>> {
         foreign()
     }
 

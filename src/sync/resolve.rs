@@ -1,0 +1,206 @@
+//! Deciding by hand what a conflict in the journal was about: an order to the reconciler, which writes it like anything else.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::{
+    orders::Orders,
+    plan::{Order, OrderedField},
+    ports::{JournalEntry, RenaissanceStore, Resolution},
+    queue::HintQueue,
+    tracker::Lane,
+};
+use crate::{
+    error::{Error, Result},
+    model::{
+        conflict::ConflictKind,
+        digest::Digest,
+        hint::{Freshness, Hint},
+        key::{EntityIndex, Key, LegacyId, SideId},
+        mapping::Entity,
+        meanings::meanings,
+        side::Side,
+        value::Value,
+    },
+};
+
+/// How long a request waits for its order to be carried out; shorter than a command waits for its request.
+const CARRIED_OUT: Duration = Duration::from_secs(20);
+
+/// What an entry is resolved with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Take {
+    Legacy,
+    Renaissance,
+    Value,
+}
+
+impl Take {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Renaissance => "renaissance",
+            Self::Value => "value",
+        }
+    }
+}
+
+/// A value as a person gave it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    json: Json,
+}
+
+/// Arguments of `conflict_resolve`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResolveArguments {
+    id: i64,
+    take: Take,
+    /// With `value`: which; in an object, as null is a value too.
+    #[serde(default)]
+    value: Option<Given>,
+    /// Who asks.
+    by: String,
+}
+
+/// Carries out requests to resolve.
+pub(super) struct Resolver<'a, R, Q> {
+    pub(super) store: &'a R,
+    pub(super) queue: &'a Q,
+    pub(super) orders: &'a Orders,
+    pub(super) entities: &'a [Entity],
+}
+
+impl<R: RenaissanceStore, Q: HintQueue> Resolver<'_, R, Q> {
+    /// Resolves an entry with all that was decided together with it. Done twice, it is done once.
+    pub(super) async fn resolve(&self, request: i64, arguments: &ResolveArguments) -> Result<Json> {
+        let entries = self.store.journal_entry(arguments.id).await?;
+        let Some(asked) = entries.first() else {
+            return Err(Error::halt(format!("the journal has no entry {}", arguments.id)));
+        };
+        if let Some((by, at, former)) = &asked.resolved {
+            let before = Error::halt(format!("entry {} was resolved by {by} at {at}", asked.id));
+            return if *former == request { Ok(done(vec![asked.id])) } else { Err(before) };
+        }
+        let known = (0..=u16::MAX).map(EntityIndex).zip(self.entities).find(|(_, known)| known.name == asked.entity);
+        let (index, entity) =
+            known.ok_or_else(|| Error::halt(format!("the daemon has no mapping for an entity `{}`", asked.entity)))?;
+        let record = asked.legacy.ok_or_else(|| Error::halt("the entry names no record on the legacy side"))?;
+        let order = order(entity, &entries, request, arguments).map_err(Error::halt)?;
+        let resolved = order.resolution.entries.clone();
+        self.carry_out((index, record), order).await?;
+        Ok(done(resolved))
+    }
+
+    async fn carry_out(&self, (index, record): (EntityIndex, LegacyId), order: Order) -> Result<()> {
+        let answered = self.orders.place(index, record, order);
+        let key = Key { entity: index, id: SideId::Legacy(record) };
+        let hint = Hint { key, freshness: Freshness::Any, committed_at: None };
+        let waiting = async {
+            self.queue.offer(Lane::Sweep(Side::Legacy), hint).await;
+            answered.await
+        };
+        match tokio::time::timeout(CARRIED_OUT, waiting).await {
+            Ok(Ok(outcome)) => outcome.map_err(|why| Error::halt(format!("nothing was written: {why}"))),
+            // the request stays open: what was begun shows when it is looked at again
+            Ok(Err(_)) | Err(_) => {
+                self.orders.withdraw(index, record);
+                Err(Error::retry("the record was not written in time"))
+            }
+        }
+    }
+}
+
+fn done(resolved: Vec<i64>) -> Json {
+    json!({ "resolved": resolved })
+}
+
+/// What is ordered: about the field of the first entry, and about those that were decided together with it.
+fn order(
+    entity: &Entity,
+    entries: &[JournalEntry],
+    request: i64,
+    arguments: &ResolveArguments,
+) -> std::result::Result<Order, String> {
+    let asked = entries.first().ok_or("there is no such entry")?;
+    check(asked)?;
+    let name = asked.field.as_deref().ok_or("the entry is about the whole record")?;
+    let field = entity.field(name).ok_or_else(|| format!("{} has no field {name} any more", entity.name))?;
+    let group = entity.fields[field].group;
+    let together = |entry: &&JournalEntry| {
+        let other = entry.field.as_deref().and_then(|name| entity.field(name));
+        entry.id == asked.id || group.is_some() && other.is_some_and(|other| entity.fields[other].group == group)
+    };
+    let entries: Vec<&JournalEntry> = entries.iter().filter(together).collect();
+    if entries.len() > 1 && arguments.take == Take::Value {
+        return Err(format!("{name} is decided together with other fields: take one side for all of them"));
+    }
+    let fields =
+        entries.iter().map(|entry| ordered(entity, entry, arguments)).collect::<std::result::Result<_, _>>()?;
+    let resolution = Resolution {
+        entries: entries.iter().map(|entry| entry.id).collect(),
+        taken: arguments.take.as_str().to_owned(),
+        by: arguments.by.clone(),
+        request,
+    };
+    Ok(Order { fields, resolution })
+}
+
+/// Whether an entry can be resolved at all.
+fn check(entry: &JournalEntry) -> std::result::Result<(), String> {
+    if entry.foreseen {
+        return Err("a shadow foresaw this: nothing was decided".to_owned());
+    }
+    if entry.under_way {
+        return Err("the write that goes with it is under way: try again".to_owned());
+    }
+    match entry.kind {
+        Some(ConflictKind::UniqueTaken) => {
+            Err("somebody else holds the value: change it in one of the two records; see `biograph-bridge parked list`"
+                .to_owned())
+        }
+        Some(ConflictKind::UpdateDeleted) if entry.field.is_none() => {
+            Err("the record was made again: to delete it after all, delete it in either application".to_owned())
+        }
+        Some(_) if entry.field.is_none() => {
+            Err("the record was deleted: put it back with `biograph-bridge tombstones restore`".to_owned())
+        }
+        Some(_) => Ok(()),
+        None => Err("another version of biograph-bridge wrote it".to_owned()),
+    }
+}
+
+fn ordered(
+    entity: &Entity,
+    entry: &JournalEntry,
+    arguments: &ResolveArguments,
+) -> std::result::Result<OrderedField, String> {
+    let name = entry.field.as_deref().unwrap_or_default();
+    let field = entity.field(name).ok_or_else(|| format!("{} has no field {name} any more", entity.name))?;
+    let [legacy, renaissance] = entry.digests;
+    let left = match entry.winner {
+        Some(Side::Legacy) => legacy.map(|digest| [digest; 2]),
+        Some(Side::Renaissance) => renaissance.map(|digest| [digest; 2]),
+        None => legacy.zip(renaissance).map(<[Digest; 2]>::from),
+    };
+    let expected = left.ok_or_else(|| format!("the journal does not say what {name} held on both sides"))?;
+    let stored = |side: usize| -> std::result::Result<Vec<Value>, String> {
+        let value =
+            meanings(&entry.values[side]).into_iter().find(|value| Some(Digest::of(value)) == entry.digests[side]);
+        value
+            .map(|value| vec![value])
+            .ok_or_else(|| format!("the journal does not hold {name} exactly: give a --value"))
+    };
+    let values = match (arguments.take, &arguments.value) {
+        (Take::Legacy, _) => stored(0)?,
+        (Take::Renaissance, _) => stored(1)?,
+        (Take::Value, Some(given)) => meanings(&given.json),
+        (Take::Value, None) => return Err("no value was given".to_owned()),
+    };
+    Ok(OrderedField { field, values, expected })
+}
