@@ -22,6 +22,7 @@ mod sandbox;
 mod screen;
 mod status;
 mod teardown;
+mod tombstones;
 mod who;
 
 use clap::{Parser, Subcommand};
@@ -62,6 +63,8 @@ enum Command {
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
     #[command(subcommand)]
+    Tombstones(tombstones::Tombstones),
+    #[command(subcommand)]
     Parked(parked::Parked),
     #[command(subcommand)]
     Mappings(mappings::Mappings),
@@ -81,6 +84,7 @@ impl Cli {
             Command::Backfill(command) => command.run(settings),
             Command::Status(command) => command.run(settings),
             Command::Conflicts(command) => command.run(settings),
+            Command::Tombstones(command) => command.run(settings),
             Command::Parked(command) => command.run(settings),
             Command::Mappings(command) => command.run(settings),
             Command::Teardown(command) => command.run(settings),

@@ -28,7 +28,7 @@ use crate::{
         mapping::{Entity, Path},
         value::Value,
     },
-    sync::ports::{LegacyStore, LegacyWrite, Listed, Page, Probe, Strays, Wrote},
+    sync::ports::{LegacyStore, LegacyWrite, Listed, Page, Probe, Restored, Strays, Wrote},
 };
 
 /// A read that takes longer is given up and tried again.
@@ -90,6 +90,10 @@ impl LegacyStore for Legacy {
     async fn whole(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<Vec<Option<serde_json::Value>>> {
         let found = self.by_id(self.entity(entity), ids, None, Document::new()).await?;
         Ok(ids.iter().map(|id| found.get(id).map(|document| extjson::document(document))).collect())
+    }
+
+    async fn restore(&self, entity: EntityIndex, id: LegacyId, record: &serde_json::Value) -> Result<Restored> {
+        in_time("putting a document back", self.put_back(entity, id, record)).await
     }
 
     async fn write(&self, entity: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Wrote> {

@@ -12,6 +12,7 @@ mod ledger;
 mod pages;
 mod patch;
 mod preflight;
+mod restore;
 mod sessions;
 mod setup;
 mod size;

@@ -14,7 +14,7 @@ use crate::{
     },
     sync::ports::{
         Committed, JournalEntry, Listed, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceRead, RenaissanceStore,
-        Resolved, SweepState,
+        Resolution, Resolved, Restored, SweepState, Tombstone,
     },
 };
 
@@ -145,6 +145,18 @@ impl RenaissanceStore for Postgres {
 
     async fn journal_entry(&self, id: i64) -> Result<Vec<JournalEntry>> {
         self.entry_of_journal(id).await
+    }
+
+    async fn tombstone(&self, id: i64, of_conflict: bool) -> Result<Option<Tombstone>> {
+        self.one_tombstone(id, of_conflict).await
+    }
+
+    async fn restore(&self, entity: EntityIndex, record: &serde_json::Value) -> Result<Restored> {
+        self.put_back(entity, record).await
+    }
+
+    async fn restored(&self, tombstone: i64, by: &str, resolution: Option<&Resolution>) -> Result<()> {
+        self.note_restored(tombstone, by, resolution).await
     }
 
     async fn drop_parked(&self, ids: &[i64]) -> Result<Vec<i64>> {

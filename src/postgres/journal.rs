@@ -173,9 +173,12 @@ fn is_held_back(plan: &RecordPlan, row: &ConflictRow) -> bool {
     plan.intent.is_some() && row.winner == Some(Side::Renaissance)
 }
 
+/// What a deleted document leaves: its ids, what it held, whose it was.
+type Buried = (String, Option<i64>, Json<serde_json::Value>, Option<String>);
+
 async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent: Uuid, part: &Part<'_>) -> Result<()> {
     let (mut legacy, mut renaissance, mut kinds, mut bases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut tombstones: Vec<(String, Option<i64>, Json<serde_json::Value>)> = Vec::new();
+    let mut tombstones: Vec<Buried> = Vec::new();
     for (_, plan, id) in part.living() {
         let Some((legacy_id, (kind, base))) = plan.legacy.zip(plan.intent.as_ref()) else { continue };
         legacy.push(legacy_id.to_string());
@@ -185,7 +188,8 @@ async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent
             IntentKind::Insert => "insert",
             IntentKind::Update => "update",
             IntentKind::Delete(record) => {
-                tombstones.push((legacy_id.to_string(), id, storable(record)));
+                let person = plan.person.map(|person| person.to_string());
+                tombstones.push((legacy_id.to_string(), id, storable(record), person));
                 "delete"
             }
         });
@@ -212,15 +216,16 @@ async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record, intent) \
-         SELECT $1, v.legacy, v.renaissance, 'renaissance', v.record, $2 \
-         FROM unnest($3::text[], $4::bigint[], $5::jsonb[]) AS v(legacy, renaissance, record)",
+        "INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record, intent, person) \
+         SELECT $1, v.legacy, v.renaissance, 'renaissance', v.record, $2, v.person \
+         FROM unnest($3::text[], $4::bigint[], $5::jsonb[], $6::text[]) AS v(legacy, renaissance, record, person)",
     )
     .bind(entity)
     .bind(intent)
     .bind(tombstones.iter().map(|(legacy, ..)| legacy.clone()).collect::<Vec<_>>())
-    .bind(tombstones.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
-    .bind(tombstones.into_iter().map(|(.., record)| record).collect::<Vec<_>>())
+    .bind(tombstones.iter().map(|(_, id, ..)| *id).collect::<Vec<_>>())
+    .bind(tombstones.iter().map(|(_, _, record, _)| record.clone()).collect::<Vec<_>>())
+    .bind(tombstones.into_iter().map(|(.., person)| person).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map_err(Error::from)?;

@@ -32,6 +32,7 @@ mod statements;
 pub mod store;
 pub mod sweeps;
 mod targets;
+pub mod tombstones;
 mod waiting;
 pub mod watched;
 mod write;

@@ -8,7 +8,7 @@ use super::{commit::Part, read::parse_legacy, store::Postgres};
 use crate::{
     error::{Error, Result},
     model::{conflict::ConflictKind, digest::Digest, side::Side},
-    sync::ports::JournalEntry,
+    sync::ports::{JournalEntry, Resolution},
 };
 
 const NOTE: &str = "UPDATE biograph_bridge.conflict SET resolved_at = now(), taken = $2, resolved_by = $3, \
@@ -18,16 +18,22 @@ const NOTE: &str = "UPDATE biograph_bridge.conflict SET resolved_at = now(), tak
 /// back.
 pub(super) async fn ordered(connection: &mut PgConnection, intent: Uuid, part: &Part<'_>) -> Result<()> {
     for (plan, resolution) in part.living().filter_map(|(_, plan, _)| Some((plan, plan.resolution.as_ref()?))) {
-        sqlx::query(NOTE)
-            .bind(&resolution.entries)
-            .bind(&resolution.taken)
-            .bind(&resolution.by)
-            .bind(resolution.request)
-            .bind(plan.intent.is_some().then_some(intent))
-            .execute(&mut *connection)
-            .await
-            .map_err(Error::from)?;
+        note(connection, resolution, plan.intent.is_some().then_some(intent)).await?;
     }
+    Ok(())
+}
+
+/// Notes an order in its entries.
+pub(super) async fn note(connection: &mut PgConnection, resolution: &Resolution, intent: Option<Uuid>) -> Result<()> {
+    sqlx::query(NOTE)
+        .bind(&resolution.entries)
+        .bind(&resolution.taken)
+        .bind(&resolution.by)
+        .bind(resolution.request)
+        .bind(intent)
+        .execute(connection)
+        .await
+        .map_err(Error::from)?;
     Ok(())
 }
 

@@ -161,9 +161,9 @@ fn delete(entity: &Entity, forget: &[String]) -> String {
     }
     let record = if drill::lacks(Mechanism::Tombstones) { "'null'::jsonb".to_owned() } else { format!("{record})") };
     format!(
-        "WITH {} INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record) \
-         SELECT $2, v.legacy, d0.id, 'legacy', {record} FROM d0{joins} \
-         JOIN unnest($1::bigint[], $3::text[]) AS v(id, legacy) ON v.id = d0.id RETURNING renaissance_id",
+        "WITH {} INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record, person) \
+         SELECT $2, v.legacy, d0.id, 'legacy', {record}, v.person FROM d0{joins} \
+         JOIN unnest($1::bigint[], $3::text[], $4::text[]) AS v(id, legacy, person) ON v.id = d0.id RETURNING renaissance_id",
         ctes.join(", ")
     )
 }

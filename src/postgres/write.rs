@@ -302,11 +302,12 @@ pub(super) async fn delete(
     statements: &Statements,
     part: &mut Part<'_>,
 ) -> Result<()> {
-    let (mut ids, mut legacy, mut who) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut legacy, mut persons, mut who) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (n, plan, id) in part.living() {
         if let (Some(RenaissanceChange::Delete(_)), Some(id)) = (&plan.rows, id) {
             ids.push(id);
             legacy.push(plan.legacy.map(|legacy| legacy.to_string()));
+            persons.push(plan.person.map(|person| person.to_string()));
             who.push((n, id));
         }
     }
@@ -317,6 +318,7 @@ pub(super) async fn delete(
         .bind(&ids)
         .bind(&entity.name)
         .bind(&legacy)
+        .bind(&persons)
         .fetch_all(connection)
         .await
         .map_err(Error::from)?;

@@ -230,9 +230,9 @@ where
         sweeps: mpsc::Sender<Ask>,
         stop: CancellationToken,
     ) -> Result<()> {
-        let (store, entities) = (self.reconciler.renaissance(), &self.entities[..]);
+        let (legacy, store, entities) = (self.reconciler.legacy(), self.reconciler.renaissance(), &self.entities[..]);
         let (orders, shadow) = (self.reconciler.orders(), self.settings.shadow);
-        let executor = Executor { store, queue: &*queue, orders, sweeps, entities, shadow };
+        let executor = Executor { legacy, store, queue: &*queue, orders, sweeps, entities, shadow };
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(()),

@@ -1,16 +1,18 @@
 //! The doors to both databases. `mongo` and `postgres` implement them; tests implement them with scripted faults.
 
 mod healing;
+mod journal;
 
 use std::future::Future;
 
-pub use self::healing::{Healing, HealingStore, Loss};
-
+pub use self::{
+    healing::{Healing, HealingStore, Loss},
+    journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
+};
 use crate::{
     error::{Error, Result},
     model::{
-        conflict::ConflictKind,
-        digest::{Base, Digest},
+        digest::Base,
         fact::SweepKind,
         hint::{Captured, Freshness, Position, Stray},
         image::{Image, Patch, Version},
@@ -117,6 +119,14 @@ pub trait LegacyStore: Send + Sync {
         ids: &[LegacyId],
     ) -> impl Future<Output = Result<Vec<Option<serde_json::Value>>>> + Send;
 
+    /// Puts a deleted document back, from what [`LegacyStore::whole`] said of it, as an application would.
+    fn restore(
+        &self,
+        entity: EntityIndex,
+        id: LegacyId,
+        record: &serde_json::Value,
+    ) -> impl Future<Output = Result<Restored>> + Send;
+
     /// Writes all in one transaction with a ledger document for `intent`, compare-and-set per document.
     /// An error means: landed or not is unknown, ask [`LegacyStore::settle`].
     fn write(
@@ -195,67 +205,6 @@ pub struct RenaissanceRead {
     pub legacy_ids: Vec<Option<String>>,
     /// The snapshot all of it was read in.
     pub snapshot: Snapshot,
-}
-
-/// A row of the conflict journal.
-#[derive(Clone, Debug)]
-pub struct ConflictRow {
-    /// What it is about.
-    pub kind: ConflictKind,
-    /// The field's name; `None` for the whole record.
-    pub field: Option<String>,
-    /// The legacy value as JSON.
-    pub legacy_value: serde_json::Value,
-    /// The renaissance value as JSON.
-    pub renaissance_value: serde_json::Value,
-    /// The digests of both values (legacy, renaissance); `None` for a whole record or where there is no value.
-    pub digests: [Option<Digest>; 2],
-    /// The policy's name.
-    pub policy: &'static str,
-    /// The side that won; `None` if parked.
-    pub winner: Option<Side>,
-    /// When legacy and renaissance say that they were updated, in microseconds since 1970, if the policy goes by that.
-    pub updated: [Option<i64>; 2],
-}
-
-/// A person's order about entries of the journal, noted in them with the writes that carry it out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolution {
-    /// The entries' numbers.
-    pub entries: Vec<i64>,
-    /// What was taken: `legacy`, `renaissance`, `value`.
-    pub taken: String,
-    /// Who ordered it.
-    pub by: String,
-    /// The number of the request.
-    pub request: i64,
-}
-
-/// An entry of the journal, as far as resolving it needs.
-#[derive(Clone, Debug)]
-pub struct JournalEntry {
-    /// Its number.
-    pub id: i64,
-    /// The entity's name.
-    pub entity: String,
-    /// The record on the legacy side.
-    pub legacy: Option<LegacyId>,
-    /// What it is about; `None` for one that another version wrote.
-    pub kind: Option<ConflictKind>,
-    /// The field; `None` for the whole record.
-    pub field: Option<String>,
-    /// Both values as JSON: legacy, renaissance.
-    pub values: [serde_json::Value; 2],
-    /// Their digests.
-    pub digests: [Option<Digest>; 2],
-    /// Who won; `None` if nobody has decided.
-    pub winner: Option<Side>,
-    /// Whether the write that goes with it is still on its way.
-    pub under_way: bool,
-    /// Whether a shadow foresaw it.
-    pub foreseen: bool,
-    /// By whom, when and on which request it was resolved by hand.
-    pub resolved: Option<(String, String, i64)>,
 }
 
 /// A row of the parked table: one field, or the whole record.
@@ -523,6 +472,21 @@ pub trait RenaissanceStore: Send + Sync {
     /// An entry of the journal, first, and those that were journalled together with it about the same record; none if there
     /// is no such entry.
     fn journal_entry(&self, id: i64) -> impl Future<Output = Result<Vec<JournalEntry>>> + Send;
+
+    /// What was deleted under this number; `of_conflict`: together with this entry of the journal.
+    fn tombstone(&self, id: i64, of_conflict: bool) -> impl Future<Output = Result<Option<Tombstone>>> + Send;
+
+    /// Puts deleted rows back, as their tombstone has them, as an application would.
+    fn restore(&self, entity: EntityIndex, record: &serde_json::Value)
+    -> impl Future<Output = Result<Restored>> + Send;
+
+    /// Notes that a deleted record was put back, and the entries of the journal that are resolved with that.
+    fn restored(
+        &self,
+        tombstone: i64,
+        by: &str,
+        resolution: Option<&Resolution>,
+    ) -> impl Future<Output = Result<()>> + Send;
 
     /// Forgets parked rows; returns the numbers of those that were there.
     fn drop_parked(&self, ids: &[i64]) -> impl Future<Output = Result<Vec<i64>>> + Send;

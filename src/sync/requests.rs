@@ -8,7 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{orders::Orders, ports::RenaissanceStore, queue::HintQueue, resolve::Resolver, sweeps::Ask, tracker::Lane};
+use super::{
+    orders::Orders,
+    ports::{LegacyStore, RenaissanceStore},
+    queue::HintQueue,
+    resolve::Resolver,
+    sweeps::Ask,
+    tracker::Lane,
+};
 use crate::{
     error::{Disposition, Error, Result},
     model::{
@@ -28,7 +35,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
-    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`.
+    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -62,8 +69,10 @@ struct ParkedArguments {
 }
 
 /// Carries out requests.
-pub struct Executor<'a, R, Q> {
-    /// The state.
+pub struct Executor<'a, L, R, Q> {
+    /// The legacy store.
+    pub legacy: &'a L,
+    /// The renaissance store with the state.
     pub store: &'a R,
     /// Where keys go that are to be looked at again.
     pub queue: &'a Q,
@@ -77,7 +86,7 @@ pub struct Executor<'a, R, Q> {
     pub shadow: bool,
 }
 
-impl<R: RenaissanceStore, Q: HintQueue> Executor<'_, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Answers requests for ever; failing to read them is tried again.
     pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
         let mut backoff = Backoff::new(Policy::CONNECTION);
@@ -116,12 +125,14 @@ impl<R: RenaissanceStore, Q: HintQueue> Executor<'_, R, Q> {
             "parked_retry" => self.retry_parked(arguments(request)?).await,
             "parked_drop" => self.drop_parked(arguments(request)?).await,
             "conflict_resolve" => self.resolver().resolve(request.id, &arguments(request)?).await,
+            "tombstone_restore" => self.resolver().put_back(&arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
         }
     }
 
-    const fn resolver(&self) -> Resolver<'_, R, Q> {
-        Resolver { store: self.store, queue: self.queue, orders: self.orders, entities: self.entities }
+    const fn resolver(&self) -> Resolver<'_, L, R, Q> {
+        let Self { legacy, store, queue, orders, entities, .. } = *self;
+        Resolver { legacy, store, queue, orders, entities }
     }
 
     async fn backfill(&self, arguments: BackfillArguments) -> Result<Json> {

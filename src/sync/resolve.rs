@@ -1,4 +1,5 @@
 //! Deciding by hand what a conflict in the journal was about: an order to the reconciler, which writes it like anything else.
+//! And putting back what was deleted.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{
     orders::Orders,
     plan::{Order, OrderedField},
-    ports::{JournalEntry, RenaissanceStore, Resolution},
+    ports::{JournalEntry, LegacyStore, RenaissanceStore, Resolution, Restored},
     queue::HintQueue,
     tracker::Lane,
 };
@@ -68,15 +69,25 @@ pub(super) struct ResolveArguments {
     by: String,
 }
 
-/// Carries out requests to resolve.
-pub(super) struct Resolver<'a, R, Q> {
+/// Arguments of `tombstone_restore`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RestoreArguments {
+    id: i64,
+    /// Who asks.
+    by: String,
+}
+
+/// Carries out requests to resolve and to restore.
+pub(super) struct Resolver<'a, L, R, Q> {
+    pub(super) legacy: &'a L,
     pub(super) store: &'a R,
     pub(super) queue: &'a Q,
     pub(super) orders: &'a Orders,
     pub(super) entities: &'a [Entity],
 }
 
-impl<R: RenaissanceStore, Q: HintQueue> Resolver<'_, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
     /// Resolves an entry with all that was decided together with it. Done twice, it is done once.
     pub(super) async fn resolve(&self, request: i64, arguments: &ResolveArguments) -> Result<Json> {
         let entries = self.store.journal_entry(arguments.id).await?;
@@ -85,16 +96,61 @@ impl<R: RenaissanceStore, Q: HintQueue> Resolver<'_, R, Q> {
         };
         if let Some((by, at, former)) = &asked.resolved {
             let before = Error::halt(format!("entry {} was resolved by {by} at {at}", asked.id));
-            return if *former == request { Ok(done(vec![asked.id])) } else { Err(before) };
+            return if *former == request { Ok(done(&[asked.id])) } else { Err(before) };
         }
-        let known = (0..=u16::MAX).map(EntityIndex).zip(self.entities).find(|(_, known)| known.name == asked.entity);
-        let (index, entity) =
-            known.ok_or_else(|| Error::halt(format!("the daemon has no mapping for an entity `{}`", asked.entity)))?;
+        if let Some(resolution) = of_deletion(asked, request, arguments) {
+            return self.restore(asked.id, true, &arguments.by, Some(&resolution)).await.map(|_| done(&[asked.id]));
+        }
+        let (index, entity) = self.named(&asked.entity)?;
         let record = asked.legacy.ok_or_else(|| Error::halt("the entry names no record on the legacy side"))?;
         let order = order(entity, &entries, request, arguments).map_err(Error::halt)?;
         let resolved = order.resolution.entries.clone();
         self.carry_out((index, record), order).await?;
-        Ok(done(resolved))
+        Ok(done(&resolved))
+    }
+
+    fn named(&self, name: &str) -> Result<(EntityIndex, &Entity)> {
+        let known = (0..=u16::MAX).map(EntityIndex).zip(self.entities).find(|(_, known)| known.name == name);
+        known.ok_or_else(|| Error::halt(format!("the daemon has no mapping for an entity `{name}`")))
+    }
+
+    /// Puts a deleted record back where the bridge deleted it. The other side follows as it follows any new record. Done twice,
+    /// it is done once.
+    pub(super) async fn put_back(&self, arguments: &RestoreArguments) -> Result<Json> {
+        self.restore(arguments.id, false, &arguments.by, None).await
+    }
+
+    async fn restore(&self, id: i64, of_conflict: bool, by: &str, resolution: Option<&Resolution>) -> Result<Json> {
+        let tombstone = self.store.tombstone(id, of_conflict).await?;
+        let tombstone = tombstone.ok_or_else(|| Error::halt(format!("nothing deleted is kept under number {id}")))?;
+        if tombstone.under_way {
+            return Err(Error::halt("the deletion is under way: try again"));
+        }
+        let (Some(side), false) = (tombstone.from, tombstone.record.is_null()) else {
+            return Err(Error::halt(
+                "both applications deleted it: the bridge never had to, and has kept nothing of it",
+            ));
+        };
+        let (index, _) = self.named(&tombstone.entity)?;
+        let restored = match (side, tombstone.legacy) {
+            (Side::Legacy, Some(record)) => self.legacy.restore(index, record, &tombstone.record).await?,
+            (Side::Legacy, None) => return Err(Error::halt("its legacy id is not known")),
+            (Side::Renaissance, _) => self.store.restore(index, &tombstone.record).await?,
+        };
+        match restored {
+            Restored::There => self.store.restored(tombstone.id, by, resolution).await?,
+            Restored::Taken => return Err(Error::halt(format!("something is in {side} by now under its id"))),
+            Restored::Refused(why) => return Err(Error::halt(format!("{side} refuses it: {why}"))),
+        }
+        let renaissance = tombstone.renaissance.filter(|_| side == Side::Renaissance);
+        Ok(json!({
+            "restored": tombstone.id,
+            "again": tombstone.restored,
+            "side": side.as_str(),
+            "entity": tombstone.entity,
+            "legacy_id": tombstone.legacy.map(|id| id.to_string()),
+            "renaissance_id": renaissance,
+        }))
     }
 
     async fn carry_out(&self, (index, record): (EntityIndex, LegacyId), order: Order) -> Result<()> {
@@ -116,7 +172,7 @@ impl<R: RenaissanceStore, Q: HintQueue> Resolver<'_, R, Q> {
     }
 }
 
-fn done(resolved: Vec<i64>) -> Json {
+fn done(resolved: &[i64]) -> Json {
     json!({ "resolved": resolved })
 }
 
@@ -151,6 +207,18 @@ fn order(
     Ok(Order { fields, resolution })
 }
 
+/// What taking the loser of a deletion means, if this is one: the record is put back.
+fn of_deletion(entry: &JournalEntry, request: i64, arguments: &ResolveArguments) -> Option<Resolution> {
+    let lost = entry.winner.filter(|_| entry.field.is_none() && !entry.foreseen)?.other();
+    let deleted = matches!(entry.kind, Some(ConflictKind::DeleteUpdated | ConflictKind::StaleOwnerWrite));
+    (deleted && arguments.take.as_str() == lost.as_str()).then(|| Resolution {
+        entries: vec![entry.id],
+        taken: arguments.take.as_str().to_owned(),
+        by: arguments.by.clone(),
+        request,
+    })
+}
+
 /// Whether an entry can be resolved at all.
 fn check(entry: &JournalEntry) -> std::result::Result<(), String> {
     if entry.foreseen {
@@ -168,7 +236,7 @@ fn check(entry: &JournalEntry) -> std::result::Result<(), String> {
             Err("the record was made again: to delete it after all, delete it in either application".to_owned())
         }
         Some(_) if entry.field.is_none() => {
-            Err("the record was deleted: put it back with `biograph-bridge tombstones restore`".to_owned())
+            Err("the record was deleted: taking the other side puts it back".to_owned())
         }
         Some(_) => Ok(()),
         None => Err("another version of biograph-bridge wrote it".to_owned()),

@@ -20,6 +20,8 @@ mod cli_harness;
 #[cfg(test)]
 mod cli_mappings;
 #[cfg(test)]
+mod conflicts_cli;
+#[cfg(test)]
 mod crash_points;
 #[cfg(test)]
 mod healing;
@@ -111,6 +113,8 @@ mod sync_settled;
 mod sync_silence;
 #[cfg(test)]
 mod tally;
+#[cfg(test)]
+mod tombstones_cli;
 #[cfg(test)]
 mod town;
 #[cfg(test)]

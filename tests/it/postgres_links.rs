@@ -2,6 +2,7 @@
 
 use biograph_bridge::{
     model::{
+        conflict::ConflictKind,
         digest::Base,
         key::{Key, SideId},
         problem::{Problem, Reason},

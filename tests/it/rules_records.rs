@@ -334,6 +334,9 @@ async fn several_fields_make_a_key_and_the_owner_is_found_through_others() {
         toys.set("parts", part, "of_id", of).await;
         let id = if owner == "Ada" { things.maker } else { grace };
         toys.until_cell(&person, &id.to_hex()).await;
+        // given away in BioGraph while it still was hers who had left there
+        let given: &[&str] = if owner == "Ada" { &[] } else { &["stale_owner_write of owner legacy"] };
+        assert_eq!(toys.until_journal(given.len()).await, given);
         things.daemon.hold();
         toys.set("parts", part, "note", format!("{owner}: legacy")).await;
         toys.bed.sql(&format!("UPDATE parts SET note = '{owner}: renaissance' WHERE old_id = '{part}'")).await;

@@ -278,7 +278,7 @@ async fn the_owner_of_a_record_is_its_persons_and_rows_that_were_copied_before_a
         "SELECT string_agg(concat_ws(' ', kind, field, owner, winner), ', ' ORDER BY id) FROM biograph_bridge.conflict";
     assert_eq!(
         toys.cell(journal).await.split(", ").collect::<std::collections::BTreeSet<_>>(),
-        ["adopted editor legacy legacy", "adopted text legacy legacy"].into()
+        ["adopted text legacy legacy", "insert_exists editor legacy legacy"].into()
     );
 
     // Ada moves over: what both sides change about her note is Renaissance's now

@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::{conflict::ConflictKind, mapping, problem::Reason};
 
+mod journal;
 mod references;
 mod rules;
 

@@ -83,7 +83,8 @@ fn rehearsed(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<P
     let foreseen = foreseen(record, planned.as_ref());
     let claims = claims(entity, record, foreseen, planned.as_ref());
     let plan = planned.map(|planned| planned.plan);
-    let disputed = |plan: &RecordPlan| plan.conflicts.iter().filter(|row| row.kind != ConflictKind::UniqueTaken).count();
+    let disputed =
+        |plan: &RecordPlan| plan.conflicts.iter().filter(|row| row.kind != ConflictKind::UniqueTaken).count();
     let parked = plan.iter().flat_map(|plan| plan.parked.iter().map(|row| (row.field.clone(), row.problem.reason)));
     Rehearsed {
         keys,

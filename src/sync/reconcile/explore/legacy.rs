@@ -15,7 +15,7 @@ use crate::{
         image::Image,
         key::{EntityIndex, LegacyId},
     },
-    sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Strays, Wrote},
+    sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Restored, Strays, Wrote},
 };
 
 /// Documents and the ledger.
@@ -77,6 +77,10 @@ impl LegacyStore for Documents {
 
     async fn find(&self, _: EntityIndex, _: &[Probe]) -> Result<Vec<(usize, usize, LegacyId)>> {
         Ok(Vec::new()) // there are no natural keys
+    }
+
+    async fn restore(&self, _: EntityIndex, _: LegacyId, _: &serde_json::Value) -> Result<Restored> {
+        Ok(Restored::Taken)
     }
 
     async fn whole(&self, _: EntityIndex, ids: &[LegacyId]) -> Result<Vec<Option<serde_json::Value>>> {

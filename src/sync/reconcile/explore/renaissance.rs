@@ -23,7 +23,7 @@ use crate::{
     },
     sync::ports::{
         Committed, JournalEntry, Link, Listed, Outcome, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceChange,
-        RenaissanceRead, RenaissanceStore, Resolved, SweepState,
+        RenaissanceRead, RenaissanceStore, Resolution, Resolved, Restored, SweepState, Tombstone,
     },
 };
 
@@ -244,6 +244,18 @@ impl RenaissanceStore for Rows {
     }
 
     async fn parked_keys(&self, _: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
+        foreign()
+    }
+
+    async fn tombstone(&self, _: i64, _: bool) -> Result<Option<Tombstone>> {
+        foreign()
+    }
+
+    async fn restore(&self, _: EntityIndex, _: &serde_json::Value) -> Result<Restored> {
+        foreign()
+    }
+
+    async fn restored(&self, _: i64, _: &str, _: Option<&Resolution>) -> Result<()> {
         foreign()
     }
 

@@ -1,0 +1,139 @@
+//! `tombstones`: what the bridge deleted comes back as it was, and the other side follows.
+
+use mongodb::bson::{Bson, Document, doc};
+use serde_json::Value as Json;
+
+use crate::{
+    bed::{Bed, Daemon},
+    cli_harness::Answer,
+    toys::Toys,
+};
+
+fn run(bed: &Bed, arguments: &[&str]) -> Answer {
+    Answer::from(bed.command(arguments).output().unwrap())
+}
+
+/// The number under which the only deleted record of an entity is kept.
+async fn kept(bed: &Bed, entity: &str) -> String {
+    let there = format!("SELECT max(id) FROM biograph_bridge.tombstone WHERE entity = '{entity}' AND intent IS NULL");
+    let newest = async || -> Option<i64> {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(there.clone())).fetch_one(&bed.pool).await.unwrap()
+    };
+    bed.until("it is kept", async || newest().await.is_some()).await;
+    newest().await.unwrap().to_string()
+}
+
+async fn whole_row(bed: &Bed, id: i64) -> Json {
+    sqlx::query_scalar(
+        "SELECT jsonb_build_array(to_jsonb(u), to_jsonb(p)) FROM users u LEFT JOIN user_profiles p ON p.user_id = u.id WHERE u.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&bed.pool)
+    .await
+    .unwrap()
+    .unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_person_comes_back_exactly_and_is_made_again_on_the_other_side() {
+    let (bed, daemon) = Bed::running().await;
+    let (ada, ada_row) = bed.shared_person("Ada Secret").await;
+    // deleted in BioGraph: the rows come back, and the document under its old id
+    bed.sql(&format!("UPDATE users SET password = 'hash', bio = 'mine' WHERE id = {ada_row}")).await;
+    bed.until_settled(&daemon).await;
+    let before = whole_row(&bed, ada_row).await;
+    bed.users().delete_one(doc! { "_id": ada }).await.unwrap();
+    bed.until("the row goes", async || bed.row(ada).await.is_none()).await;
+    let tombstone = kept(&bed, "user").await;
+    let listed = run(&bed, &["tombstones", "list", "--user", &format!("legacy:{ada}"), "--since", "1h"]);
+    assert!(listed.code != Some(0), "nobody is there under this id: {}", listed.out);
+    let listed = run(&bed, &["tombstones", "list", "--entity", "user", "--since", "1h", "--json"]);
+    assert_eq!(listed.json()["tombstones"][0]["legacy_id"], ada.to_hex());
+    let shown = run(&bed, &["tombstones", "show", &tombstone]).out;
+    assert!(shown.contains("it held: user_profiles, users") && !shown.contains("Secret"), "{shown}");
+    assert!(run(&bed, &["tombstones", "show", &tombstone, "--reveal"]).out.contains("Ada Secret"));
+    let restored = run(&bed, &["tombstones", "restore", &tombstone, "--json"]);
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    assert_eq!(restored.json()["side"], "renaissance");
+    bed.until_document(doc! { "_id": ada, "name": "Ada Secret" }, |_| true).await;
+    bed.until_settled(&daemon).await;
+    assert_eq!(whole_row(&bed, ada_row).await, before);
+    // once more is harmless; an entry that something else has taken the place of is refused
+    assert_eq!(run(&bed, &["tombstones", "restore", &tombstone]).code, Some(0));
+    bed.sql(&format!("UPDATE users SET bio = 'another' WHERE id = {ada_row}")).await;
+    let taken = run(&bed, &["tombstones", "restore", &tombstone]);
+    assert!(taken.code == Some(1) && taken.err.contains("something is in renaissance by now"), "{}", taken.err);
+
+    // deleted in Renaissance: the document comes back with what no mapping knows, and a row is made
+    let odd = doc! { "unmapped": { "long": 7_i64, "big": 1e17, "list": [1, Bson::Null] }, "name": "Grace" };
+    let grace = bed.insert_person("Grace", odd).await;
+    let grace_row = sqlx::Row::get::<i64, _>(&bed.until_name(grace, "Grace").await, "id");
+    let before = bed.document(grace).await.unwrap();
+    bed.sql(&format!(
+        "DELETE FROM user_profiles WHERE user_id = {grace_row}; DELETE FROM users WHERE id = {grace_row}"
+    ))
+    .await;
+    bed.until("the document goes", async || bed.document(grace).await.is_none()).await;
+    let deleted = kept(&bed, "user").await;
+    bed.until("it is final", async || run(&bed, &["tombstones", "restore", &deleted]).code == Some(0)).await;
+    let again = bed.until_name(grace, "Grace").await;
+    assert_ne!(sqlx::Row::get::<i64, _>(&again, "id"), grace_row);
+    bed.until_settled(&daemon).await;
+    assert_eq!(bed.document(grace).await, Some(before));
+
+    // it is an ordinary person again
+    bed.set(grace, "name", "Grace H").await;
+    bed.until_name(grace, "Grace H").await;
+    assert!(run(&bed, &["tombstones", "restore", "999"]).err.contains("nothing deleted is kept under number 999"));
+    let log = std::fs::read_to_string(&bed.log).unwrap();
+    assert!(!log.contains("Secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_deleted_while_the_other_side_changed_them_comes_back_by_their_conflict() {
+    let (bed, daemon) = Bed::running().await;
+    let (ada, ada_row) = bed.shared_person("Ada").await;
+    daemon.hold();
+    bed.sql(&format!("UPDATE users SET first_name = 'Ada changed' WHERE id = {ada_row}")).await;
+    bed.users().delete_one(doc! { "_id": ada }).await.unwrap();
+    daemon.go_on();
+    bed.until("the row goes", async || bed.row(ada).await.is_none()).await;
+    let entry = conflict(&bed, "delete_updated").await;
+    let kept_side = run(&bed, &["conflicts", "resolve", &entry, "--take", "legacy"]);
+    assert!(kept_side.code == Some(1) && kept_side.err.contains("puts it back"), "{}", kept_side.err);
+    let resolved = run(&bed, &["conflicts", "resolve", &entry, "--take", "renaissance"]);
+    assert_eq!(resolved.code, Some(0), "{}", resolved.err);
+    bed.until_document(doc! { "_id": ada, "name": "Ada changed" }, |_| true).await;
+    let again = run(&bed, &["conflicts", "resolve", &entry, "--take", "renaissance"]);
+    assert!(again.err.contains("was resolved by"), "{}", again.err);
+    let noted = "SELECT count(*) FROM biograph_bridge.tombstone WHERE restored_by <> '' AND restored_at IS NOT NULL";
+    assert_eq!(bed.count(noted).await, 1);
+}
+
+async fn conflict(bed: &Bed, kind: &str) -> String {
+    let sql = format!("SELECT max(id)::text FROM biograph_bridge.conflict WHERE kind = '{kind}' AND intent IS NULL");
+    let id: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&bed.pool).await.unwrap();
+    id.expect("it is journalled")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_is_in_the_sets_that_named_them_and_has_their_own() {
+    let (toys, daemon): (Toys, Daemon) = Toys::with_notes_running().await;
+    let (ada, lin) = (toys.member("Ada").await, toys.member("Lin").await);
+    let grace = toys.member("Grace").await;
+    toys.set("members", grace, "follows", vec![ada]).await;
+    toys.set("members", ada, "follows", vec![lin]).await;
+    toys.until_follows("Grace", "Ada").await;
+    toys.until_follows("Ada", "Lin").await;
+    toys.delete("members", ada).await;
+    toys.until_follows("Grace", "-").await;
+    let tombstone = kept(&toys.bed, "member").await;
+    let restored = run(&toys.bed, &["tombstones", "restore", &tombstone]);
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    toys.until_document("members", doc! { "_id": ada, "name": "Ada", "follows": [lin] }, |_: &Document| true).await;
+    toys.until_follows("Grace", "Ada").await;
+    toys.until_follows("Ada", "Lin").await;
+    drop(daemon);
+    let nobody = run(&toys.bed, &["tombstones", "restore", &tombstone]);
+    assert!(nobody.code == Some(3) || nobody.err.contains("has not answered"), "{}", nobody.err);
+}
