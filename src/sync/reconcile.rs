@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     orders::Orders,
-    plan::{self, Effect, Given, Planned, Record},
+    plan::{self, Given, Planned, Record},
     ports::{
         Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore,
         Wrote,
@@ -52,7 +52,7 @@ use crate::{
         links::Links,
         mapping::Entity,
         problem::{Problem, Reason},
-        side::{Direction, Side},
+        side::Side,
     },
 };
 

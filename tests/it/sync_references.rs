@@ -298,7 +298,7 @@ async fn the_owner_of_a_record_is_its_persons_and_rows_that_were_copied_before_a
             note.get_str("text").ok() == Some("in Renaissance")
         })
         .await;
-    toys.until_cell(journal, "update_update text renaissance renaissance").await;
+    toys.until_cell(journal, "stale_owner_write text renaissance renaissance").await;
     toys.until_cell("SELECT epoch FROM biograph_bridge.conflict", "3").await;
     // a note she gets only now is hers from the start
     daemon.hold();
