@@ -37,6 +37,9 @@ pub enum LogFormat {
 pub struct EngineSettings {
     /// Records reconciled together, at most.
     pub batch_size: usize,
+    /// Memory for the records of a batch as they are read, and of the next one, which is read meanwhile; a batch that would take
+    /// more is halved.
+    pub batch_bytes: usize,
     /// Memory for keys waiting to be reconciled; captures wait when it is full.
     pub queue_bytes: usize,
     /// How long a stopping daemon may finish what it has begun.
@@ -55,6 +58,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             batch_size: 1000,
+            batch_bytes: 64 << 20,
             queue_bytes: 16 << 20,
             drain_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_secs(1),

@@ -31,6 +31,9 @@ pub struct Fault {
     pub constraint: Option<String>,
 }
 
+/// The [`Fault::code`] of a read that was given up: see [`Error::is_too_much`].
+const TOO_MUCH: &str = "too_much";
+
 /// Any failure of the bridge.
 #[derive(Debug)]
 pub struct Error {
@@ -146,6 +149,17 @@ impl Error {
     /// Why the saved position cannot be resumed from, if that is what failed.
     pub const fn position_lost(&self) -> Option<PositionLoss> {
         self.loss
+    }
+
+    /// Records that were to be read together take more bytes than there is room for.
+    pub fn too_much(bytes: usize) -> Self {
+        Self::retry(format!("the records of a batch take more than {bytes} bytes; fewer are read at once"))
+            .with_fault(Fault { code: TOO_MUCH.to_owned(), ..Fault::default() })
+    }
+
+    /// Whether fewer records have to be read at once.
+    pub fn is_too_much(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.code == TOO_MUCH)
     }
 
     /// What the database said about the row.

@@ -31,6 +31,7 @@ use crate::{
     sync::{
         bridge::{Bridge, Settings},
         finding::Finding,
+        room::Room,
         status::Status,
     },
 };
@@ -135,6 +136,8 @@ impl Engine<'_> {
         };
         self.status.recovered("engine");
         worked.get_or_init(|| ());
+        let room = Room::quarter_of(self.settings.batch_bytes);
+        let (legacy, store) = (legacy.with_room(room), store.with_room(room));
         let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?;
         let gauges = self.gauges(pool, &legacy, &store);
         let status = Arc::clone(&self.status);

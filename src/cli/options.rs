@@ -52,6 +52,16 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     batch_size: Option<String>,
+    /// Memory for the records of a batch and of the next one as they are read; larger batches are halved [default: 64MiB]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "BRIDGE_BATCH_BYTES",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    batch_bytes: Option<String>,
     /// Memory for keys waiting to be reconciled; captures wait when it is full [default: 16MiB]
     #[arg(
         long,
@@ -131,6 +141,7 @@ impl SettingFlags {
             (Setting::TokenFile, self.token_file),
             (Setting::LogFormat, self.log_format),
             (Setting::BatchSize, self.batch_size),
+            (Setting::BatchBytes, self.batch_bytes),
             (Setting::QueueBytes, self.queue_bytes),
             (Setting::DrainTimeout, self.drain_timeout),
             (Setting::CheckpointInterval, self.checkpoint_interval),

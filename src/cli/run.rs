@@ -145,6 +145,7 @@ impl Daemon {
 pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Settings {
     Settings {
         batch: engine.batch_size,
+        batch_bytes: engine.batch_bytes,
         queue_bytes: engine.queue_bytes,
         checkpoint: engine.checkpoint_interval,
         drain: engine.drain_timeout,

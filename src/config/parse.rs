@@ -74,6 +74,7 @@ fn listen_address(values: &mut Values, problems: &mut Problems) -> Option<(Socke
 fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings> {
     let default = EngineSettings::default();
     let batch_size = take(values, Setting::BatchSize, problems, |text| within(size(text)?, 1, 10_000));
+    let batch_bytes = take(values, Setting::BatchBytes, problems, |text| within(size(text)?, 1 << 20, 1 << 40));
     let queue_bytes = take(values, Setting::QueueBytes, problems, |text| within(size(text)?, 1 << 20, 1 << 40));
     let drain_timeout = take(values, Setting::DrainTimeout, problems, |text| duration(text, 0, 3600));
     let checkpoint = take(values, Setting::CheckpointInterval, problems, |text| duration(text, 1, 60));
@@ -82,6 +83,7 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let chunk = take(values, Setting::SweepChunk, problems, |text| within(size(text)?, 1, 10_000));
     Some(EngineSettings {
         batch_size: batch_size.or_default(|| default.batch_size)?,
+        batch_bytes: batch_bytes.or_default(|| default.batch_bytes)?,
         queue_bytes: queue_bytes.or_default(|| default.queue_bytes)?,
         drain_timeout: drain_timeout.or_default(|| default.drain_timeout)?,
         checkpoint_interval: checkpoint.or_default(|| default.checkpoint_interval)?,

@@ -17,6 +17,8 @@ pub enum Setting {
     LogFormat,
     /// Records reconciled together.
     BatchSize,
+    /// Memory for records reconciled together.
+    BatchBytes,
     /// Memory for waiting keys.
     QueueBytes,
     /// How long a stopping daemon may finish.
@@ -33,7 +35,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -41,6 +43,7 @@ impl Setting {
         Self::TokenFile,
         Self::LogFormat,
         Self::BatchSize,
+        Self::BatchBytes,
         Self::QueueBytes,
         Self::DrainTimeout,
         Self::CheckpointInterval,
@@ -59,6 +62,7 @@ impl Setting {
             Self::TokenFile => "token_file",
             Self::LogFormat => "log_format",
             Self::BatchSize => "batch_size",
+            Self::BatchBytes => "batch_bytes",
             Self::QueueBytes => "queue_bytes",
             Self::DrainTimeout => "drain_timeout",
             Self::CheckpointInterval => "checkpoint_interval",
@@ -87,6 +91,7 @@ impl Setting {
     pub(super) const fn accepts_number(self) -> bool {
         match self {
             Self::BatchSize
+            | Self::BatchBytes
             | Self::QueueBytes
             | Self::DrainTimeout
             | Self::CheckpointInterval

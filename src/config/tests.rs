@@ -51,9 +51,10 @@ fn a_flag_wins_over_the_file_and_paths_in_the_file_are_relative_to_it() {
 
 #[test]
 fn sizes_and_times_have_units() {
-    let text = "queue_bytes = \"128 MiB\"\ndrain_timeout = \"1m\"\ncheckpoint_interval = \"500ms\"\n";
+    let text =
+        "queue_bytes = \"128 MiB\"\nbatch_bytes = \"1GiB\"\ndrain_timeout = \"1m\"\ncheckpoint_interval = \"500ms\"\n";
     let (config, _) = file(&format!("{URIS}{text}")).load().unwrap();
-    assert_eq!(config.engine.queue_bytes, 128 << 20);
+    assert_eq!((config.engine.queue_bytes, config.engine.batch_bytes), (128 << 20, 1 << 30));
     assert_eq!(config.engine.drain_timeout, Duration::from_secs(60));
     assert_eq!(config.engine.checkpoint_interval, Duration::from_millis(500));
 }

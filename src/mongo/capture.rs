@@ -15,6 +15,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{
     connect::Legacy,
+    documents::in_time,
     error::{Doing, translate, translate_open, unusable_token},
     event::{Fragments, Seen, Watched, token},
     sessions::KnownSessions,
@@ -22,8 +23,9 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{
-        fact::PositionLoss,
+        fact::{PositionLoss, RetryClass},
         hint::{Captured, Position},
+        side::Side,
     },
     sync::ports::{Capture, Source},
 };
@@ -71,6 +73,23 @@ impl Source for Legacy {
     type Capture = LegacyCapture;
 
     async fn open(&self, from: &Position) -> Result<LegacyCapture> {
+        in_time("opening the change stream", self.open_after(from)).await
+    }
+
+    async fn tip(&self) -> Result<Position> {
+        in_time("asking for the end of the log", self.end_of_log()).await
+    }
+
+    async fn renew(&self) -> Result<Position> {
+        self.tip().await
+    }
+
+    /// Nothing to tell: the oplog is bounded by its size, not by its readers.
+    fn confirm(&self, _position: &Position) {}
+}
+
+impl Legacy {
+    async fn open_after(&self, from: &Position) -> Result<LegacyCapture> {
         let Position::Token(data) = from else {
             return Err(Error::halt("the saved position of the legacy side is not a resume token"));
         };
@@ -106,7 +125,7 @@ impl Source for Legacy {
         })
     }
 
-    async fn tip(&self) -> Result<Position> {
+    async fn end_of_log(&self) -> Result<Position> {
         let doing = self.following();
         let watched = Watched::new(&self.entities);
         let stream = self
@@ -125,15 +144,6 @@ impl Source for Legacy {
         })
     }
 
-    async fn renew(&self) -> Result<Position> {
-        self.tip().await
-    }
-
-    /// Nothing to tell: the oplog is bounded by its size, not by its readers.
-    fn confirm(&self, _position: &Position) {}
-}
-
-impl Legacy {
     fn following(&self) -> Doing<'_> {
         Doing { what: "following changes", on: self.database.name(), right: "changeStream and find" }
     }
@@ -231,8 +241,10 @@ impl LegacyCapture {
             })
             .await
         } else {
-            let hangs =
-                |_| Error::retry(format!("MongoDB has not answered the change stream for {} s", SILENCE.as_secs()));
+            let hangs = |_| {
+                let late = format!("MongoDB has not answered the change stream for {} s", SILENCE.as_secs());
+                Error::retry(late).with_class(RetryClass::Connection).from_side(Side::Legacy)
+            };
             Some(tokio::time::timeout(SILENCE, step).await.map_err(hangs)?)
         };
         let Some((stream, answer)) = polled else {

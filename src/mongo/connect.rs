@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{hint::Freshness, key::EntityIndex, mapping::Entity},
+    sync::room::Room,
 };
 
 const APP_NAME: &str = "biograph-bridge";
@@ -39,6 +40,8 @@ pub struct Legacy {
     /// No read may be older than this.
     pub(super) seen: Arc<Watermark>,
     pub(super) epoch: Arc<Epoch>,
+    /// How much may be read at once.
+    pub(super) room: Room,
 }
 
 impl Legacy {
@@ -67,7 +70,15 @@ impl Legacy {
             known: KnownSessions::default(),
             seen: Arc::default(),
             epoch: Arc::default(),
+            room: Room::default(),
         })
+    }
+
+    /// From now on no more than this is read at once.
+    #[must_use]
+    pub const fn with_room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
     }
 
     /// Whether the server answers.

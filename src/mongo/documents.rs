@@ -5,7 +5,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::FutureExt;
 use mongodb::{
     ClientSession, SessionCursor,
     bson::{Bson, Document, RawDocumentBuf, doc, oid::ObjectId},
@@ -22,13 +21,18 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{
+        fact::RetryClass,
         hint::Freshness,
         image::{Image, Patch},
         key::{EntityIndex, LegacyId},
         mapping::{Entity, Path},
+        side::Side,
         value::Value,
     },
-    sync::ports::{LegacyStore, LegacyWrite, Listed, Page, Probe, Restored, Strays, Wrote},
+    sync::{
+        ports::{LegacyStore, LegacyWrite, Listed, Page, Probe, Restored, Strays, Wrote},
+        room::Counter,
+    },
 };
 
 /// A read that takes longer is given up and tried again.
@@ -73,7 +77,8 @@ impl LegacyStore for Legacy {
         let Some(filter) = any_of(probes, paths)? else { return Ok(Vec::new()) };
         let mut hits = Vec::new();
         let mut kept: HashMap<(usize, usize), usize> = HashMap::new();
-        for document in self.documents(entity, filter, None, codec::projection(paths), None).await? {
+        let counter = self.room.counter(probes.len());
+        for document in self.documents(entity, filter, (None, counter), codec::projection(paths), None).await? {
             let Some(id) = codec::id_of(&document) else { continue };
             let image = codec::image(&document, paths);
             for (probe, rank) in matches(probes, &image) {
@@ -156,7 +161,8 @@ impl Legacy {
         fresh: Option<Freshness>,
         projection: Document,
     ) -> Result<HashMap<LegacyId, RawDocumentBuf>> {
-        let documents = self.documents(entity, with_ids(ids), fresh, projection, None).await?;
+        let reading = (fresh, self.room.counter(ids.len()));
+        let documents = self.documents(entity, with_ids(ids), reading, projection, None).await?;
         Ok(documents.into_iter().filter_map(|document| codec::id_of(&document).map(|id| (id, document))).collect())
     }
 
@@ -165,7 +171,7 @@ impl Legacy {
         &self,
         entity: &Entity,
         filter: Document,
-        fresh: Option<Freshness>,
+        (fresh, mut counter): (Option<Freshness>, Counter),
         projection: Document,
         limit: Option<u32>,
     ) -> Result<Vec<RawDocumentBuf>> {
@@ -178,10 +184,17 @@ impl Legacy {
             query = query.sort(doc! { "_id": 1 }).limit(i64::from(limit)).batch_size(limit);
         }
         let answer = async {
-            let cursor = query.session(&mut session).await?;
-            drain(cursor, &mut session).await
+            let failed = |error: mongodb::error::Error| translate(&error, doing);
+            let mut cursor = query.session(&mut session).await.map_err(failed)?;
+            let mut documents = Vec::new();
+            // an answer of the server is 16 MiB at most, and the next is asked for only if there is room
+            while cursor.advance(&mut session).await.map_err(failed)? {
+                counter.add(cursor.current().as_bytes().len())?;
+                documents.push(cursor.current().to_owned());
+            }
+            Ok(documents)
         };
-        let documents = in_time(doing.what, answer.map(|read| read.map_err(|error| translate(&error, doing)))).await?;
+        let documents = in_time(doing.what, answer).await?;
         self.seen.advance(session.operation_time());
         Ok(documents)
     }
@@ -189,7 +202,10 @@ impl Legacy {
 
 /// The driver has no timeout of its own for an answer that never comes.
 pub(super) async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || Error::retry(format!("{what}: MongoDB has not answered for {} s", HANGS.as_secs()));
+    let late = || {
+        let late = Error::retry(format!("{what}: MongoDB has not answered for {} s", HANGS.as_secs()));
+        late.with_class(RetryClass::Connection).from_side(Side::Legacy)
+    };
     tokio::time::timeout(HANGS, work).await.unwrap_or_else(|_| Err(late()))
 }
 

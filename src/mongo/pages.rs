@@ -13,7 +13,10 @@ use crate::{
         mapping::Entity,
         side::Side,
     },
-    sync::ports::{Listed, Page},
+    sync::{
+        ports::{Listed, Page},
+        room::Room,
+    },
 };
 
 /// Whether a document is listed, as the server finds.
@@ -35,7 +38,9 @@ impl Legacy {
         if listed == Listed::WithMembers {
             projection.insert(HOLDS, holds_members(entity));
         }
-        let documents = self.documents(entity, doc! { "_id": range }, None, projection, Some(limit)).await?;
+        // ids only: they need no counting
+        let reading = (None, Room::default().counter(0));
+        let documents = self.documents(entity, doc! { "_id": range }, reading, projection, Some(limit)).await?;
         let mut page = Page { listed: Vec::with_capacity(documents.len()), last: None, walked: 0 };
         for document in &documents {
             let Some(id) = codec::id_of(document) else { continue };

@@ -28,8 +28,8 @@ const IDLE_TRANSACTION_LIMIT: &str = "60s";
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Pinned, so that the silence after which a replication session counts as dead is known.
 pub const WAL_SENDER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Events between the socket and the capture; each may be a whole row where the server has no column lists.
-const BUFFERED_EVENTS: usize = 2048;
+/// Events between the socket and the capture. Few, as each is a whole row where the server has no column lists.
+const BUFFERED_EVENTS: usize = 128;
 
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host, port, user, password, dbname and options";
 const URL_FORM: &str = "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full";

@@ -1,12 +1,14 @@
 //! The renaissance door of the engine, answered by the files beside this one.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::store::Postgres;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{
-        fact::SweepKind,
+        fact::{RetryClass, SweepKind},
         hint::Position,
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         links::Target,
@@ -18,9 +20,21 @@ use crate::{
     },
 };
 
+/// Work that takes longer than this has lost its connection without being told.
+const HANGS: Duration = Duration::from_secs(120);
+
+/// The driver has no timeout of its own for an answer that never comes. Work that is given up takes its session along.
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || {
+        let late = Error::retry(format!("Postgres has not answered for {} s", HANGS.as_secs()));
+        late.with_class(RetryClass::Connection).from_side(Side::Renaissance)
+    };
+    tokio::time::timeout(HANGS, work).await.unwrap_or_else(|_| Err(late()))
+}
+
 impl RenaissanceStore for Postgres {
     async fn read(&self, entity: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
-        self.read_rows(entity, ids).await
+        in_time(self.read_rows(entity, ids)).await
     }
 
     async fn resolve(
@@ -32,79 +46,79 @@ impl RenaissanceStore for Postgres {
         if !self.has_state() {
             return Ok(Vec::new());
         }
-        self.resolve_links(entity, legacy, renaissance).await
+        in_time(self.resolve_links(entity, legacy, renaissance)).await
     }
 
     async fn targets(&self, wanted: &[(EntityIndex, SideId)]) -> Result<Vec<(EntityIndex, Target)>> {
         if !self.has_state() {
             return Ok(Vec::new());
         }
-        self.linked_targets(wanted).await
+        in_time(self.linked_targets(wanted)).await
     }
 
     async fn deleted(&self, records: &[(EntityIndex, LegacyId)]) -> Result<Vec<(EntityIndex, LegacyId)>> {
         if !self.has_state() {
             return Ok(Vec::new());
         }
-        self.buried(records).await
+        in_time(self.buried(records)).await
     }
 
     async fn owners(&self, persons: &[LegacyId]) -> Result<Vec<Owner>> {
         if !self.has_state() {
             return Ok(Vec::new());
         }
-        self.owners_of(persons).await
+        in_time(self.owners_of(persons)).await
     }
 
     async fn find_by_legacy_id(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<Vec<(LegacyId, RenaissanceId)>> {
-        self.rows_by_legacy_id(entity, ids).await
+        in_time(self.rows_by_legacy_id(entity, ids)).await
     }
 
     async fn find(&self, entity: EntityIndex, probes: &[Probe]) -> Result<Vec<(usize, usize, RenaissanceId)>> {
-        self.find_rows(entity, probes).await
+        in_time(self.find_rows(entity, probes)).await
     }
 
     async fn commit(&self, entity: EntityIndex, intent: Uuid, plans: &[RecordPlan]) -> Result<Committed> {
-        self.commit_plans(entity, intent, plans).await
+        in_time(self.commit_plans(entity, intent, plans)).await
     }
 
     async fn foresee(&self, entity: EntityIndex, records: &[LegacyId], plans: &[RecordPlan]) -> Result<()> {
-        self.journal_foreseen(entity, records, plans).await
+        in_time(self.journal_foreseen(entity, records, plans)).await
     }
 
     async fn is_fresh(&self) -> Result<bool> {
-        self.has_no_history().await
+        in_time(self.has_no_history()).await
     }
 
     async fn settle(&self, intent: Uuid, landed: &[LegacyId]) -> Result<Vec<Key>> {
-        self.settle_intent(intent, landed).await
+        in_time(self.settle_intent(intent, landed)).await
     }
 
     async fn open_intents(&self) -> Result<Vec<Uuid>> {
-        self.intents_left_open().await
+        in_time(self.intents_left_open()).await
     }
 
     async fn checkpoint(&self, side: Side) -> Result<Option<Position>> {
-        self.saved_position(side).await
+        in_time(self.saved_position(side)).await
     }
 
     async fn save_checkpoint(&self, positions: &[(Side, Position)]) -> Result<()> {
-        self.save_positions(positions).await
+        in_time(self.save_positions(positions)).await
     }
 
     async fn sweep(&self, entity: EntityIndex, side: Side, kind: SweepKind) -> Result<SweepState> {
-        self.sweep_state(entity, side, kind).await
+        in_time(self.sweep_state(entity, side, kind)).await
     }
 
     async fn save_sweep(&self, entity: EntityIndex, side: Side, kind: SweepKind, state: &SweepState) -> Result<()> {
         if self.is_shadow() {
             return Ok(());
         }
-        self.save_sweep_state(entity, side, kind, state).await
+        in_time(self.save_sweep_state(entity, side, kind, state)).await
     }
 
     async fn forget_sweeps(&self, entities: &[EntityIndex]) -> Result<()> {
-        self.forget_first_copies(entities).await
+        in_time(self.forget_first_copies(entities)).await
     }
 
     async fn page(
@@ -114,14 +128,15 @@ impl RenaissanceStore for Postgres {
         limit: u32,
         listed: Listed,
     ) -> Result<Page<RenaissanceId>> {
-        self.page_of_ids(entity, after, limit, listed).await
+        in_time(self.page_of_ids(entity, after, limit, listed)).await
     }
 
     async fn parked_for_others(&self) -> Result<Vec<Key>> {
-        self.keys_parked_for_others().await
+        in_time(self.keys_parked_for_others()).await
     }
 
     async fn count(&self, entity: EntityIndex) -> Result<u64> {
+        // a real count may take its time
         self.rough_count(entity).await
     }
 
@@ -129,18 +144,18 @@ impl RenaissanceStore for Postgres {
         if self.is_shadow() {
             return Ok(());
         }
-        self.park_unaddressable(entity, row, shown_id).await
+        in_time(self.park_unaddressable(entity, row, shown_id)).await
     }
 
     async fn unpark(&self, entity: EntityIndex, shown_id: &str) -> Result<()> {
         if self.is_shadow() {
             return Ok(());
         }
-        self.unpark_unaddressable(entity, shown_id).await
+        in_time(self.unpark_unaddressable(entity, shown_id)).await
     }
 
     async fn parked_keys(&self, ids: Option<&[i64]>) -> Result<Vec<(i64, Option<Key>)>> {
-        self.keys_of_parked(ids).await
+        in_time(self.keys_of_parked(ids)).await
     }
 
     async fn journal_entry(&self, id: i64) -> Result<Vec<JournalEntry>> {
@@ -160,6 +175,6 @@ impl RenaissanceStore for Postgres {
     }
 
     async fn drop_parked(&self, ids: &[i64]) -> Result<Vec<i64>> {
-        self.forget_parked(ids).await
+        in_time(self.forget_parked(ids)).await
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sqlx::{AssertSqlSafe, Row};
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
 use super::{codec, statements, store::Postgres};
 use crate::{
@@ -24,11 +25,7 @@ type LinkRow =
 impl Postgres {
     pub(super) async fn read_rows(&self, index: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
         let (entity, statements) = self.entity(index)?;
-        let rows = sqlx::query(AssertSqlSafe(statements.read.clone()))
-            .bind(ids)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(Error::from)?;
+        let rows = self.counted_rows(&statements.read, ids).await?;
         let (mut images, mut legacy_ids, mut snapshot) = (Vec::with_capacity(ids.len()), Vec::new(), None);
         for row in &rows {
             if snapshot.is_none() {
@@ -46,6 +43,27 @@ impl Postgres {
         };
         let snapshot = text.parse().map_err(|e| Error::halt("reading pg_current_snapshot()").with_source(e))?;
         Ok(RenaissanceRead { images, legacy_ids, snapshot })
+    }
+
+    /// The rows of a read, unless they take too much.
+    async fn counted_rows(&self, sql: &str, ids: &[RenaissanceId]) -> Result<Vec<PgRow>> {
+        let mut session = self.pool.acquire().await.map_err(Error::from)?;
+        let mut counter = self.room().counter(ids.len());
+        let mut found = Vec::with_capacity(ids.len());
+        let counted = async {
+            let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch(&mut *session);
+            while let Some(row) = rows.try_next().await.map_err(Error::from)? {
+                counter.add(size(&row)?)?;
+                found.push(row);
+            }
+            Ok(())
+        };
+        let counted: Result<()> = counted.await;
+        if counted.as_ref().is_err_and(Error::is_too_much) {
+            // the rest of the answer is on its way: ending the session is cheaper than reading it
+            session.close_on_drop();
+        }
+        counted.map(|()| found)
     }
 
     pub(super) async fn resolve_links(
@@ -160,6 +178,12 @@ impl Postgres {
 
 pub(super) fn parse_legacy(text: &str) -> Result<LegacyId> {
     text.parse().map_err(|e| Error::halt("reading a legacy id from the state").with_source(e))
+}
+
+/// What a row takes, in bytes.
+fn size(row: &PgRow) -> Result<usize> {
+    let size = |at| Ok(row.try_get_raw(at).map_err(Error::from)?.as_bytes().map_or(0, <[u8]>::len));
+    (0..row.len()).map(size).sum()
 }
 
 /// Columns before the mapped ones: snapshot, id, legacy id, then a version per table.

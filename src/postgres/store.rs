@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{catalog::Catalog, digest::Base, fact::SweepKind, key::EntityIndex, mapping::Entity},
+    sync::room::Room,
 };
 
 /// Rows, links, journal and checkpoints, all in one Postgres. Cheap to clone.
@@ -28,6 +29,8 @@ pub struct Postgres {
     epoch: i64,
     /// Whether it keeps no record of sweeps and of what is parked.
     shadow: bool,
+    /// How much may be read at once.
+    room: Room,
 }
 
 impl Postgres {
@@ -46,7 +49,18 @@ impl Postgres {
             growth: Growth::default(),
             epoch,
             shadow: false,
+            room: Room::default(),
         })
+    }
+
+    /// From now on no more than this is read at once.
+    #[must_use]
+    pub fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
+    }
+
+    pub(super) const fn room(&self) -> Room {
+        self.room
     }
 
     /// The same for a shadow: how far its sweeps come and what they park is not kept.
@@ -74,7 +88,8 @@ impl Postgres {
         };
         let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
         let (statements, shapes) = (Arc::new(statements), Arc::new(shapes));
-        Ok(Self { pool, entities, statements, shapes, has_state, growth: Growth::default(), epoch: 0, shadow: false })
+        let (growth, room) = (Growth::default(), Room::default());
+        Ok(Self { pool, entities, statements, shapes, has_state, growth, epoch: 0, shadow: false, room })
     }
 
     /// Whether there is a state: links, parked keys, people.

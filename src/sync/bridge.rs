@@ -51,6 +51,8 @@ const PULSE: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// Keys per batch at most.
     pub batch: usize,
+    /// Bytes of records held at once as they are read: those of a batch and of the one that is read meanwhile, of both sides.
+    pub batch_bytes: usize,
     /// Bytes of dirty keys held before captures wait.
     pub queue_bytes: usize,
     /// How often positions are saved while changes flow.

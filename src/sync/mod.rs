@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod rehearsal;
 pub mod requests;
 mod resolve;
+pub mod room;
 pub mod status;
 pub mod stops;
 pub mod sweep;

@@ -13,6 +13,7 @@ use super::{
     ports::{LegacyStore, RenaissanceStore},
     queue::HintQueue,
     reconcile::{Ahead, BatchReport, Crossing, Footprint, Reconciler},
+    room::Size,
     status::{self, Status},
     stops::Stop,
     tracker::{Lane, Taken},
@@ -59,6 +60,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
         let (mut woken, mut next, mut former) = (Woken::default(), None, Footprint::default());
+        let mut size = Size::new(self.batch);
         loop {
             self.status.turned(NAME);
             woken.offer(self.queue).await;
@@ -71,7 +73,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                     biased;
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(Duration::from_secs(1)) => continue,
-                    taken = self.queue.take(self.batch) => Next { taken, ahead: None },
+                    taken = self.queue.take(size.now()) => Next { taken, ahead: None },
                 },
             };
             let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
@@ -81,7 +83,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             }
             let started = Instant::now();
             let reconciling = self.reconciler.reconcile(entity, &taken, ahead.map(|ahead| (ahead, &former)));
-            let (outcome, looking) = beside(self.turning(reconciling), self.look_ahead(taken.len())).await;
+            let (outcome, looking) = beside(self.turning(reconciling), self.look_ahead(taken.len(), size.now())).await;
             match outcome {
                 Ok(mut report) => {
                     former = std::mem::take(&mut report.footprint);
@@ -89,6 +91,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                     // before the batch is done: a queue that looks empty may be closed
                     woken.offer(self.queue).await;
                     backoff.reset();
+                    size.grow();
                     failures.succeeded(NAME);
                     self.status.recovered(NAME);
                     self.finish(entity, &taken, report, started.elapsed());
@@ -102,7 +105,13 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                         self.put_back(taken, self.stop(entity, Stop::Reconciling, &error));
                         continue;
                     }
+                    let records = taken.len();
                     self.put_back(taken, Duration::ZERO);
+                    if error.is_too_much() && records > 1 {
+                        size.halve(records);
+                        tracing::debug!(records = size.now(), "{error}");
+                        continue;
+                    }
                     self.status.failed(NAME, &error);
                     if error.disposition() == Disposition::Halt {
                         self.status.ended(NAME);
@@ -123,11 +132,11 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     }
 
     /// Takes and reads the next batch, if a full one is waiting: smaller ones are better left to grow.
-    async fn look_ahead(&self, present: usize) -> Option<Next> {
-        if self.queue.size().0 < present + self.batch {
+    async fn look_ahead(&self, present: usize, most: usize) -> Option<Next> {
+        if self.queue.size().0 < present + most {
             return None;
         }
-        let taken = tokio::time::timeout(Duration::ZERO, self.queue.take(self.batch)).await.ok()?;
+        let taken = tokio::time::timeout(Duration::ZERO, self.queue.take(most)).await.ok()?;
         let entity = taken.first()?.key.entity;
         if self.reconciler.stops().holds(entity, Stop::Reconciling).is_some() {
             return Some(Next { taken, ahead: None });

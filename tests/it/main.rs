@@ -102,6 +102,8 @@ mod sync_freshness;
 #[cfg(test)]
 mod sync_lines;
 #[cfg(test)]
+mod sync_memory;
+#[cfg(test)]
 mod sync_merge;
 #[cfg(test)]
 mod sync_outages;

@@ -33,9 +33,10 @@ use super::{
 use crate::{
     error::{Error, Fault, Result},
     model::{
-        fact::PositionLoss,
+        fact::{PositionLoss, RetryClass},
         hint::{Captured, Position},
         mapping::Entity,
+        side::Side,
     },
     sync::ports::{Capture, Source},
 };
@@ -99,15 +100,26 @@ impl Source for PostgresSource {
 
     async fn open(&self, from: &Position) -> Result<Self::Capture> {
         let from = lsn_of(from)?;
-        let (tables, slot_confirmed) = self.inspect(from).await?;
+        let late = |_| {
+            let late = Error::retry("Postgres has not said in time where the replication slot is");
+            late.with_class(RetryClass::Connection).from_side(Side::Renaissance)
+        };
+        let (tables, slot_confirmed) = timeout(START_LIMIT, self.inspect(from)).await.map_err(late)??;
         let start = from.max(slot_confirmed);
         // what was received is not what was confirmed: never acknowledge `from`, and never less than before
         let acknowledged = slot_confirmed.max(*self.confirmed.borrow());
         let config = self.config.clone().with_start_lsn(Lsn::from_u64(start)).with_ack_lsn(Lsn::from_u64(acknowledged));
-        let mut client = ReplicationClient::connect(config).await?;
-        timeout(START_LIMIT, client.wait_started())
-            .await
-            .map_err(|_| Error::retry("Postgres did not start the replication stream in time"))??;
+        // a server that takes the connection may still be too broken to say anything on it
+        let starting = async {
+            let mut client = ReplicationClient::connect(config).await?;
+            client.wait_started().await?;
+            Ok::<_, Error>(client)
+        };
+        let late = |_| {
+            let late = Error::retry("Postgres did not start the replication stream in time");
+            late.with_class(RetryClass::Connection).from_side(Side::Renaissance)
+        };
+        let client = timeout(START_LIMIT, starting).await.map_err(late)??;
         let (sender, captured) = mpsc::channel(CAPTURED_AHEAD);
         let (tip_sender, tip) = watch::channel(None);
         let pump = Pump::new(client, Reader::new(tables, start), self.confirmed.subscribe(), tip, sender);

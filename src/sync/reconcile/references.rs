@@ -209,13 +209,20 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let cluster_time = taken.iter().filter_map(|one| one.needs.cluster_time).max();
         pull.depth += 1;
         for (entity, keys) in missing {
-            for chunk in keys.chunks(PULLED_AT_ONCE) {
+            let mut chunks: Vec<&[Key]> = keys.chunks(PULLED_AT_ONCE).rev().collect();
+            while let Some(chunk) = chunks.pop() {
                 let taken: Vec<Taken> = chunk.iter().map(|key| pulled(*key, cluster_time)).collect();
                 if pull.foreseen.is_some() {
                     self.foresee(entity, &taken, pull).await?;
-                } else {
-                    let report = self.reconcile_first(entity, &taken, pull).await?;
-                    pull.reports.push((entity, report));
+                    continue;
+                }
+                match self.reconcile_first(entity, &taken, pull).await {
+                    Ok(report) => pull.reports.push((entity, report)),
+                    Err(error) if error.is_too_much() && chunk.len() > 1 => {
+                        let (first, second) = chunk.split_at(chunk.len() / 2);
+                        chunks.extend([second, first]);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
