@@ -148,7 +148,7 @@ fn union(agreed: &[u64], legacy: &Value, renaissance: &Value) -> Verdict {
         }
     }
     if ascending(left) && ascending(right) {
-        merged.sort_by(|a, b| rank(a, b).unwrap_or(Ordering::Equal));
+        merged.sort_by(member_order);
     }
     let same = |side: &HashSet<u64>| *side == seen;
     match (same(&in_left) && *legacy != Value::Null, same(&in_right)) {
@@ -167,15 +167,17 @@ const fn members(value: &Value) -> Option<&[Value]> {
 }
 
 fn ascending(items: &[Value]) -> bool {
-    items.is_sorted_by(|a, b| rank(a, b) == Some(Ordering::Less))
+    items.is_sorted_by(|a, b| member_order(a, b) == Ordering::Less)
 }
 
-/// The order of members of a set.
-fn rank(left: &Value, right: &Value) -> Option<Ordering> {
-    match (left, right) {
+/// The order in which the members of a set are read, whatever order they are held in; a merged set has to be in it too, or it
+/// is not what will be read.
+pub fn member_order(left: &Value, right: &Value) -> Ordering {
+    let ranked = match (left, right) {
         (Value::Id(left), Value::Id(right)) => Some(left.cmp(right)),
         _ => order(left, right),
-    }
+    };
+    ranked.unwrap_or_else(|| Digest::of(left).to_bits().cmp(&Digest::of(right).to_bits()))
 }
 
 /// Decides one field that crosses only to `to`: that side follows, whatever the policy. An edit of its own loses, as a

@@ -15,7 +15,7 @@
 
 use super::{Compound, NullForm, Place, Shape, Transform, Write, misfit};
 use crate::model::{
-    catalog::ColumnKind, counterparts::Counterparts, digest::Digest, mapping::Loss, problem::Problem, value::Value,
+    catalog::ColumnKind, counterparts::Counterparts, mapping::Loss, merge::member_order, problem::Problem, value::Value,
 };
 
 /// An array of plain values in one slot.
@@ -79,8 +79,7 @@ impl Compound for ListForm {
         let element = |item: &Value| self.element(item, &Place { name: &inside, held: Some(item) });
         let mut values = items.iter().map(element).collect::<Result<Vec<_>, _>>()?;
         if self.set {
-            // any order will do, if it is always the same
-            values.sort_by_cached_key(|value| Digest::of(value).to_bits());
+            values.sort_by(member_order);
             values.dedup();
         }
         Ok(Value::List(values))
@@ -126,7 +125,13 @@ impl Compound for ListForm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::mapping::transform::{int::IntForm, text::TextForm};
+    use crate::model::{
+        mapping::transform::{int::IntForm, text::TextForm},
+        merge::{Agreed, Verdict, merge},
+        policy::Policy,
+        reading::Reading,
+        side::Side,
+    };
 
     fn write(form: &ListForm, wanted: &Value, held: &Value) -> Option<Value> {
         match form.write(wanted, &[Place { name: "l", held: Some(held) }], NullForm::Null).ok()?.pop()? {
@@ -161,5 +166,22 @@ mod tests {
         let wanted = read(&[text("c"), text("7")]);
         let held = Value::List(vec![Value::Int(7), text("b")]);
         assert_eq!(write(&form, &wanted, &held), Some(Value::List(vec![Value::Int(7), text("c")])));
+    }
+
+    #[test]
+    fn a_union_of_sets_is_read_as_it_was_merged() {
+        let form = ListForm { each: Box::new(Transform::Text(TextForm { empty_is_null: false })), set: true };
+        let read = |held: &Value| form.read(&[Place { name: "l", held: Some(held) }]).unwrap();
+        let set = |names: &[&str]| {
+            Reading::Value(read(&Value::List(names.iter().map(|name| Value::Text((*name).to_owned())).collect())))
+        };
+        let nothing = Agreed { value: None, members: Some(&[]), number: None };
+        for (left, right) in [(["d", "b"], ["c", "a"]), (["a", "f"], ["e", "b"]), (["x", "y"], ["z", "w"])] {
+            let Verdict::Combined(merged) = merge(Policy::Union, Side::Legacy, nothing, &set(&left), &set(&right))
+            else {
+                panic!("{left:?} and {right:?} are to be united");
+            };
+            assert_eq!(read(&merged), merged);
+        }
     }
 }
