@@ -12,6 +12,8 @@ mod bed;
 #[cfg(test)]
 mod born_in_renaissance;
 #[cfg(test)]
+mod chains;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_databases;
@@ -46,6 +48,8 @@ mod observed;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod parked_cli;
 #[cfg(test)]
 mod postgres_capture;
@@ -71,6 +75,8 @@ mod postgres_tls;
 mod promises;
 #[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod redelivery;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) fn seed() -> u64 {
     set_from_outside("BRIDGE_TEST_SEED").unwrap_or_else(|| rand::rng().random_range(1..1_000_000))
 }
 
-fn rounds() -> u64 {
+pub(crate) fn rounds() -> u64 {
     set_from_outside("BRIDGE_TEST_ROUNDS").unwrap_or(1)
 }
 
@@ -132,7 +132,7 @@ async fn kills_never_make_a_conflict_out_of_different_fields() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_down_and_a_crash_of_postgres_under_load_converge() {
+async fn a_step_down_a_killed_primary_and_a_crash_of_postgres_under_load_converge() {
     let seed = seed();
     let mut bed = Bed::with(PostgresOptions::default(), 3).await;
     let daemon = bed.start().await;
@@ -142,6 +142,11 @@ async fn a_step_down_and_a_crash_of_postgres_under_load_converge() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         bed.mongo.step_down().await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
+        let primary = bed.mongo.primary().await.unwrap();
+        bed.mongo.kill_member(primary).await.unwrap();
+        bed.mongo.primary().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bed.mongo.restart_member(primary).await.unwrap();
         bed.postgres.kill().await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
         bed.postgres.start_again().await.unwrap();

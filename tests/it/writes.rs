@@ -1,6 +1,6 @@
 //! Every write to a collection and to the mapped tables, by record: what a change stream and a slot of our own have seen.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use mongodb::{
     bson::{Document, oid::ObjectId},
@@ -29,7 +29,7 @@ impl Writes {
         Self(stream)
     }
 
-    /// What has been heard, until nothing more comes.
+    /// What has been heard, until nothing more comes; hears no more.
     pub(crate) async fn so_far(mut self, bed: &Bed) -> Written {
         let (mut documents, mut empty) = (Vec::new(), 0);
         // the batch of the opening is empty and says nothing yet
@@ -46,6 +46,7 @@ impl Writes {
              'proto_version', '1', 'publication_names', 'biograph_bridge')"
         );
         let messages: Vec<Vec<u8>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&bed.pool).await.unwrap();
+        bed.sql(&format!("SELECT pg_drop_replication_slot('{SLOT}')")).await;
         Written { documents, rows: messages.iter().filter_map(|message| row(message)).collect() }
     }
 }
@@ -65,6 +66,11 @@ fn row(message: &[u8]) -> Option<(i64, &'static str)> {
 }
 
 impl Written {
+    /// The documents and rows that were written to.
+    pub(crate) fn records(&self) -> (BTreeSet<ObjectId>, BTreeSet<i64>) {
+        (self.documents.iter().map(|(id, _)| *id).collect(), self.rows.iter().map(|(id, _)| *id).collect())
+    }
+
     /// What was done to a document, in order.
     pub(crate) fn of_document(&self, id: ObjectId) -> Vec<&str> {
         self.documents.iter().filter(|(known, _)| *known == id).map(|(_, what)| &**what).collect()
