@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    Failure, load,
+    Failure, identity, load,
     options::SettingFlags,
     paint::{Paint, counted},
     print,
@@ -61,6 +61,11 @@ async fn look(config: &Config, databases: &Databases) -> Vec<Group> {
     let (mappings, entities) = mappings(config);
     let entities = Arc::new(entities);
     let (legacy, renaissance) = tokio::join!(legacy(databases, &entities), renaissance(databases, &entities));
+    let mut identity = Vec::new();
+    if let (Ok(_), Ok(_), Ok(pool)) = (&legacy, &renaissance, connect::pool(databases.renaissance_url.expose())) {
+        // what cannot be asked is among their findings already
+        identity.extend(identity::finding(databases, &entities, &pool).await.ok());
+    }
     let or_failed = |found: Result<Vec<Finding>>| found.unwrap_or_else(|error| vec![failed("connection", &error)]);
     vec![
         Group { name: "mappings", place: config.mappings.display().to_string(), findings: mappings },
@@ -70,6 +75,7 @@ async fn look(config: &Config, databases: &Databases) -> Vec<Group> {
             place: redacted_uri(databases.renaissance_url.expose()),
             findings: or_failed(renaissance),
         },
+        Group { name: "both", place: "identity".to_owned(), findings: identity },
     ]
 }
 

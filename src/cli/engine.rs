@@ -8,12 +8,13 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::identity;
 use crate::{
     config::Databases,
     error::{Disposition, Error, Result},
     model::{
         catalog::Catalog,
-        fact::{DaemonState, RetryClass},
+        fact::{DaemonState, PositionLoss, RetryClass},
         mapping::Entity,
     },
     mongo::Legacy,
@@ -31,6 +32,7 @@ use crate::{
     sync::{
         bridge::{Bridge, Settings},
         finding::Finding,
+        identities::Identities,
         room::Room,
         status::Status,
     },
@@ -130,7 +132,7 @@ impl Engine<'_> {
             () = stop.cancelled() => return Ok(()),
             prepared = self.prepare(pool, lease, stop) => prepared,
         };
-        let (legacy, store, entities) = match prepared {
+        let (legacy, store, entities, identities) = match prepared {
             Err(_) if stop.is_cancelled() => return Ok(()),
             other => other?,
         };
@@ -138,7 +140,14 @@ impl Engine<'_> {
         worked.get_or_init(|| ());
         let room = Room::quarter_of(self.settings.batch_bytes);
         let (legacy, store) = (legacy.with_room(room), store.with_room(room));
-        let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?;
+        let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?
+            .only_on(identities.renaissance.clone());
+        let identify = || identity::settle(&identities, (&legacy, &store), &source, self.settings.shadow);
+        let mark = match retry("identifying the databases", Policy::CONNECTION, stop, identify).await {
+            Err(_) if stop.is_cancelled() => return Ok(()),
+            other => other?,
+        };
+        let marks = identity::count((&legacy, &store), mark, self.settings.shadow);
         let gauges = self.gauges(pool, &legacy, &store);
         let status = Arc::clone(&self.status);
         let bridge = Bridge::new(
@@ -149,8 +158,16 @@ impl Engine<'_> {
             self.settings.clone(),
         );
         tokio::select! {
-            outcome = bridge.run(Inbox::new(pool), stop.clone()) => outcome,
+            outcome = bridge.run(Inbox::new(pool), stop.clone()) => match outcome {
+                // what a foreign database says is explained by its being foreign
+                Err(error) if error.disposition() == Disposition::Halt => {
+                    identity::explain(self.databases, self.entities, pool).await?;
+                    Err(error)
+                }
+                other => other,
+            },
             never = gauges => never,
+            failed = marks => failed,
         }
     }
 
@@ -159,12 +176,17 @@ impl Engine<'_> {
         pool: &Pool,
         (session, known): (i32, &OnceLock<i64>),
         stop: &CancellationToken,
-    ) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>)> {
+    ) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>, Identities)> {
         let starting = Policy::CONNECTION;
         let report = |error: Error| {
             self.status.failed("engine", &error);
             error
         };
+        let identities = retry("identifying the databases", starting, stop, || async {
+            let identities = identity::look(self.databases, self.entities, pool).await.map_err(report)?;
+            identities.refuse_others().map_err(report).map(|()| identities)
+        })
+        .await?;
         retry("preparing renaissance", starting, stop, || async {
             let url = self.databases.renaissance_url.expose();
             // A finding made while the server came or went says nothing about the server.
@@ -221,7 +243,7 @@ impl Engine<'_> {
             Ok(())
         })
         .await?;
-        Ok((legacy, store, entities))
+        Ok((legacy, store, entities, identities))
     }
 
     /// Reads the slower gauges now and then; a failure only leaves them as they are.
@@ -271,6 +293,9 @@ pub(super) fn bound(entities: &[Entity], catalog: &Catalog) -> Result<Vec<Entity
 
 /// Whether to start over after an error. A login that was accepted before is being changed: it is tried again, slowly.
 fn passes(error: &Error, worked: bool) -> bool {
+    if error.position_lost() == Some(PositionLoss::Restored) {
+        return true;
+    }
     error.disposition() == Disposition::Retry || worked && error.class() == RetryClass::Login
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, load, options::SettingFlags, paint::Paint, print};
+use super::{Failure, identity, load, options::SettingFlags, paint::Paint, print};
 use crate::{
     config::Databases,
     error::Result,
-    model::mapping::Entity,
+    model::{mapping::Entity, side::Side},
     mongo::{LedgerPlan, Legacy},
     postgres::{
         connect,
@@ -24,12 +24,21 @@ use crate::{
 `run` does this by itself; `init` is for those who want to see it first or whose daemon may not create things.
 
 Examples:
-  biograph-bridge init --dry-run     the statements, without running them
-  biograph-bridge init")]
+  biograph-bridge init --dry-run           the statements, without running them
+  biograph-bridge init
+  biograph-bridge init --accept-legacy     after BioGraph has moved to another cluster")]
 pub(super) struct Init {
     /// Print what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Take the database at legacy_uri for BioGraph's from now on, though another one was synced before: both sides are swept;
+    /// what differs is a conflict and what is missing is made again, nothing is deleted
+    #[arg(long, conflicts_with = "dry_run")]
+    accept_legacy: bool,
+    /// Take the database at renaissance_url for Renaissance from now on, though another one was synced before: both sides are
+    /// swept
+    #[arg(long, conflicts_with = "dry_run")]
+    accept_renaissance: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -48,6 +57,9 @@ impl Init {
 
     async fn steps(&self, databases: &Databases, entities: Vec<Entity>) -> Result<Vec<Line>> {
         let pool = connect::pool(databases.renaissance_url.expose())?;
+        let accepted = [(Side::Legacy, self.accept_legacy), (Side::Renaissance, self.accept_renaissance)];
+        let accepted: Vec<Side> = accepted.into_iter().filter(|(_, accept)| *accept).map(|(side, _)| side).collect();
+        identity::admit(databases, &entities, &pool, &accepted).await?;
         let steps = setup::init(&pool, &entities, self.dry_run).await?;
         let mut lines: Vec<_> = steps.into_iter().map(Line::from).collect();
         let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities)).await?;
@@ -56,6 +68,11 @@ impl Init {
         } else {
             on_legacy(&legacy.init().await?, StepState::Done)
         });
+        for side in accepted {
+            identity::accept(side, &pool, &legacy).await?;
+            let what = format!("the database of {side} is another one from now on; the daemon sweeps both sides");
+            lines.push(Line { what, sql: Vec::new(), state: StepState::Done });
+        }
         Ok(lines)
     }
 }

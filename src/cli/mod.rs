@@ -7,6 +7,7 @@ mod completions;
 mod conflicts;
 mod engine;
 mod failure;
+mod identity;
 mod init;
 mod load;
 mod mappings;

@@ -93,6 +93,8 @@ pub struct Base {
     numbers: BTreeMap<usize, Value>,
     /// The sides where it does not belong.
     outside: [bool; 2],
+    /// Whether what was agreed on no longer counts.
+    forgotten: bool,
 }
 
 /// Marks the number of a field whose words are a number rather than digests of members.
@@ -104,7 +106,13 @@ const OUTSIDE: u64 = u64::MAX;
 impl Base {
     /// A base in which nothing was ever agreed on.
     pub fn empty(fields: usize) -> Self {
-        Self { fields: vec![None; fields], members: BTreeMap::new(), numbers: BTreeMap::new(), outside: [false; 2] }
+        Self {
+            fields: vec![None; fields],
+            members: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            outside: [false; 2],
+            forgotten: false,
+        }
     }
 
     /// The digest agreed on for a field.
@@ -169,9 +177,26 @@ impl Base {
         }
     }
 
+    /// Forgets what was agreed on, as one side was put back to an earlier state: then neither a difference nor an absence says
+    /// what happened since. Where the record does not belong is kept.
+    pub fn forget(&mut self) {
+        *self = Self { outside: self.outside, forgotten: true, ..Self::empty(self.fields.len()) };
+    }
+
+    /// Whether it was forgotten. The record counts as new where it is missing.
+    pub const fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
+    /// The same for writing down what is agreed on now.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        Self { forgotten: false, ..self }
+    }
+
     /// Eight little-endian bytes per field, zero for "never agreed"; then, per field that keeps members, its number, how many
     /// there are and their digests, eight bytes each; per field that keeps a number likewise, marked by the highest bit; then, if
-    /// it ceased to belong anywhere, in the same form where.
+    /// it ceased to belong anywhere, in the same form where, and whether it was forgotten.
     pub fn to_bytes(&self) -> Vec<u8> {
         let fields = self.fields.iter().map(|entry| entry.map_or(0, Digest::to_bits));
         let members = self.members.iter().flat_map(|(field, members)| {
@@ -180,7 +205,7 @@ impl Base {
         let numbers = self.numbers.iter().filter_map(|(field, number)| Some((field, sum::to_words(number)?)));
         let numbers =
             numbers.flat_map(|(field, words)| [*field as u64 | NUMBER, words.len() as u64].into_iter().chain(words));
-        let sides = u64::from(self.outside[0]) | u64::from(self.outside[1]) << 1;
+        let sides = u64::from(self.outside[0]) | u64::from(self.outside[1]) << 1 | u64::from(self.forgotten) << 2;
         let outside = [OUTSIDE, 1, sides].into_iter().filter(|_| sides != 0);
         fields.chain(members).chain(numbers).chain(outside).flat_map(u64::to_le_bytes).collect()
     }
@@ -199,6 +224,7 @@ impl Base {
             if field == OUTSIDE {
                 let sides = kept.first().copied().unwrap_or_default();
                 base.outside = [sides & 1 != 0, sides & 2 != 0];
+                base.forgotten = sides & 4 != 0;
                 continue;
             }
             let place = usize::try_from(field & !NUMBER).ok().and_then(|field| places.get(field).copied().flatten());
@@ -231,6 +257,18 @@ mod tests {
             let (a, b) = (Value::Float(a), Value::Float(b));
             assert_eq!((a == b, Digest::of(&a) == Digest::of(&b)), (same, same));
         }
+    }
+
+    #[test]
+    fn a_forgotten_base_survives_storage_until_something_is_agreed_on_again() {
+        let mut base = Base::empty(2);
+        base.set(0, Some(Digest::of(&Value::Int(7))));
+        base.set_outside(Side::Legacy, true);
+        base.forget();
+        let stored = Base::from_bytes(&base.to_bytes(), &[Some(0), Some(1)], 2);
+        assert_eq!(stored, base);
+        assert!(stored.is_forgotten() && stored.is_outside(Side::Legacy) && stored.get(0).is_none());
+        assert!(!Base::from_bytes(&base.renewed().to_bytes(), &[Some(0), Some(1)], 2).is_forgotten());
     }
 
     #[test]

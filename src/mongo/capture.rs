@@ -97,6 +97,7 @@ impl Legacy {
         let doing = self.following();
         let resume: ResumeToken =
             deserialize_from_document(doc! { "_data": data }).map_err(|_| unusable_token(doing))?;
+        self.verify().await?;
         self.reach(data).await?;
         let opened = self
             .database

@@ -15,6 +15,7 @@ use super::{
     codec,
     error::{Doing, translate},
     fence::Epoch,
+    identity::Guard,
     sessions::{KnownSessions, SessionPool, Watermark},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub struct Legacy {
     pub(super) epoch: Arc<Epoch>,
     /// How much may be read at once.
     pub(super) room: Room,
+    pub(super) guard: Arc<Guard>,
 }
 
 impl Legacy {
@@ -59,6 +61,8 @@ impl Legacy {
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
         options.connect_timeout.get_or_insert(CONNECT);
+        let guard = Arc::<Guard>::default();
+        options.cmap_event_handler = Some(Guard::handler(&guard));
         let client = Client::with_options(options)
             .map_err(|_| unusable_uri("legacy_uri holds settings that do not go together"))?;
         let database = client.database_with_options(&name, database_options());
@@ -71,6 +75,7 @@ impl Legacy {
             seen: Arc::default(),
             epoch: Arc::default(),
             room: Room::default(),
+            guard,
         })
     }
 

@@ -195,6 +195,7 @@ impl Legacy {
             Ok(documents)
         };
         let documents = in_time(doing.what, answer).await?;
+        self.make_sure().await?;
         self.seen.advance(session.operation_time());
         Ok(documents)
     }

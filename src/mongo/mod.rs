@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod extjson;
 mod fence;
+mod identity;
 mod ledger;
 mod pages;
 mod patch;

@@ -49,6 +49,26 @@ struct Row {
     changed: Option<i64>,
 }
 
+/// Notes that a side has moved to another database: its position is taken anew, and a sweep is due. No daemon may be active.
+pub async fn note_move(pool: &sqlx::PgPool, side: Side, new: &Position) -> Result<()> {
+    let synced =
+        sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM biograph_bridge.checkpoint WHERE side = $1)");
+    if !synced.bind(side.as_str()).fetch_one(pool).await.map_err(Error::from)? {
+        return Ok(());
+    }
+    sqlx::query(BEGIN)
+        .bind(side.as_str())
+        .bind(PositionLoss::Moved.as_str())
+        .bind(None::<String>)
+        .bind(new.to_string())
+        .bind(side == Side::Legacy)
+        .bind(SweepKind::HEALING.map(SweepKind::as_str))
+        .execute(pool)
+        .await
+        .map(drop)
+        .map_err(Error::from)
+}
+
 impl HealingStore for Postgres {
     async fn begin_healing(&self, loss: &Loss) -> Result<()> {
         let mut transaction = self.begin_on_state().await?;
@@ -103,6 +123,52 @@ impl HealingStore for Postgres {
         .execute(&mut *transaction)
         .await
         .map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)
+    }
+
+    async fn forget_bases(&self, index: EntityIndex, after: Option<LegacyId>, limit: u32) -> Result<Option<LegacyId>> {
+        let (entity, _) = self.entity(index)?;
+        let rows: Vec<(String, i32, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT legacy_id, shape, base FROM biograph_bridge.link \
+             WHERE entity = $1 AND legacy_id > $2 ORDER BY legacy_id LIMIT $3",
+        )
+        .bind(&entity.name)
+        .bind(after.map(|after| after.to_string()).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        let (mut ids, mut bases) = (Vec::new(), Vec::new());
+        for (id, shape, bytes) in &rows {
+            let Some(bytes) = bytes else { continue };
+            let mut base = self.shapes().base(*shape, bytes, entity.fields.len())?;
+            base.forget();
+            ids.push(id.as_str());
+            bases.push(base.to_bytes());
+        }
+        let mut transaction = self.begin_on_state().await?;
+        sqlx::query(
+            "UPDATE biograph_bridge.link l SET base = v.base, shape = $2 \
+             FROM unnest($3::text[], $4::bytea[]) AS v(id, base) WHERE l.entity = $1 AND l.legacy_id = v.id",
+        )
+        .bind(&entity.name)
+        .bind(self.shapes().current(index)?)
+        .bind(ids)
+        .bind(bases)
+        .execute(&mut *transaction)
+        .await
+        .map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)?;
+        rows.last().map(|(id, ..)| parse_legacy(id)).transpose()
+    }
+
+    async fn bases_forgotten(&self, ids: &[i64]) -> Result<()> {
+        let mut transaction = self.begin_on_state().await?;
+        sqlx::query("UPDATE biograph_bridge.healing SET forgotten = true WHERE id = ANY($1)")
+            .bind(ids)
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
         transaction.commit().await.map_err(Error::from)
     }
 

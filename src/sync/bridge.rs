@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     follow::{Follower, Unaddressable},
-    healing::Healer,
+    healing::{Healer, forget_bases},
     pace::Pace,
     ports::{HealingStore, LegacyStore, RenaissanceStore, Source},
     queue::{HintQueue, InProcess},
@@ -31,7 +31,7 @@ use crate::{
     drill,
     error::{Disposition, Error, Result},
     model::{
-        fact::{DaemonState, Lag},
+        fact::{DaemonState, Lag, PositionLoss},
         hint::{Freshness, Hint, Position, Stray},
         key::EntityIndex,
         mapping::Entity,
@@ -126,6 +126,10 @@ where
         let bridge = Arc::new(self);
         let starting = Policy::CONNECTION;
         retry("settling what a former run left open", starting, &stop, || bridge.reconciler.recover()).await?;
+        if !bridge.settings.shadow {
+            let (store, entities) = (bridge.reconciler.renaissance(), bridge.entities.len());
+            forget_bases(store, entities, bridge.settings.sweep_chunk, &stop).await?;
+        }
         let legacy = bridge.start_position(Side::Legacy, &stop).await?;
         let renaissance = bridge.start_position(Side::Renaissance, &stop).await?;
 
@@ -195,7 +199,8 @@ where
         from: &mut Position,
         (queue, stop): (&InProcess, &CancellationToken),
     ) -> Option<Result<()>> {
-        let loss = error.position_lost()?;
+        // the bases of a restored database are forgotten before anything else is done: the bridge starts over
+        let loss = error.position_lost().filter(|loss| *loss != PositionLoss::Restored)?;
         let (store, status, shadow) = (self.reconciler.renaissance(), &*self.status, self.settings.shadow);
         let healer = Healer { side, source, store, status, shadow };
         let healed = async {

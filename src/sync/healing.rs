@@ -16,6 +16,7 @@ use crate::{
     model::{
         fact::{DaemonState, PositionLoss},
         hint::Position,
+        key::EntityIndex,
         side::Side,
     },
     retry::{Policy, retry},
@@ -36,6 +37,32 @@ pub struct Healer<'a, R, S> {
     pub status: &'a Status,
     /// Whether nothing is saved: then the position stays lost, for the daemon that comes after.
     pub shadow: bool,
+}
+
+/// Forgets what both sides agreed on, where a healing that is due wants it. Done before any stream is opened, as a hint that is
+/// reconciled with an old base would take an old value for a new one; a run that is interrupted begins again.
+pub async fn forget_bases<R: HealingStore>(
+    store: &R,
+    entities: usize,
+    chunk: u32,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let doing = "forgetting what both sides agreed on";
+    let healings = retry(doing, Policy::RUNNING, stop, || store.healings()).await?;
+    let ids: Vec<i64> = healings.iter().filter(|healing| healing.forget_bases).map(|healing| healing.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for entity in (0..=u16::MAX).map(EntityIndex).take(entities) {
+        let mut after = None;
+        loop {
+            after = retry(doing, Policy::RUNNING, stop, || store.forget_bases(entity, after, chunk)).await?;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    retry(doing, Policy::RUNNING, stop, || store.bases_forgotten(&ids)).await
 }
 
 impl<R: HealingStore, S: Source> Healer<'_, R, S> {

@@ -5,6 +5,7 @@ pub mod finding;
 pub mod follow;
 pub mod healing;
 pub mod identify;
+pub mod identities;
 pub mod orders;
 pub mod pace;
 pub mod person;

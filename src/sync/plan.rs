@@ -208,7 +208,7 @@ impl<'a> Draft<'a> {
             parked: Vec::new(),
             awaits: None,
         };
-        let base = record.base.clone().unwrap_or_else(|| Base::empty(entity.fields.len()));
+        let base = record.base.clone().unwrap_or_else(|| Base::empty(entity.fields.len())).renewed();
         let planned = Planned { plan, document: None, fields: Vec::new() };
         let (base_now, patches) = (base.clone(), [Vec::new(), Vec::new()]);
         Self { entity, record, given, planned, base, base_now, patches, owner: None }

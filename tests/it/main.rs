@@ -28,6 +28,8 @@ mod crash_points;
 #[cfg(test)]
 mod healing;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod journal;

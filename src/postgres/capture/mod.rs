@@ -26,6 +26,7 @@ use self::{
 use super::{
     connect,
     fault::during,
+    identity,
     setup::{self, Located, PublishedTable},
     sql::OWN_NAME,
     watched::{WatchedTable, watched_tables},
@@ -38,7 +39,10 @@ use crate::{
         mapping::Entity,
         side::Side,
     },
-    sync::ports::{Capture, Source},
+    sync::{
+        identities::other,
+        ports::{Capture, Source},
+    },
 };
 
 /// What lies between the reading task and the consumer; the server keeps the rest.
@@ -57,13 +61,32 @@ pub struct PostgresSource {
     config: ReplicationConfig,
     tables: Vec<WatchedTable>,
     confirmed: watch::Sender<u64>,
+    /// The server and database it must be.
+    expected: Option<String>,
 }
 
 impl PostgresSource {
     /// A source for the tables of these entities. Connects when first opened.
     pub fn new(url: &str, pool: PgPool, entities: &[Entity]) -> Result<Self> {
         let config = connect::replication_config(url, OWN_NAME, OWN_NAME)?;
-        Ok(Self { pool, config, tables: watched_tables(entities), confirmed: watch::Sender::new(0) })
+        Ok(Self { pool, config, tables: watched_tables(entities), confirmed: watch::Sender::new(0), expected: None })
+    }
+
+    /// The same, which opens nothing on another server or database than this.
+    #[must_use]
+    pub fn only_on(self, expected: Option<String>) -> Self {
+        Self { expected, ..self }
+    }
+
+    /// Refuses another server that has taken the address.
+    async fn verify(&self) -> Result<()> {
+        let Some(expected) = &self.expected else { return Ok(()) };
+        match identity::of_server(&self.pool).await? {
+            Some(found) if found != *expected => {
+                Err(other(Side::Renaissance, "another database has taken the address of Renaissance"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Publication and slot as they are, or why nothing can be captured from them; and where the tables are.
@@ -104,6 +127,7 @@ impl Source for PostgresSource {
             let late = Error::retry("Postgres has not said in time where the replication slot is");
             late.with_class(RetryClass::Connection).from_side(Side::Renaissance)
         };
+        timeout(START_LIMIT, self.verify()).await.map_err(late)??;
         let (tables, slot_confirmed) = timeout(START_LIMIT, self.inspect(from)).await.map_err(late)??;
         let start = from.max(slot_confirmed);
         // what was received is not what was confirmed: never acknowledge `from`, and never less than before

@@ -21,6 +21,7 @@ create index healing_due on healing (id) where ended_at is null;
 create table identity (
     side text primary key check (side in ('legacy', 'renaissance')),
     id text not null,
+    place text not null, -- its address, without secrets
     mark bigint not null default 0,
     since timestamptz not null default now()
 );

@@ -45,6 +45,9 @@ pub(super) fn fate(entity: &Entity, record: &Record) -> Fate {
     {
         return Fate::Stay;
     }
+    if let (Some((side, _)), Some(true)) = (remaining, record.base.as_ref().map(Base::is_forgotten)) {
+        return Fate::Restore { on: side.other(), winner: None };
+    }
     let changed = match (remaining, &record.base) {
         (Some((side, image)), Some(base)) => moved(entity, side, image, base),
         _ => false,

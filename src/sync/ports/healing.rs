@@ -68,6 +68,17 @@ pub trait HealingStore: Send + Sync {
     /// The sweep of these healings is through; so many records were written.
     fn end_healing(&self, ids: &[i64], changed: u64) -> impl Future<Output = Result<()>> + Send;
 
+    /// Forgets what was agreed on about the records of at most `limit` links after `after`; the last of them, `None` at the end.
+    fn forget_bases(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Option<LegacyId>>> + Send;
+
+    /// All bases are forgotten for these healings.
+    fn bases_forgotten(&self, ids: &[i64]) -> impl Future<Output = Result<()>> + Send;
+
     /// Walks on from `after` by at most `limit` links and lists those whose row is gone.
     fn lone_links(
         &self,
