@@ -116,6 +116,8 @@ mod sync_merge;
 #[cfg(test)]
 mod sync_outages;
 #[cfg(test)]
+mod sync_pressure;
+#[cfg(test)]
 mod sync_references;
 #[cfg(test)]
 mod sync_settled;

@@ -1,6 +1,13 @@
 //! A line between the bridge and a server that passes, stalls, is cut or refuses.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,6 +39,7 @@ enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     line: watch::Sender<Line>,
+    taken: Arc<AtomicUsize>,
     listening: JoinHandle<()>,
 }
 
@@ -41,16 +49,24 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (line, seen) = watch::channel(Line { mode: Mode::Pass, cuts: 0 });
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&taken);
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(connection(client, ([127, 0, 0, 1], server).into(), seen.clone()));
             }
         });
-        Self { port, line, listening }
+        Self { port, line, taken, listening }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections were taken so far, whatever became of them.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// What stalled goes on; new connections pass.
