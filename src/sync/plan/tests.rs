@@ -187,3 +187,19 @@ fn what_is_gone_on_both_sides_loses_its_link() {
     (gone.legacy, gone.renaissance) = (None, None);
     assert!(plan(&entity, &gone).unwrap().plan.unlink);
 }
+
+#[test]
+fn once_a_base_is_forgotten_absence_is_no_deletion_and_a_difference_is_a_conflict() {
+    let entity = user();
+    let mut put_back = agreed(&entity);
+    put_back.base.as_mut().unwrap().forget();
+    let equal = plan(&entity, &put_back).unwrap();
+    assert!(equal.document.is_none() && equal.plan.rows.is_none() && equal.plan.conflicts.is_empty());
+    assert_eq!(equal.plan.base, agreed(&entity).base, "what is equal is agreed on again");
+
+    set(&entity, &mut put_back.legacy, Side::Legacy, "name", &text("Ada as she was"));
+    assert_eq!(plan(&entity, &put_back).unwrap().plan.conflicts.len(), 1);
+    put_back.legacy = None;
+    let missing = plan(&entity, &put_back).unwrap();
+    assert!(matches!(missing.document, Some(LegacyChange::Insert(_))) && missing.plan.rows.is_none());
+}
