@@ -48,6 +48,10 @@ pub struct EngineSettings {
     pub checkpoint_interval: Duration,
     /// How often keys are tried again that wait for something outside of them, such as a unique value to become free.
     pub parked_retry: Duration,
+    /// How long decided entries of the journal are kept; `None`: for ever.
+    pub journal_retention: Option<Duration>,
+    /// How long is kept what deleted records held; `None`: for ever.
+    pub tombstone_retention: Option<Duration>,
     /// Records a second that sweeps may walk; `None`: as many as they can.
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep, after each of which its progress is saved.
@@ -63,6 +67,8 @@ impl Default for EngineSettings {
             drain_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_secs(1),
             parked_retry: Duration::from_secs(60),
+            journal_retention: Some(Duration::from_hours(90 * 24)),
+            tombstone_retention: Some(Duration::from_hours(90 * 24)),
             backfill_rate: None,
             sweep_chunk: 1000,
         }

@@ -16,6 +16,7 @@ use super::{
     load,
     options::SettingFlags,
     print,
+    retention::Retention,
     run::{settings, stop_on_signal},
 };
 use crate::{
@@ -150,7 +151,8 @@ impl Backfill {
         stop_on_signal(stop.clone())?;
         let settings = settings(&config.engine, First::Only(wanted));
         let status = Arc::new(Status::new(entities.iter().map(EntityLabels::from).collect()));
-        let engine = Engine { databases: &databases, entities: &entities, settings, status };
+        let retention = Retention { journal: None, tombstones: None };
+        let engine = Engine { databases: &databases, entities: &entities, settings, retention, status };
         let running = engine.run(&stop);
         tokio::pin!(running);
         tokio::select! {

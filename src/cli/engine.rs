@@ -8,7 +8,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::identity;
+use super::{identity, retention::Retention};
 use crate::{
     config::Databases,
     error::{Disposition, Error, Result},
@@ -55,6 +55,7 @@ pub(super) struct Engine<'a> {
     pub(super) databases: &'a Databases,
     pub(super) entities: &'a [Entity],
     pub(super) settings: Settings,
+    pub(super) retention: Retention,
     pub(super) status: Arc<Status>,
 }
 
@@ -168,6 +169,7 @@ impl Engine<'_> {
             },
             never = gauges => never,
             failed = marks => failed,
+            never = self.retention.keep(&store) => never,
         }
     }
 

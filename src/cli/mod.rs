@@ -17,6 +17,7 @@ mod paint;
 mod parked;
 mod person;
 mod print;
+mod retention;
 mod run;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;

@@ -102,6 +102,26 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     parked_retry: Option<String>,
+    /// How long decided entries of the journal are kept; 0: for ever [default: 90d]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_JOURNAL_RETENTION",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    journal_retention: Option<String>,
+    /// How long is kept what deleted records held; 0: for ever [default: 90d]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_TOMBSTONE_RETENTION",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    tombstone_retention: Option<String>,
     /// Records a second that a backfill may walk; 0: as many as it can [default: 0]
     #[arg(
         long,
@@ -146,6 +166,8 @@ impl SettingFlags {
             (Setting::DrainTimeout, self.drain_timeout),
             (Setting::CheckpointInterval, self.checkpoint_interval),
             (Setting::ParkedRetry, self.parked_retry),
+            (Setting::JournalRetention, self.journal_retention),
+            (Setting::TombstoneRetention, self.tombstone_retention),
             (Setting::BackfillRate, self.backfill_rate),
             (Setting::SweepChunk, self.sweep_chunk),
         ];

@@ -7,7 +7,7 @@ use tokio::{signal::unix::SignalKind, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Failure, engine::Engine, load, options::SettingFlags};
+use super::{Failure, engine::Engine, load, options::SettingFlags, retention::Retention};
 use crate::{
     admin::Admin,
     config::{Config, Databases, EngineSettings, redacted_uri},
@@ -137,7 +137,9 @@ impl Daemon {
     async fn engine(&self, cancel: CancellationToken) -> Result<()> {
         let settings = Settings { shadow: self.shadow, ..settings(&self.config.engine, self.backfill.clone()) };
         let status = Arc::clone(&self.status);
-        Engine { databases: &self.databases, entities: &self.entities, settings, status }.run(&cancel).await
+        let engine = &self.config.engine;
+        let retention = Retention { journal: engine.journal_retention, tombstones: engine.tombstone_retention };
+        Engine { databases: &self.databases, entities: &self.entities, settings, retention, status }.run(&cancel).await
     }
 }
 

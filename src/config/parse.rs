@@ -13,6 +13,9 @@ use super::{
     file::read_text, uri,
 };
 
+/// Ten years, in seconds.
+const LONGEST_KEPT: u64 = 10 * 366 * 86_400;
+
 type Values = BTreeMap<Setting, Sourced>;
 
 /// Everything but the databases.
@@ -79,6 +82,8 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let drain_timeout = take(values, Setting::DrainTimeout, problems, |text| duration(text, 0, 3600));
     let checkpoint = take(values, Setting::CheckpointInterval, problems, |text| duration(text, 1, 60));
     let parked = take(values, Setting::ParkedRetry, problems, |text| duration(text, 1, 86_400));
+    let journal = take(values, Setting::JournalRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
+    let tombstones = take(values, Setting::TombstoneRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
     let rate = take(values, Setting::BackfillRate, problems, |text| within(size(text)?, 0, 10_000_000));
     let chunk = take(values, Setting::SweepChunk, problems, |text| within(size(text)?, 1, 10_000));
     Some(EngineSettings {
@@ -88,9 +93,16 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
         drain_timeout: drain_timeout.or_default(|| default.drain_timeout)?,
         checkpoint_interval: checkpoint.or_default(|| default.checkpoint_interval)?,
         parked_retry: parked.or_default(|| default.parked_retry)?,
+        journal_retention: journal.optional()?.map_or(default.journal_retention, unless_zero),
+        tombstone_retention: tombstones.optional()?.map_or(default.tombstone_retention, unless_zero),
         backfill_rate: rate.or_default(|| 0)?.try_into().ok().and_then(NonZeroU32::new),
         sweep_chunk: chunk.optional()?.and_then(|chunk| chunk.try_into().ok()).unwrap_or(default.sweep_chunk),
     })
+}
+
+/// A time to keep something; zero stands for ever.
+fn unless_zero(kept: Duration) -> Option<Duration> {
+    (!kept.is_zero()).then_some(kept)
 }
 
 /// What became of one setting.

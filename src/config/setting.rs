@@ -27,6 +27,10 @@ pub enum Setting {
     CheckpointInterval,
     /// How often parked keys are tried again.
     ParkedRetry,
+    /// How long decided entries of the journal are kept.
+    JournalRetention,
+    /// How long is kept what deleted records held.
+    TombstoneRetention,
     /// Records a second that sweeps may walk.
     BackfillRate,
     /// Records per chunk of a sweep.
@@ -35,7 +39,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -48,6 +52,8 @@ impl Setting {
         Self::DrainTimeout,
         Self::CheckpointInterval,
         Self::ParkedRetry,
+        Self::JournalRetention,
+        Self::TombstoneRetention,
         Self::BackfillRate,
         Self::SweepChunk,
     ];
@@ -67,6 +73,8 @@ impl Setting {
             Self::DrainTimeout => "drain_timeout",
             Self::CheckpointInterval => "checkpoint_interval",
             Self::ParkedRetry => "parked_retry",
+            Self::JournalRetention => "journal_retention",
+            Self::TombstoneRetention => "tombstone_retention",
             Self::BackfillRate => "backfill_rate",
             Self::SweepChunk => "sweep_chunk",
         }
@@ -96,6 +104,8 @@ impl Setting {
             | Self::DrainTimeout
             | Self::CheckpointInterval
             | Self::ParkedRetry
+            | Self::JournalRetention
+            | Self::TombstoneRetention
             | Self::BackfillRate
             | Self::SweepChunk => true,
             Self::LegacyUri

@@ -25,6 +25,7 @@ mod refusal;
 pub mod report;
 pub mod request;
 mod resolving;
+mod retention;
 pub mod setup;
 mod shadow;
 pub mod sql;

@@ -126,11 +126,14 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
         if tombstone.under_way {
             return Err(Error::halt("the deletion is under way: try again"));
         }
-        let (Some(side), false) = (tombstone.from, tombstone.record.is_null()) else {
+        let Some(side) = tombstone.from else {
             return Err(Error::halt(
                 "both applications deleted it: the bridge never had to, and has kept nothing of it",
             ));
         };
+        if tombstone.record.is_null() {
+            return Err(Error::halt("what it held is not kept any more (tombstone_retention)"));
+        }
         let (index, _) = self.named(&tombstone.entity)?;
         let restored = match (side, tombstone.legacy) {
             (Side::Legacy, Some(record)) => self.legacy.restore(index, record, &tombstone.record).await?,

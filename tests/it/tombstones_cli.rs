@@ -113,6 +113,46 @@ async fn who_was_deleted_while_the_other_side_changed_them_comes_back_by_their_c
     assert_eq!(bed.count(noted).await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_long_enough_is_forgotten_and_what_nobody_has_decided_is_not() {
+    let mut bed = Bed::new().await;
+    let daemon = bed.start().await;
+    let (ada, ada_row) = bed.shared_person("Ada").await;
+    let (grace, _) = bed.shared_person("Grace").await;
+    daemon.hold();
+    bed.set(ada, "name", "left").await;
+    bed.sql(&format!("UPDATE users SET first_name = 'right' WHERE id = {ada_row}")).await;
+    bed.users().delete_one(doc! { "_id": grace }).await.unwrap();
+    daemon.go_on();
+    bed.until_name(ada, "left").await;
+    bed.until("the row goes", async || bed.row(grace).await.is_none()).await;
+    bed.until_settled(&daemon).await;
+    let open = "INSERT INTO biograph_bridge.conflict (entity, legacy_id, kind, field, policy, owner, epoch, at) \
+                VALUES ('user', 'x', 'update_update', 'open', 'park', 'legacy', 0, now() - interval '1 year')";
+    bed.sql(open).await;
+    let old = "UPDATE biograph_bridge.conflict SET at = now() - interval '89 days' WHERE field = 'name'; \
+               UPDATE biograph_bridge.tombstone SET at = now() - interval '89 days'";
+    bed.sql(old).await;
+    assert_eq!(daemon.stop().await, Some(0));
+
+    let journal = "SELECT count(*) FROM biograph_bridge.conflict";
+    let contents = "SELECT count(*) FROM biograph_bridge.tombstone WHERE record <> 'null'::jsonb";
+    let daemon = bed.start().await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!((bed.count(journal).await, bed.count(contents).await), (2, 1), "89 days are not 90");
+    assert_eq!(daemon.stop().await, Some(0));
+    bed.settings.push(("BRIDGE_JOURNAL_RETENTION", "88d".to_owned()));
+    bed.settings.push(("BRIDGE_TOMBSTONE_RETENTION", "88d".to_owned()));
+    let _daemon = bed.start().await;
+    bed.until_count(contents, 0).await;
+    bed.until_count(journal, 1).await;
+    assert_eq!(bed.count("SELECT count(*) FROM biograph_bridge.conflict WHERE field = 'open'").await, 1);
+    let tombstone = kept(&bed, "user").await;
+    let late = run(&bed, &["tombstones", "restore", &tombstone]);
+    assert!(late.code == Some(1) && late.err.contains("not kept any more"), "{}", late.err);
+    assert!(std::fs::read_to_string(&bed.log).unwrap().contains("forgot decided entries of the journal"));
+}
+
 async fn conflict(bed: &Bed, kind: &str) -> String {
     let sql = format!("SELECT max(id)::text FROM biograph_bridge.conflict WHERE kind = '{kind}' AND intent IS NULL");
     let id: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&bed.pool).await.unwrap();
