@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod conflicts;
 mod engine;
+mod explain;
 mod failure;
 mod identity;
 mod init;
@@ -64,6 +65,7 @@ enum Command {
     Status(status::Status),
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
+    Explain(explain::Explain),
     #[command(subcommand)]
     Tombstones(tombstones::Tombstones),
     #[command(subcommand)]
@@ -86,6 +88,7 @@ impl Cli {
             Command::Backfill(command) => command.run(settings),
             Command::Status(command) => command.run(settings),
             Command::Conflicts(command) => command.run(settings),
+            Command::Explain(command) => command.run(settings),
             Command::Tombstones(command) => command.run(settings),
             Command::Parked(command) => command.run(settings),
             Command::Mappings(command) => command.run(settings),

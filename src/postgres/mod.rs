@@ -34,6 +34,7 @@ mod statements;
 pub mod store;
 pub mod sweeps;
 mod targets;
+pub mod timeline;
 pub mod tombstones;
 mod waiting;
 pub mod watched;

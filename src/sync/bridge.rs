@@ -239,7 +239,16 @@ where
     ) -> Result<()> {
         let (legacy, store, entities) = (self.reconciler.legacy(), self.reconciler.renaissance(), &self.entities[..]);
         let (orders, shadow) = (self.reconciler.orders(), self.settings.shadow);
-        let executor = Executor { legacy, store, queue: &*queue, orders, sweeps, entities, shadow };
+        let executor = Executor {
+            legacy,
+            store,
+            queue: &*queue,
+            orders,
+            trail: self.reconciler.trail(),
+            sweeps,
+            entities,
+            shadow,
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(()),

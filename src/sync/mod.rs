@@ -22,4 +22,5 @@ pub mod stops;
 pub mod sweep;
 pub mod sweeps;
 pub mod tracker;
+pub mod trail;
 pub mod worker;

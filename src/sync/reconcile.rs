@@ -43,6 +43,7 @@ use super::{
     },
     stops::{Stop, Stops},
     tracker::Taken,
+    trail::Trail,
 };
 use crate::{
     drill,
@@ -71,6 +72,8 @@ pub struct Reconciler<L, R> {
     sets_later: Mutex<Vec<EntityIndex>>,
     /// What people order, until it is carried out.
     orders: Orders,
+    /// What was done lately.
+    trail: Trail,
     /// Whether it only decides.
     shadow: bool,
     /// What is not even tried at the moment.
@@ -115,6 +118,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             woken: Mutex::new(Vec::new()),
             sets_later: Mutex::new(Vec::new()),
             orders: Orders::new(),
+            trail: Trail::new(),
             shadow: false,
             stops: Stops::new(),
         }
@@ -137,6 +141,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Whether the sets of an entity are left for later.
     fn leaves_sets(&self, index: EntityIndex) -> bool {
         self.sets_later.lock().unwrap_or_else(PoisonError::into_inner).contains(&index)
+    }
+
+    /// What was done lately.
+    pub const fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// What people order.

@@ -15,10 +15,12 @@ use super::{
     resolve::Resolver,
     sweeps::Ask,
     tracker::Lane,
+    trail::Trail,
 };
 use crate::{
     error::{Disposition, Error, Result},
     model::{
+        calendar::to_iso,
         hint::{Freshness, Hint},
         key::EntityIndex,
         mapping::Entity,
@@ -35,7 +37,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
-    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`.
+    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`, `explain`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -68,6 +70,15 @@ struct ParkedArguments {
     ids: Option<Vec<i64>>,
 }
 
+/// Arguments of `explain`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainArguments {
+    entity: String,
+    legacy_id: Option<String>,
+    renaissance_id: Option<i64>,
+}
+
 /// Carries out requests.
 pub struct Executor<'a, L, R, Q> {
     /// The legacy store.
@@ -78,6 +89,8 @@ pub struct Executor<'a, L, R, Q> {
     pub queue: &'a Q,
     /// What the reconciler is to carry out.
     pub orders: &'a Orders,
+    /// What the reconciler did lately.
+    pub trail: &'a Trail,
     /// Who sweeps.
     pub sweeps: mpsc::Sender<Ask>,
     /// The mapped entities.
@@ -117,6 +130,9 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
     }
 
     async fn carry_out(&self, request: &Request) -> Result<Json> {
+        if request.command == "explain" {
+            return self.explain(&arguments(request)?);
+        }
         if self.shadow {
             return Err(Error::halt("this daemon runs with --shadow: it decides and journals, and changes nothing"));
         }
@@ -128,6 +144,21 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
             "tombstone_restore" => self.resolver().put_back(&arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
         }
+    }
+
+    /// What was done lately about one record; no values.
+    fn explain(&self, arguments: &ExplainArguments) -> Result<Json> {
+        let index = self.named(std::slice::from_ref(&arguments.entity))?.into_iter().next();
+        let entity = index.and_then(|index| Some((index, self.entities.get(usize::from(index.0))?)));
+        let (index, entity) = entity.ok_or_else(|| Error::halt("the entity is not mapped"))?;
+        let legacy = arguments.legacy_id.as_deref().and_then(|id| id.parse().ok());
+        let (steps, since) = self.trail.about(index, legacy, arguments.renaissance_id);
+        let name = |n: usize| entity.fields.get(n).map(|field| field.name.clone());
+        let steps = steps.iter().map(|trace| {
+            let (what, detail) = trace.step.shown(name, trace.key.id.side());
+            json!({ "at": to_iso(trace.at / 1000 * 1000), "what": what, "detail": detail })
+        });
+        Ok(json!({ "steps": steps.collect::<Vec<_>>(), "since": since.map(|at| to_iso(at / 1000 * 1000)) }))
     }
 
     const fn resolver(&self) -> Resolver<'_, L, R, Q> {

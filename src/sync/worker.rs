@@ -17,6 +17,7 @@ use super::{
     status::{self, Status},
     stops::Stop,
     tracker::{Lane, Taken},
+    trail::{Step, legacy_key},
 };
 use crate::{
     error::{Disposition, Error, Result},
@@ -205,9 +206,11 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
 
     fn finish(&self, entity: EntityIndex, taken: &[Taken], report: BatchReport, took: Duration) {
         self.go_on(entity, Stop::Reconciling);
+        self.trace(entity, taken, &report);
         self.tell(entity, taken, &report, took);
         self.see_blocked(entity, &report);
         for (entity, first) in &report.pulled {
+            self.trace(*entity, &[], first);
             self.tell(*entity, &[], first, took);
             self.see_blocked(*entity, first);
         }
@@ -227,6 +230,17 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
         self.queue.done(report.settled);
         let (keys, bytes) = self.queue.size();
         self.status.queue(keys, bytes);
+    }
+
+    /// Leaves in the trail what was done about each record. A sweep's visit that changes nothing leaves nothing.
+    fn trace(&self, index: EntityIndex, taken: &[Taken], report: &BatchReport) {
+        let hints = taken.iter().filter_map(|one| Some((one.key, Step::Hint(one.committed_at?))));
+        let crossed = report.crossings.iter().map(|one| {
+            (legacy_key(index, one.legacy_id), Step::Crossed(one.direction, one.fields.clone().into_boxed_slice()))
+        });
+        let lost = report.lost.iter().map(|key| (*key, Step::LostRace));
+        let hidden = report.not_visible.iter().map(|key| (*key, Step::NotVisible));
+        self.reconciler.trail().add(hints.chain(crossed).chain(lost).chain(hidden));
     }
 
     fn tell(&self, index: EntityIndex, taken: &[Taken], report: &BatchReport, took: Duration) {

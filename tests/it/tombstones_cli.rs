@@ -84,6 +84,24 @@ async fn a_deleted_person_comes_back_exactly_and_is_made_again_on_the_other_side
     bed.until_settled(&daemon).await;
     assert_eq!(bed.document(grace).await, Some(before));
 
+    // its timeline, under any name of it, and without what people wrote
+    let timeline = run(&bed, &["explain", &format!("legacy:{grace}")]);
+    for part in [
+        "linked, on both sides; a person; owner: legacy",
+        "tombstone",
+        "put back by",
+        "tombstone_restore",
+        "written",
+        "to renaissance: ",
+    ] {
+        assert!(timeline.out.contains(part), "{part}: {}{}", timeline.out, timeline.err);
+    }
+    let same = run(&bed, &["explain", &format!("legacy:{ada}"), "--entity", "user", "--json"]);
+    let hints = same.json()["lately"]["steps"].as_array().unwrap().iter().filter(|step| step["what"] == "hint").count();
+    assert!(hints > 0 && !same.out.contains("Secret"), "{}", same.out);
+    let slip = run(&bed, &["explain", "ada", "--entity", "user"]);
+    assert_eq!(slip.code, Some(2), "{}", slip.err);
+
     // it is an ordinary person again
     bed.set(grace, "name", "Grace H").await;
     bed.until_name(grace, "Grace H").await;
