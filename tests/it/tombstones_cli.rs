@@ -1,6 +1,6 @@
 //! `tombstones`: what the bridge deleted comes back as it was, and the other side follows.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use serde_json::Value as Json;
 
 use crate::{
@@ -13,9 +13,9 @@ fn run(bed: &Bed, arguments: &[&str]) -> Answer {
     Answer::from(bed.command(arguments).output().unwrap())
 }
 
-/// The number under which the only deleted record of an entity is kept.
-async fn kept(bed: &Bed, entity: &str) -> String {
-    let there = format!("SELECT max(id) FROM biograph_bridge.tombstone WHERE entity = '{entity}' AND intent IS NULL");
+/// The number under which a deleted record is kept, once its deletion is final.
+async fn kept(bed: &Bed, id: ObjectId) -> String {
+    let there = format!("SELECT max(id) FROM biograph_bridge.tombstone WHERE legacy_id = '{id}' AND intent IS NULL");
     let newest = async || -> Option<i64> {
         sqlx::query_scalar(sqlx::AssertSqlSafe(there.clone())).fetch_one(&bed.pool).await.unwrap()
     };
@@ -44,7 +44,7 @@ async fn a_deleted_person_comes_back_exactly_and_is_made_again_on_the_other_side
     let before = whole_row(&bed, ada_row).await;
     bed.users().delete_one(doc! { "_id": ada }).await.unwrap();
     bed.until("the row goes", async || bed.row(ada).await.is_none()).await;
-    let tombstone = kept(&bed, "user").await;
+    let tombstone = kept(&bed, ada).await;
     let listed = run(&bed, &["tombstones", "list", "--user", &format!("legacy:{ada}"), "--since", "1h"]);
     assert!(listed.code != Some(0), "nobody is there under this id: {}", listed.out);
     let listed = run(&bed, &["tombstones", "list", "--entity", "user", "--since", "1h", "--json"]);
@@ -77,8 +77,9 @@ async fn a_deleted_person_comes_back_exactly_and_is_made_again_on_the_other_side
     ))
     .await;
     bed.until("the document goes", async || bed.document(grace).await.is_none()).await;
-    let deleted = kept(&bed, "user").await;
-    bed.until("it is final", async || run(&bed, &["tombstones", "restore", &deleted]).code == Some(0)).await;
+    let deleted = kept(&bed, grace).await;
+    let restored = run(&bed, &["tombstones", "restore", &deleted]);
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
     let again = bed.until_name(grace, "Grace").await;
     assert_ne!(sqlx::Row::get::<i64, _>(&again, "id"), grace_row);
     bed.until_settled(&daemon).await;
@@ -165,7 +166,7 @@ async fn what_was_kept_long_enough_is_forgotten_and_what_nobody_has_decided_is_n
     bed.until_count(contents, 0).await;
     bed.until_count(journal, 1).await;
     assert_eq!(bed.count("SELECT count(*) FROM biograph_bridge.conflict WHERE field = 'open'").await, 1);
-    let tombstone = kept(&bed, "user").await;
+    let tombstone = kept(&bed, grace).await;
     let late = run(&bed, &["tombstones", "restore", &tombstone]);
     assert!(late.code == Some(1) && late.err.contains("not kept any more"), "{}", late.err);
     assert!(std::fs::read_to_string(&bed.log).unwrap().contains("forgot decided entries of the journal"));
@@ -188,7 +189,7 @@ async fn whoever_comes_back_is_in_the_sets_that_named_them_and_has_their_own() {
     toys.until_follows("Ada", "Lin").await;
     toys.delete("members", ada).await;
     toys.until_follows("Grace", "-").await;
-    let tombstone = kept(&toys.bed, "member").await;
+    let tombstone = kept(&toys.bed, ada).await;
     let restored = run(&toys.bed, &["tombstones", "restore", &tombstone]);
     assert_eq!(restored.code, Some(0), "{}", restored.err);
     toys.until_document("members", doc! { "_id": ada, "name": "Ada", "follows": [lin] }, |_: &Document| true).await;
