@@ -99,6 +99,7 @@ async fn a_line_that_stalls_without_an_error_is_noticed_and_when_it_moves_again_
     let daemon = bed.start().await;
     let (id, _) = bed.shared_person("Ada").await;
     for (side, line) in [("renaissance", &renaissance), ("legacy", &legacy)] {
+        bed.until("it is ready", async || daemon.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
         line.stall();
         let after = noticed(&daemon).await;
         println!("{side}: noticed after {after:.1?}");
