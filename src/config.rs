@@ -33,7 +33,7 @@ pub enum LogFormat {
 }
 
 /// How the engine uses memory and time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EngineSettings {
     /// Records reconciled together, at most.
     pub batch_size: usize,
@@ -56,6 +56,10 @@ pub struct EngineSettings {
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep, after each of which its progress is saved.
     pub sweep_chunk: u32,
+    /// The share of an entity's records, from 0 to 1, that may be deleted in a minute without asking; a few may always.
+    pub delete_guard_share: f64,
+    /// How often the bridge may write a record within a minute that no application changes.
+    pub loop_limit: u32,
 }
 
 impl Default for EngineSettings {
@@ -71,6 +75,8 @@ impl Default for EngineSettings {
             tombstone_retention: Some(Duration::from_hours(90 * 24)),
             backfill_rate: None,
             sweep_chunk: 1000,
+            delete_guard_share: 0.05,
+            loop_limit: 10,
         }
     }
 }

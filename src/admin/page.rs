@@ -24,7 +24,7 @@ pub(super) fn render(report: &StatusReport) -> String {
     if report.shadow {
         page.raw("<p>Shadow: decides and journals, writes nothing.</p>");
     }
-    page.failing(report).directions(report).sides(report).backlog(report).sweeps(report).recent(report);
+    page.failing(report).paused(report).directions(report).sides(report).backlog(report).sweeps(report).recent(report);
     page.raw("<p><a href=\"/api/status\">/api/status</a> · <a href=\"/metrics\">/metrics</a> · ");
     page.raw("<a href=\"/readyz\">/readyz</a> · <a href=\"/livez\">/livez</a></p></body></html>");
     page.0
@@ -75,6 +75,13 @@ impl Page {
                 self.raw("<br>fix: ").text(fix);
             }
             self.raw("</p>");
+        }
+        self
+    }
+
+    fn paused(&mut self, report: &StatusReport) -> &mut Self {
+        for pause in &report.pauses {
+            self.raw("<p class=\"bad\">").text(&pause.line()).raw("<br>end it with: ").text(&pause.fix()).raw("</p>");
         }
         self
     }

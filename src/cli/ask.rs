@@ -15,10 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has the active daemon carry out a request and returns what it says. Nobody active is a "no".
 pub(super) async fn daemon(pool: &Pool, command: &str, arguments: &Json) -> Result<Json, Failure> {
-    if !lease::is_held(pool).await? {
-        let error = Error::halt("no daemon is active, and this is carried out by the daemon");
-        return Err(Failure::No(Box::new(error.with_hint("start one with `biograph-bridge run`"))));
-    }
+    refuse_without_daemon(pool).await?;
     let id = request::submit(pool, command, arguments).await?;
     let outcome = match request::wait(pool, id, PATIENCE).await? {
         Some(outcome) => outcome,
@@ -31,6 +28,15 @@ pub(super) async fn daemon(pool: &Pool, command: &str, arguments: &Json) -> Resu
     }
     let why = outcome.get("error").and_then(Json::as_str).unwrap_or("its answer is not understood");
     Err(Error::halt(format!("the daemon refused: {why}")).into())
+}
+
+/// Says so if there is nobody to carry anything out.
+pub(super) async fn refuse_without_daemon(pool: &Pool) -> Result<(), Failure> {
+    if lease::is_held(pool).await? {
+        return Ok(());
+    }
+    let error = Error::halt("no daemon is active, and this is carried out by the daemon");
+    Err(Failure::No(Box::new(error.with_hint("start one with `biograph-bridge run`"))))
 }
 
 fn late() -> Error {

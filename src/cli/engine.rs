@@ -23,7 +23,7 @@ use crate::{
         capture::PostgresSource,
         catalog, connect,
         lease::{self, Lease},
-        preflight,
+        pauses, preflight,
         request::Inbox,
         setup,
         store::Postgres,
@@ -219,9 +219,11 @@ impl Engine<'_> {
         }
         let uri = self.databases.legacy_uri.expose();
         let legacy = retry("resolving legacy", starting, stop, || Legacy::connect(uri, Arc::clone(&entities))).await?;
+        let linked = retry("reading the state", starting, stop, || pauses::linked(pool, &entities)).await?;
         retry("preparing legacy", starting, stop, || async {
             legacy.ping().await.map_err(report)?;
-            let findings = legacy.check().await;
+            // one that is gone is paused, and the others go on
+            let findings = legacy.check_but(&linked).await;
             legacy.ping().await.map_err(report)?;
             refuse_blocking(findings)?;
             legacy.init().await.map_err(report)

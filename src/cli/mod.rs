@@ -16,6 +16,7 @@ mod moment;
 mod options;
 mod paint;
 mod parked;
+mod pause;
 mod person;
 mod print;
 mod retention;
@@ -72,6 +73,8 @@ enum Command {
     Parked(parked::Parked),
     #[command(subcommand)]
     Mappings(mappings::Mappings),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
     Teardown(teardown::Teardown),
     Sandbox(sandbox::Sandbox),
     Completions(completions::Completions),
@@ -92,6 +95,8 @@ impl Cli {
             Command::Tombstones(command) => command.run(settings),
             Command::Parked(command) => command.run(settings),
             Command::Mappings(command) => command.run(settings),
+            Command::Pause(command) => command.run(settings),
+            Command::Resume(command) => command.run(settings),
             Command::Teardown(command) => command.run(settings),
             Command::Sandbox(command) => command.run(settings),
             Command::Completions(command) => command.run(),

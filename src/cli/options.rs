@@ -135,6 +135,26 @@ pub(crate) struct SettingFlags {
     /// Records per chunk of a sweep, after each of which its progress is saved [default: 1000]
     #[arg(long, global = true, value_name = "N", env = "BRIDGE_SWEEP_CHUNK", hide = true)]
     sweep_chunk: Option<String>,
+    /// The share of an entity's records (0 to 1) that may be deleted within a minute; more pauses the entity [default: 0.05]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SHARE",
+        env = "BRIDGE_DELETE_GUARD_SHARE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    delete_guard_share: Option<String>,
+    /// How often the bridge may write a record within a minute that no application changes [default: 10]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "BRIDGE_LOOP_LIMIT",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    loop_limit: Option<String>,
 }
 
 impl SettingFlags {
@@ -170,6 +190,8 @@ impl SettingFlags {
             (Setting::TombstoneRetention, self.tombstone_retention),
             (Setting::BackfillRate, self.backfill_rate),
             (Setting::SweepChunk, self.sweep_chunk),
+            (Setting::DeleteGuardShare, self.delete_guard_share),
+            (Setting::LoopLimit, self.loop_limit),
         ];
         let mut values = BTreeMap::new();
         for (setting, text) in named {

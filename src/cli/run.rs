@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     metrics::EntityLabels,
     model::mapping::Entity,
-    sync::{bridge::Settings, status::Status, sweeps::Backfill},
+    sync::{bridge::Settings, reconcile::Limits, status::Status, sweeps::Backfill},
     telemetry::Audience,
 };
 
@@ -155,6 +155,7 @@ pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Set
         backfill,
         backfill_rate: engine.backfill_rate,
         sweep_chunk: engine.sweep_chunk,
+        limits: Limits { deletions: engine.delete_guard_share, loops: engine.loop_limit },
         shadow: false,
     }
 }

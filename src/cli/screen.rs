@@ -16,6 +16,7 @@ pub(super) fn status(report: &StatusReport, address: &str, paint: Paint) -> Stri
     lines.title(report, address);
     lines.directions(report);
     lines.sides(report);
+    lines.pauses(report);
     lines.work(report);
     lines.failing(report);
     lines.recent(&report.recent);
@@ -71,6 +72,14 @@ impl Lines {
             };
             let (hints, echoes) = (count(side.hints), count(side.echoes));
             self.line(name, &format!("{feed}, {hints} received, {echoes} own writes came back, {saved}"));
+        }
+    }
+
+    fn pauses(&mut self, report: &StatusReport) {
+        for pause in &report.pauses {
+            let line = self.paint.attention(&pause.line());
+            self.line("paused", &line);
+            self.line("", &format!("{} {}", self.paint.bold("end it with:"), pause.fix()));
         }
     }
 

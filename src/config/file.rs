@@ -86,6 +86,9 @@ impl File<'_> {
             DeValue::Integer(number) if setting.accepts_number() && number.radix() == 10 => {
                 return Some(Sourced::new(number.as_str().to_owned(), place));
             }
+            DeValue::Float(number) if setting.accepts_fraction() => {
+                return Some(Sourced::new(number.as_str().to_owned(), place));
+            }
             other => {
                 let wanted = if setting.accepts_number() { "a number or text" } else { "text in quotes" };
                 self.problems.push(place, format!("holds {}; {wanted} is expected", article(other.type_str())), None);

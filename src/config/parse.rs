@@ -86,6 +86,8 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let tombstones = take(values, Setting::TombstoneRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
     let rate = take(values, Setting::BackfillRate, problems, |text| within(size(text)?, 0, 10_000_000));
     let chunk = take(values, Setting::SweepChunk, problems, |text| within(size(text)?, 1, 10_000));
+    let share = take(values, Setting::DeleteGuardShare, problems, share);
+    let loops = take(values, Setting::LoopLimit, problems, |text| within(size(text)?, 1, 1_000_000));
     Some(EngineSettings {
         batch_size: batch_size.or_default(|| default.batch_size)?,
         batch_bytes: batch_bytes.or_default(|| default.batch_bytes)?,
@@ -96,6 +98,8 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
         journal_retention: journal.optional()?.map_or(default.journal_retention, unless_zero),
         tombstone_retention: tombstones.optional()?.map_or(default.tombstone_retention, unless_zero),
         backfill_rate: rate.or_default(|| 0)?.try_into().ok().and_then(NonZeroU32::new),
+        delete_guard_share: share.or_default(|| default.delete_guard_share)?,
+        loop_limit: loops.optional()?.and_then(|limit| limit.try_into().ok()).unwrap_or(default.loop_limit),
         sweep_chunk: chunk.optional()?.and_then(|chunk| chunk.try_into().ok()).unwrap_or(default.sweep_chunk),
     })
 }
@@ -103,6 +107,13 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
 /// A time to keep something; zero stands for ever.
 fn unless_zero(kept: Duration) -> Option<Duration> {
     (!kept.is_zero()).then_some(kept)
+}
+
+fn share(text: &str) -> Result<f64, Wrong> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(_) | Err(_) => Err(Wrong::new("is not a share: a number from 0 to 1")),
+    }
 }
 
 /// What became of one setting.

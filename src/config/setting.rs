@@ -35,11 +35,15 @@ pub enum Setting {
     BackfillRate,
     /// Records per chunk of a sweep.
     SweepChunk,
+    /// The share of an entity that may be deleted in a minute.
+    DeleteGuardShare,
+    /// How often the bridge may write a record that no application changes.
+    LoopLimit,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -56,6 +60,8 @@ impl Setting {
         Self::TombstoneRetention,
         Self::BackfillRate,
         Self::SweepChunk,
+        Self::DeleteGuardShare,
+        Self::LoopLimit,
     ];
 
     /// Its key in the file.
@@ -77,6 +83,8 @@ impl Setting {
             Self::TombstoneRetention => "tombstone_retention",
             Self::BackfillRate => "backfill_rate",
             Self::SweepChunk => "sweep_chunk",
+            Self::DeleteGuardShare => "delete_guard_share",
+            Self::LoopLimit => "loop_limit",
         }
     }
 
@@ -107,7 +115,9 @@ impl Setting {
             | Self::JournalRetention
             | Self::TombstoneRetention
             | Self::BackfillRate
-            | Self::SweepChunk => true,
+            | Self::SweepChunk
+            | Self::DeleteGuardShare
+            | Self::LoopLimit => true,
             Self::LegacyUri
             | Self::RenaissanceUrl
             | Self::Mappings
@@ -115,6 +125,11 @@ impl Setting {
             | Self::TokenFile
             | Self::LogFormat => false,
         }
+    }
+
+    /// Whether that may have a fraction.
+    pub(super) const fn accepts_fraction(self) -> bool {
+        matches!(self, Self::DeleteGuardShare)
     }
 
     /// Whether it is a connection string.

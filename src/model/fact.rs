@@ -103,6 +103,22 @@ words! {
 }
 
 words! {
+    /// Why something is paused.
+    PauseCause {
+        /// A person asked for it.
+        Asked = "asked",
+        /// A mapped collection or table was dropped.
+        Dropped = "dropped",
+        /// A mapped collection was renamed, or another one took its name.
+        Renamed = "renamed",
+        /// A mapped table was truncated.
+        Truncated = "truncated",
+        /// Too many records were deleted at once.
+        Burst = "burst",
+    }
+}
+
+words! {
     /// Why an entity's keys are walked.
     SweepKind {
         /// First contact.

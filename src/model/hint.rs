@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::key::Key;
+use super::{
+    fact::PauseCause,
+    key::{EntityIndex, Key},
+};
 
 /// A place in one side's change log. Compared only within one side.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +58,19 @@ pub struct Stray {
     pub gone: bool,
 }
 
+/// A collection or table is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Structure {
+    /// The entities that have records there.
+    pub entities: Vec<EntityIndex>,
+    /// What happened to it.
+    pub cause: PauseCause,
+    /// The same in words, with its name.
+    pub what: String,
+    /// What the log calls the event: the same each time it is delivered.
+    pub event: String,
+}
+
 /// What a capture delivers, in the order of its side's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Captured {
@@ -67,7 +83,7 @@ pub enum Captured {
     /// This many changes were the bridge's own writes and were dropped.
     Echo(u64),
     /// A change to a record whose `_id` the bridge cannot address.
-    Unaddressable(super::key::EntityIndex, Stray),
-    /// A mapped collection or table was dropped, renamed, truncated; the text names it.
-    Structure(String),
+    Unaddressable(EntityIndex, Stray),
+    /// A mapped collection or table was dropped, renamed, truncated.
+    Structure(Structure),
 }

@@ -20,6 +20,7 @@ pub mod mask;
 pub mod meanings;
 pub mod merge;
 pub mod nearest;
+pub mod pause;
 pub mod person;
 pub mod policy;
 pub mod problem;

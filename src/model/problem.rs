@@ -31,11 +31,15 @@ pub enum Reason {
     TooLarge,
     /// Both sides changed the field and its policy leaves it to a person.
     Undecided,
+    /// Writing to the other side is paused.
+    Paused,
+    /// The bridge wrote it again and again, because what it writes does not stay.
+    Looping,
 }
 
 impl Reason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::WrongType,
         Self::TooLong,
         Self::NulCharacter,
@@ -49,6 +53,8 @@ impl Reason {
         Self::UnsupportedId,
         Self::TooLarge,
         Self::Undecided,
+        Self::Paused,
+        Self::Looping,
     ];
 
     /// The name in tables and metrics.
@@ -67,6 +73,8 @@ impl Reason {
             Self::UnsupportedId => "unsupported_id",
             Self::TooLarge => "too_large",
             Self::Undecided => "undecided",
+            Self::Paused => "paused",
+            Self::Looping => "looping",
         }
     }
 }
@@ -84,12 +92,14 @@ pub struct Problem {
     pub reason: Reason,
     /// Where and what, for people: "legacy phone_number holds an array; text or a number is expected".
     pub detail: String,
+    /// The pause that is the reason, by its number.
+    pub pause: Option<i64>,
 }
 
 impl Problem {
     /// A problem with its explanation.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), pause: None }
     }
 }
 

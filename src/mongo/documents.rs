@@ -30,7 +30,7 @@ use crate::{
         value::Value,
     },
     sync::{
-        ports::{LegacyStore, LegacyWrite, Listed, Page, Probe, Restored, Strays, Wrote},
+        ports::{LegacyStore, LegacyWrite, Listed, Page, Places, Probe, Restored, Strays, Wrote},
         room::Counter,
     },
 };
@@ -103,6 +103,14 @@ impl LegacyStore for Legacy {
 
     async fn write(&self, entity: EntityIndex, intent: Uuid, writes: &[LegacyWrite]) -> Result<Wrote> {
         in_time("writing documents", self.write_all(self.entity(entity), intent, writes)).await
+    }
+
+    async fn collection(&self, entity: EntityIndex) -> Result<Places> {
+        Ok(vec![(self.entity(entity).legacy.collection.clone(), self.collection_identity(entity).await?)])
+    }
+
+    async fn ensure(&self, entity: EntityIndex) -> Result<()> {
+        self.ensure_collection(entity).await
     }
 
     async fn settle(&self, intent: Uuid) -> Result<Option<Vec<LegacyId>>> {

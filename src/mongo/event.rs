@@ -9,7 +9,8 @@ use super::{codec, sessions::KnownSessions, stray};
 use crate::{
     drill::{self, Mechanism},
     model::{
-        hint::{Captured, Freshness, Hint},
+        fact::PauseCause,
+        hint::{Captured, Freshness, Hint, Structure},
         key::{EntityIndex, Key, SideId},
         mapping::Entity,
     },
@@ -65,9 +66,9 @@ impl Watched {
     pub(super) fn decode(&self, event: &RawDocument, known: &KnownSessions) -> Seen {
         match event.get_str("operationType").unwrap_or_default() {
             "insert" | "update" | "replace" | "delete" => self.change(event, known),
-            "drop" => self.structure(event, "was dropped"),
+            "drop" => self.dropped(event),
             "rename" => self.rename(event),
-            "dropDatabase" => Seen::Changes(vec![Captured::Structure("the legacy database was dropped".to_owned())]),
+            "dropDatabase" => self.everything_dropped(event),
             "invalidate" => Seen::Invalidated,
             _ => Seen::Nothing,
         }
@@ -91,24 +92,42 @@ impl Watched {
         Seen::Changes(delivered.collect())
     }
 
-    fn structure(&self, event: &RawDocument, what: &str) -> Seen {
-        self.mapped(event, "ns").map_or(Seen::Nothing, |(name, _)| {
-            Seen::Changes(vec![Captured::Structure(format!("collection {name} {what}"))])
+    fn dropped(&self, event: &RawDocument) -> Seen {
+        self.mapped(event, "ns").map_or(Seen::Nothing, |(name, entities)| {
+            let what = format!("collection {name} was dropped");
+            Seen::Changes(vec![structure(event, PauseCause::Dropped, entities, what)])
         })
+    }
+
+    fn everything_dropped(&self, event: &RawDocument) -> Seen {
+        let mut entities: Vec<EntityIndex> = self.collections.values().flatten().copied().collect();
+        entities.sort_unstable();
+        let what = "the legacy database was dropped".to_owned();
+        Seen::Changes(vec![structure(event, PauseCause::Dropped, &entities, what)])
     }
 
     /// Renaming onto a mapped name replaces that collection without a drop event of its own (SERVER-126544).
     fn rename(&self, event: &RawDocument) -> Seen {
-        let away = self.mapped(event, "ns").map(|(name, _)| format!("collection {name} was renamed to another name"));
-        let onto = self.mapped(event, "to").map(|(name, _)| format!("another collection was renamed to {name}"));
-        let texts: Vec<Captured> = away.into_iter().chain(onto).map(Captured::Structure).collect();
-        if texts.is_empty() { Seen::Nothing } else { Seen::Changes(texts) }
+        let away = self.mapped(event, "ns");
+        let away = away.map(|(name, entities)| (entities, format!("collection {name} was renamed to another name")));
+        let onto = self.mapped(event, "to");
+        let onto = onto.map(|(name, entities)| (entities, format!("another collection was renamed to {name}")));
+        let seen = away.into_iter().chain(onto);
+        let seen: Vec<Captured> =
+            seen.map(|(entities, what)| structure(event, PauseCause::Renamed, entities, what)).collect();
+        if seen.is_empty() { Seen::Nothing } else { Seen::Changes(seen) }
     }
 
     fn mapped<'a>(&'a self, event: &'a RawDocument, field: &str) -> Option<(&'a str, &'a [EntityIndex])> {
         let name = event.get_document(field).ok()?.get_str("coll").ok()?;
         self.collections.get(name).map(|entities| (name, entities.as_slice()))
     }
+}
+
+fn structure(event: &RawDocument, cause: PauseCause, entities: &[EntityIndex], what: String) -> Captured {
+    let time = event.get_timestamp("clusterTime").map(|time| (time.time, time.increment)).unwrap_or_default();
+    let event = format!("cluster time {}.{}", time.0, time.1);
+    Captured::Structure(Structure { entities: entities.to_vec(), cause, what, event })
 }
 
 /// The `_data` of the resume token that is the event's `_id`.
@@ -218,7 +237,12 @@ mod tests {
         let event =
             doc! { "operationType": "rename", "ns": { "db": "d", "coll": "x" }, "to": { "db": "d", "coll": "people" } };
         let Seen::Changes(changes) = watched().decode(&raw(&event), &KnownSessions::default()) else { panic!() };
-        assert_eq!(changes, [Captured::Structure("another collection was renamed to people".to_owned())]);
+        let [Captured::Structure(renamed)] = changes.as_slice() else { panic!("{changes:?}") };
+        assert_eq!(
+            (renamed.what.as_str(), renamed.cause),
+            ("another collection was renamed to people", PauseCause::Renamed)
+        );
+        assert_eq!(renamed.entities, [EntityIndex(3)]);
         let other = doc! { "operationType": "drop", "ns": { "db": "d", "coll": "x" } };
         assert_eq!(watched().decode(&raw(&other), &KnownSessions::default()), Seen::Nothing);
     }

@@ -19,6 +19,7 @@ mod setup;
 mod size;
 mod spelling;
 mod stray;
+mod structure;
 mod write;
 
 pub use capture::LegacyCapture;

@@ -106,6 +106,11 @@ impl Legacy {
         Ok(names.into_iter().collect())
     }
 
+    /// Makes a collection; one that is there is fine.
+    pub(super) async fn make_collection(&self, name: &str) -> Result<()> {
+        self.make(&LedgerPlan::Collection(name.to_owned())).await
+    }
+
     async fn make(&self, plan: &LedgerPlan) -> Result<()> {
         match plan {
             LedgerPlan::Collection(name) => {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     journal,
     refusal::refusal,
-    sql::{OWN_NAME, quote_ident, quote_literal},
+    sql::{HEARD, OWN_NAME, quote_ident, quote_literal},
     statements::Collision,
     store::Postgres,
     waiting::Arrived,
@@ -88,18 +88,20 @@ impl Postgres {
 
     /// How a bridge transaction opens: it fails if another daemon has become active, and none can until it has ended. The
     /// capture drops those that start with its message. Where the application has triggers
-    /// on the mapped tables there is no message: what they change during our write has to be heard.
+    /// on the mapped tables the message is another one: what they change during our write has to be heard.
     pub(super) fn opening(&self) -> AssertSqlSafe<String> {
         let tables = self.all().flat_map(|(entity, _)| entity.table_names());
         let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
         AssertSqlSafe(format!(
             "BEGIN; SELECT {}, set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
-             WHERE tgrelid = ANY(ARRAY[{}]::text[]::regclass[]) AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
-             THEN pg_logical_emit_message(true, {}, '') END",
+             WHERE tgrelid = ANY(ARRAY(SELECT to_regclass(name) FROM unnest(ARRAY[{}]::text[]) AS mapped (name))) \
+               AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
+             THEN pg_logical_emit_message(true, {}, '') ELSE pg_logical_emit_message(true, {}, '') END",
             self.fence(),
             quote_literal(LOCK_WAIT),
             tables.join(", "),
-            quote_literal(if drill::lacks(Mechanism::Echoes) { "drill" } else { OWN_NAME })
+            quote_literal(if drill::lacks(Mechanism::Echoes) { "drill" } else { OWN_NAME }),
+            quote_literal(HEARD)
         ))
     }
 

@@ -17,6 +17,7 @@ mod journal;
 pub mod lease;
 mod members;
 pub mod parked;
+pub mod pauses;
 mod persons;
 pub mod pgoutput;
 pub mod preflight;

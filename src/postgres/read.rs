@@ -20,7 +20,7 @@ use crate::{
 type Alternatives = (Vec<i64>, Vec<Vec<Option<String>>>);
 /// A row of the link query.
 type LinkRow =
-    (String, i64, i32, Option<Vec<u8>>, Option<String>, Option<Vec<String>>, Option<String>, Option<i64>, bool);
+    (String, i64, i32, Option<Vec<u8>>, Option<String>, Option<Vec<String>>, Option<String>, Option<i64>, Option<bool>);
 
 impl Postgres {
     pub(super) async fn read_rows(&self, index: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
@@ -76,7 +76,8 @@ impl Postgres {
         let texts: Vec<String> = legacy.iter().map(ToString::to_string).collect();
         let rows: Vec<LinkRow> = sqlx::query_as(
             "SELECT l.legacy_id, l.renaissance_id, l.shape, l.base, l.person, l.awaits, c.state, c.epoch, \
-                    EXISTS (SELECT FROM biograph_bridge.parked p WHERE p.entity = $1 AND p.legacy_id = l.legacy_id) \
+                    (SELECT bool_or(p.reason = 'looping') FROM biograph_bridge.parked p \
+                     WHERE p.entity = $1 AND p.legacy_id = l.legacy_id) \
              FROM (SELECT * FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
                    UNION ALL SELECT * FROM biograph_bridge.link WHERE entity = $1 AND renaissance_id = ANY($3)) l \
              LEFT JOIN biograph_bridge.cutover c ON c.legacy_id = coalesce(l.person, l.legacy_id)",
@@ -102,7 +103,8 @@ impl Postgres {
             owner: super::targets::owning(state.as_deref()),
             epoch: epoch.unwrap_or(0),
             former: super::targets::former(state.as_deref(), epoch.unwrap_or(0)),
-            parked,
+            parked: parked.is_some(),
+            looping: parked == Some(true),
             person: person.as_deref().map(parse_legacy).transpose()?,
             awaits: self.awaited(&awaits.unwrap_or_default())?,
         })

@@ -2,6 +2,8 @@
 
 /// What the bridge calls its own things in Postgres: schema, publication, slot, message prefix.
 pub const OWN_NAME: &str = "biograph_bridge";
+/// Opens transactions of the bridge to which triggers of the application may add something.
+pub const HEARD: &str = "biograph_bridge_heard";
 
 /// The longest identifier Postgres keeps (NAMEDATALEN - 1 bytes).
 const LONGEST_NAME: usize = 63;

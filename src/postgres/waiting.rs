@@ -27,6 +27,7 @@ struct Rows {
     details: Vec<String>,
     waits: Vec<String>,
     persons: Vec<Option<String>>,
+    pauses: Vec<Option<i64>>,
 }
 
 /// Replaces what is parked of the batch's records by what the plans say.
@@ -46,6 +47,7 @@ pub(super) async fn parked(
             rows.details.push(row.problem.detail.clone());
             rows.waits.push(awaited(entities, row).join(SEPARATOR));
             rows.persons.push(plan.person.map(|person| person.to_string()));
+            rows.pauses.push(row.problem.pause);
         }
         legacy.extend(legacy_id);
         renaissance.extend(id);
@@ -74,12 +76,12 @@ pub(super) async fn parked(
 
 async fn write(connection: &mut PgConnection, entity: &str, rows: Rows) -> Result<()> {
     sqlx::query(
-        "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, renaissance_id, field, reason, detail, waits, person) \
-         SELECT $1, v.legacy, v.renaissance, v.field, v.reason, v.detail, string_to_array(v.waits, $8), v.person \
-         FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $9::text[]) \
-           AS v(legacy, renaissance, field, reason, detail, waits, person) \
+        "INSERT INTO biograph_bridge.parked AS p (entity, legacy_id, renaissance_id, field, reason, detail, waits, person, pause) \
+         SELECT $1, v.legacy, v.renaissance, v.field, v.reason, v.detail, string_to_array(v.waits, $8), v.person, v.pause \
+         FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $9::text[], $10::bigint[]) \
+           AS v(legacy, renaissance, field, reason, detail, waits, person, pause) \
          ON CONFLICT (entity, coalesce(legacy_id, ''), coalesce(renaissance_id, 0), coalesce(field, '')) \
-         DO UPDATE SET reason = excluded.reason, detail = excluded.detail, waits = excluded.waits, \
+         DO UPDATE SET reason = excluded.reason, detail = excluded.detail, waits = excluded.waits, pause = excluded.pause, \
            person = coalesce(excluded.person, p.person), attempts = p.attempts + 1",
     )
     .bind(entity)
@@ -91,6 +93,7 @@ async fn write(connection: &mut PgConnection, entity: &str, rows: Rows) -> Resul
     .bind(rows.waits)
     .bind(SEPARATOR)
     .bind(rows.persons)
+    .bind(rows.pauses)
     .execute(connection)
     .await
     .map_err(Error::from)?;

@@ -19,8 +19,9 @@ use super::{
     pace::Pace,
     ports::{HealingStore, LegacyStore, RenaissanceStore, Source},
     queue::{HintQueue, InProcess},
-    reconcile::Reconciler,
+    reconcile::{Limits, Reconciler},
     requests::{Executor, Inbox},
+    resume::Resume,
     status::Status,
     sweep::unsupported,
     sweeps::{Ask, Backfill, Sweeps},
@@ -67,6 +68,8 @@ pub struct Settings {
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep.
     pub sweep_chunk: u32,
+    /// What is taken for a mistake.
+    pub limits: Limits,
     /// Decide and journal, write nothing.
     pub shadow: bool,
 }
@@ -114,7 +117,7 @@ where
         status: Arc<Status>,
         settings: Settings,
     ) -> Self {
-        let reconciler = Reconciler::new(legacy, renaissance, Arc::clone(&entities));
+        let reconciler = Reconciler::new(legacy, renaissance, Arc::clone(&entities)).within(settings.limits);
         let reconciler = if settings.shadow { reconciler.in_shadow() } else { reconciler };
         Self { reconciler, sources, entities, status, settings, saving: Mutex::default(), lost: Notify::new() }
     }
@@ -130,6 +133,7 @@ where
             let (store, entities) = (bridge.reconciler.renaissance(), bridge.entities.len());
             forget_bases(store, entities, bridge.settings.sweep_chunk, &stop).await?;
         }
+        retry("reading what is paused", starting, &stop, || bridge.know_pauses()).await?;
         let legacy = bridge.start_position(Side::Legacy, &stop).await?;
         let renaissance = bridge.start_position(Side::Renaissance, &stop).await?;
 
@@ -145,6 +149,7 @@ where
         tasks.spawn(follower.follow(renaissance_stream, to, strays, renaissance, stop_following));
         let (ask, asks) = mpsc::channel(1);
         tasks.spawn(Arc::clone(&bridge).sweep(Arc::clone(&queue), asks, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).resume(Arc::clone(&queue), ask.clone(), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, ask, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
         let mut tail = JoinSet::new();
@@ -179,8 +184,8 @@ where
         mut from: Position,
         stop: CancellationToken,
     ) -> Result<()> {
-        let (source, status) = (source(&self), &*self.status);
-        let follower = Follower { side, source, queue: &*queue, status, unaddressable };
+        let (source, status, reconciler) = (source(&self), &*self.status, &self.reconciler);
+        let follower = Follower { side, source, queue: &*queue, status, reconciler, unaddressable };
         loop {
             let Err(error) = follower.run(&mut from, &stop).await else { return Ok(()) };
             match self.heal((side, source), &error, &mut from, (&queue, &stop)).await {
@@ -229,6 +234,29 @@ where
         sweeps.run(&self.settings.backfill, asks, &stop).await
     }
 
+    /// What is paused, and what has to be: both before anything is read.
+    async fn know_pauses(&self) -> Result<()> {
+        if self.settings.shadow {
+            return Ok(());
+        }
+        self.reconciler.pauses().load(self.reconciler.renaissance()).await?;
+        self.reconciler.look_at_structures().await
+    }
+
+    /// Ends pauses.
+    async fn resume(
+        self: Arc<Self>,
+        queue: Arc<InProcess>,
+        sweeps: mpsc::Sender<Ask>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        if self.settings.shadow {
+            return Ok(());
+        }
+        let (reconciler, status) = (&self.reconciler, &*self.status);
+        Resume { reconciler, queue: &*queue, status, sweeps }.run(&stop).await
+    }
+
     /// Carries out what commands ask for.
     async fn answer(
         self: Arc<Self>,
@@ -247,6 +275,8 @@ where
             trail: self.reconciler.trail(),
             sweeps,
             entities,
+            pauses: self.reconciler.pauses(),
+            forgive: &|key| self.reconciler.forgive(key),
             shadow,
         };
         tokio::select! {
@@ -391,6 +421,7 @@ where
         }
         let (keys, bytes) = queue.size();
         self.status.queue(keys, bytes);
+        self.status.pauses(&self.reconciler.pauses().now());
     }
 
     /// Waits until everything received is settled, or the time for it is up.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ports::{Capture, Source},
+    ports::{Capture, LegacyStore, RenaissanceStore, Source},
     queue::HintQueue,
+    reconcile::Reconciler,
     status::Status,
     tracker::Lane,
 };
@@ -26,7 +27,7 @@ use crate::{
 pub type Unaddressable = (EntityIndex, Stray);
 
 /// One side's stream on its way into the queue.
-pub struct Follower<'a, S, Q> {
+pub struct Follower<'a, S, Q, L, R> {
     /// Which side.
     pub side: Side,
     /// Where streams are opened.
@@ -35,11 +36,13 @@ pub struct Follower<'a, S, Q> {
     pub queue: &'a Q,
     /// What people see.
     pub status: &'a Status,
+    /// Who is told of changes of structure.
+    pub reconciler: &'a Reconciler<L, R>,
     /// Where records go that cannot be addressed.
     pub unaddressable: tokio::sync::mpsc::Sender<Unaddressable>,
 }
 
-impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
+impl<S: Source, Q: HintQueue, L: LegacyStore, R: RenaissanceStore> Follower<'_, S, Q, L, R> {
     /// Follows from a position until `stop`, and moves it along. Passing failures are retried for ever; others end it.
     pub async fn run(&self, from: &mut Position, stop: &CancellationToken) -> Result<()> {
         let name = self.loop_name();
@@ -149,12 +152,8 @@ impl<S: Source, Q: HintQueue> Follower<'_, S, Q> {
                     return Err(Error::retry("the bridge is stopping"));
                 }
             }
-            Captured::Structure(what) => {
-                return Err(Error::halt(what).with_hint(
-                    "sync is stopped so that nothing is deleted by it; restore the collection or table (or, if it was \
-                     meant, run `biograph-bridge teardown` and `biograph-bridge init` for a fresh start)",
-                ));
-            }
+            // durable before the position moves on
+            Captured::Structure(seen) => self.reconciler.see_structure(self.side, &seen).await?,
         }
         Ok(())
     }

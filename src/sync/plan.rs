@@ -2,6 +2,7 @@
 
 mod create;
 mod fields;
+mod held;
 mod journal;
 mod order;
 mod scope;
@@ -16,6 +17,7 @@ use crate::{
         key::{EntityIndex, LegacyId, RenaissanceId},
         links::Links,
         mapping::{Entity, Field},
+        pause::Closed,
         policy::Policy,
         problem::Problem,
         side::Side,
@@ -62,6 +64,10 @@ pub struct Record {
     pub circle: Option<String>,
     /// The whole document, read before it is deleted.
     pub whole: Option<serde_json::Value>,
+    /// Which sides must not be written now.
+    pub closed: Closed,
+    /// Whether the bridge writes it again and again: nothing more is written until an application changes it.
+    pub looping: bool,
 }
 
 /// What a decision needs besides the record.
@@ -118,6 +124,7 @@ impl Planned {
 /// Whether planning the record needs the whole document first, for its tombstone.
 pub fn deletes_document(entity: &Entity, record: &Record) -> bool {
     record.blocked.is_none()
+        && record.closed[at(Side::Legacy)].is_none()
         && scope::is_synced(entity, record)
         && matches!(scope::fate(entity, record), scope::Fate::Delete { on: Side::Legacy, .. })
 }
@@ -274,6 +281,9 @@ impl<'a> Draft<'a> {
 
     fn delete(&mut self, on: Side) {
         let Some(image) = self.image(on) else { return };
+        if let Some(problem) = self.held_whole(on) {
+            return self.park_whole(problem);
+        }
         match on {
             Side::Renaissance => {
                 self.planned.plan.rows = Some(RenaissanceChange::Delete(image.version.clone()));

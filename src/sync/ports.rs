@@ -2,19 +2,23 @@
 
 mod healing;
 mod journal;
+mod pages;
+mod pauses;
 
 use std::future::Future;
 
 pub use self::{
     healing::{Healing, HealingStore, Loss},
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
+    pages::{Listed, Page, Strays},
+    pauses::{By, NewPause, PauseStore, Places, Returning},
 };
 use crate::{
     error::{Error, Result},
     model::{
         digest::Base,
         fact::SweepKind,
-        hint::{Captured, Freshness, Position, Stray},
+        hint::{Captured, Freshness, Position},
         image::{Image, Patch, Version},
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         links::Target,
@@ -160,6 +164,12 @@ pub trait LegacyStore: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Strays>> + Send;
 
+    /// The collection of an entity.
+    fn collection(&self, entity: EntityIndex) -> impl Future<Output = Result<Places>> + Send;
+
+    /// Makes the collection of an entity, unless it is there.
+    fn ensure(&self, entity: EntityIndex) -> impl Future<Output = Result<()>> + Send;
+
     /// How many documents there are, roughly.
     fn count(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
 
@@ -191,6 +201,8 @@ pub struct Resolved {
     pub former: Option<Side>,
     /// Whether anything of the record is parked.
     pub parked: bool,
+    /// Whether something of it is parked because the bridge wrote it again and again.
+    pub looping: bool,
     /// The legacy id of the person who owns the record; `None` for a person.
     pub person: Option<LegacyId>,
     /// Deleted records that its sets named when it was reconciled last, or when they were deleted.
@@ -302,35 +314,6 @@ pub struct Owner {
     pub former: Option<Side>,
 }
 
-/// Which of the records it walks a sweep looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listed {
-    /// All of them.
-    All,
-    /// Those with something in a set of references that goes through the links.
-    WithMembers,
-}
-
-/// One chunk of a walk over an entity's records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<I> {
-    /// The records to look at.
-    pub listed: Vec<I>,
-    /// The last record walked; `None` at the end.
-    pub last: Option<I>,
-    /// How many were walked, listed or not.
-    pub walked: u64,
-}
-
-/// Some documents that no key can name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Strays {
-    /// The documents.
-    pub found: Vec<Stray>,
-    /// From where to go on; `None` at the end.
-    pub mark: Option<String>,
-}
-
 /// How far a sweep of one entity's side has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepState {
@@ -348,7 +331,7 @@ pub struct SweepState {
 
 /// The renaissance database together with the bridge's state, which lives in the same Postgres so that both change in
 /// one transaction.
-pub trait RenaissanceStore: Send + Sync {
+pub trait RenaissanceStore: PauseStore + Send + Sync {
     /// Reads the rows of records in one snapshot.
     fn read(&self, entity: EntityIndex, ids: &[RenaissanceId]) -> impl Future<Output = Result<RenaissanceRead>> + Send;
 

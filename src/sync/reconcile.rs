@@ -1,16 +1,20 @@
 //! The one verb: read both sides of dirty keys as they are now, merge, write the side that is behind.
 
 mod ahead;
+mod breaker;
 mod circles;
 mod claims;
 mod gather;
+mod guard;
 mod identity;
 mod ordered;
 mod outcome;
+mod pauses;
 mod references;
 mod rehearse;
 mod report;
 mod shadow;
+mod structure;
 
 use std::{
     collections::HashSet,
@@ -26,16 +30,20 @@ use uuid::Uuid;
 pub use self::{
     ahead::{Ahead, Footprint},
     claims::Claim,
+    guard::Limits,
     rehearse::{Foreseen, Rehearsed},
     report::{BatchReport, Crossing, Journalled},
 };
 use self::{
+    breaker::{Breaker, By},
     gather::Gathered,
-    outcome::{exclude, hollow, label, refuse, settle, take_document},
+    guard::Guard,
+    outcome::{exclude, hollow, refuse, settle, take_document},
     references::Pull,
 };
 use super::{
     orders::Orders,
+    pauses::Present,
     plan::{self, Given, Planned, Record},
     ports::{
         Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore,
@@ -78,6 +86,12 @@ pub struct Reconciler<L, R> {
     shadow: bool,
     /// What is not even tried at the moment.
     stops: Stops,
+    /// What must not be written now.
+    pauses: Present,
+    /// What may be deleted in a minute.
+    guard: Guard,
+    /// What it writes again and again.
+    breaker: Breaker,
 }
 
 /// A record in the batch with the keys that led to it.
@@ -86,6 +100,10 @@ pub(super) struct Work {
     pub(super) keys: Vec<Key>,
     /// The race was lost before to a row that is nobody it could be.
     pub(super) insists: bool,
+    /// What made it dirty.
+    by: By,
+    /// Whether its deletion was approved by a person.
+    approved: bool,
     /// Whether what becomes of it is decided.
     decided: bool,
     /// What is to be done; nothing, if that is what was decided.
@@ -94,7 +112,7 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) const fn new(record: Record, keys: Vec<Key>) -> Self {
-        Self { record, keys, insists: false, decided: false, planned: None }
+        Self { record, keys, insists: false, by: By::Others, approved: false, decided: false, planned: None }
     }
 
     /// Decides what becomes of it, unless that was done ahead of its turn.
@@ -108,7 +126,7 @@ impl Work {
 
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// A reconciler that first settles what a former run left open.
-    pub const fn new(legacy: L, renaissance: R, entities: std::sync::Arc<Vec<Entity>>) -> Self {
+    pub fn new(legacy: L, renaissance: R, entities: std::sync::Arc<Vec<Entity>>) -> Self {
         Self {
             legacy,
             renaissance,
@@ -121,6 +139,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             trail: Trail::new(),
             shadow: false,
             stops: Stops::new(),
+            pauses: Present::default(),
+            guard: Guard::new(Limits::default().deletions),
+            breaker: Breaker::new(Limits::default().loops),
         }
     }
 
@@ -128,6 +149,14 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     #[must_use]
     pub const fn in_shadow(mut self) -> Self {
         self.shadow = true;
+        self
+    }
+
+    /// The same with other limits than the usual ones.
+    #[must_use]
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.guard = Guard::new(limits.deletions);
+        self.breaker = Breaker::new(limits.loops);
         self
     }
 
@@ -196,6 +225,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         if self.shadow {
             return self.decide_only(index, taken).await;
         }
+        let _batch = self.pauses.batch().await;
         self.recover().await?;
         drill::crash_point("before reading");
         let mut pull = Pull::default();
@@ -207,7 +237,13 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             }
         };
         let (report, ()) = tokio::join!(reconciling, self.forget_served());
-        let mut report = report?;
+        let mut report = match report {
+            // nothing was written: these keys are parked when they come again
+            Err(error) if self.pause_what_is_gone(&error).await? => {
+                BatchReport { lost: taken.iter().map(|one| one.key).collect(), ..BatchReport::default() }
+            }
+            report => report?,
+        };
         report.woken.append(&mut self.woken.lock().unwrap_or_else(PoisonError::into_inner));
         let batch: HashSet<Key> = taken.iter().map(|one| one.key).collect();
         for (_, first) in &mut pull.reports {
@@ -223,6 +259,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 
     async fn reconcile_pulling(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<BatchReport> {
+        if let Some(closure) = self.pauses.now().entirely(index) {
+            return self.park_unread(index, taken, closure).await;
+        }
         let gathered = self.gather(index, taken, pull).await?;
         self.complete(index, gathered).await
     }
@@ -230,14 +269,16 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Decides and writes what was read.
     async fn complete(&self, index: EntityIndex, gathered: Gathered) -> Result<BatchReport> {
         drill::crash_point("after reading");
-        let Gathered { works: mut pending, links, lost, not_visible } = gathered;
+        let Gathered { works: mut pending, links, lost, not_visible, version } = gathered;
         let footprint = Footprint::of(index, self.entity(index)?, &pending);
         let mut report = BatchReport { not_visible, lost, footprint, ..BatchReport::default() };
         // Each round parks at least one more field of every record that comes back, so this ends.
         while !pending.is_empty() {
-            pending = self.round(index, pending, (&links, &mut report)).await?;
+            pending = self.round(index, pending, (&links, version), &mut report).await?;
         }
         self.orders.done(index, std::mem::take(&mut report.orders));
+        self.guard.note(index, report.deleted, &report.settled);
+        self.breaker.note(index, &report.own, &report.settled);
         Ok(report)
     }
 
@@ -260,15 +301,20 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         &self,
         index: EntityIndex,
         mut works: Vec<Work>,
-        (links, report): (&Links, &mut BatchReport),
+        (links, version): (&Links, u64),
+        report: &mut BatchReport,
     ) -> Result<Vec<Work>> {
         let entity = self.entity(index)?;
         self.read_whole_documents(index, entity, &mut works).await?;
         let given = self.given(index, links);
         let mut writing = Vec::new();
         let mut plans: Vec<RecordPlan> = Vec::new();
-        for mut work in works {
+        for work in &mut works {
             work.decide(entity, &given);
+            work.approved = self.guard.is_approved(&work.keys);
+        }
+        self.guard(index, entity, &works).await?;
+        for mut work in works {
             let insists = work.insists;
             match &mut work.planned {
                 None => settle(entity, work, None, report),
@@ -286,6 +332,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             return Ok(Vec::new());
         }
         drill::crash_point("after deciding");
+        if !self.pauses.is_current(version) {
+            // a pause began meanwhile: read and decide again
+            report.lost.extend(writing.into_iter().flat_map(|work| work.keys));
+            return Ok(Vec::new());
+        }
         let intent = Uuid::new_v4();
         let has_intents = plans.iter().any(|plan| plan.intent.is_some());
         if has_intents {

@@ -2,6 +2,8 @@
 //!
 //! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice.
 
+mod pauses;
+
 use std::{future::Future, time::Duration};
 
 use serde::Deserialize;
@@ -10,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     orders::Orders,
+    pauses::Present,
     ports::{LegacyStore, RenaissanceStore},
     queue::HintQueue,
     resolve::Resolver,
@@ -22,7 +25,7 @@ use crate::{
     model::{
         calendar::to_iso,
         hint::{Freshness, Hint},
-        key::EntityIndex,
+        key::{EntityIndex, Key},
         mapping::Entity,
         side::Side,
     },
@@ -37,7 +40,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
-    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`, `explain`.
+    /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`, `explain`, `pause`,
+    /// `resume`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -95,6 +99,10 @@ pub struct Executor<'a, L, R, Q> {
     pub sweeps: mpsc::Sender<Ask>,
     /// The mapped entities.
     pub entities: &'a [Entity],
+    /// Lets a key be tried again that was given up.
+    pub forgive: &'a (dyn Fn(Key) + Send + Sync),
+    /// What is paused.
+    pub pauses: &'a Present,
     /// Whether this daemon changes nothing.
     pub shadow: bool,
 }
@@ -142,6 +150,8 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
             "parked_drop" => self.drop_parked(arguments(request)?).await,
             "conflict_resolve" => self.resolver().resolve(request.id, &arguments(request)?).await,
             "tombstone_restore" => self.resolver().put_back(&arguments(request)?).await,
+            "pause" => self.pause(arguments(request)?).await,
+            "resume" => self.resume(arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
         }
     }
@@ -193,6 +203,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
         for (id, key) in &rows {
             let Some(key) = key else { continue };
             let side = key.id.side();
+            (self.forgive)(*key);
             let hint = Hint { key: *key, freshness: Freshness::Any, committed_at: None };
             last[usize::from(side == Side::Renaissance)] = self.queue.offer(Lane::Sweep(side), hint).await;
             retried.push(*id);

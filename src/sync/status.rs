@@ -6,7 +6,7 @@ mod report;
 use std::{
     borrow::Cow,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -14,8 +14,8 @@ use std::{
 
 use live::{Live, Running, age, direction_index, progress, rfc3339, side_index};
 pub use report::{
-    Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, QueueReport, SideReport,
-    StatusReport, SweepReport,
+    Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, QueueReport,
+    SideReport, StatusReport, SweepReport,
 };
 
 use super::ports::Healing;
@@ -26,6 +26,7 @@ use crate::{
         fact::{DaemonState, Feed, Lag, PersonState, PositionLoss, Reconciled, RetryClass, SweepKind},
         hint::Position,
         key::EntityIndex,
+        pause::Pauses,
         problem::Reason,
         side::{Direction, Side},
     },
@@ -84,8 +85,18 @@ impl Status {
 
     /// What the daemon is doing now.
     pub fn state(&self, state: DaemonState) {
-        self.live().state = Some(state);
-        self.metrics.state(state);
+        let mut live = self.live();
+        live.state = Some(state);
+        self.metrics.state(live.shown_state());
+    }
+
+    /// What is paused.
+    pub fn pauses(&self, pauses: &Arc<Pauses>) {
+        let mut live = self.live();
+        if !Arc::ptr_eq(&live.pauses, pauses) {
+            live.pauses = Arc::clone(pauses);
+            self.metrics.state(live.shown_state());
+        }
     }
 
     /// Whether the daemon decides and journals and writes nothing.
@@ -313,7 +324,7 @@ impl Status {
         let live = self.live();
         StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: live.state.unwrap_or(DaemonState::Starting).to_string(),
+            state: live.shown_state().to_string(),
             started_at: rfc3339(self.started.1),
             uptime_seconds: now.saturating_duration_since(self.started.0).as_secs(),
             sides: Side::ALL.map(|side| (side.to_string(), self.side_report(side, &live, now))).into(),

@@ -95,7 +95,7 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
                     // who asked may have gone
                     drop(ask.answer.send(answered));
                 }
-                swept = self.sweep(&due, &wanted, stop) => {
+                swept = self.sweep(&due, (&wanted, first), stop) => {
                     match swept {
                         Err(_) if stop.is_cancelled() => return Ok(()),
                         other => other?,
@@ -131,11 +131,16 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
     }
 
     /// What is due first; for ever if there is nothing to do.
-    async fn sweep(&self, due: &[Healing], wanted: &BTreeSet<EntityIndex>, stop: &CancellationToken) -> Result<()> {
+    async fn sweep(
+        &self,
+        due: &[Healing],
+        (wanted, first): (&BTreeSet<EntityIndex>, &Backfill),
+        stop: &CancellationToken,
+    ) -> Result<()> {
         if !due.is_empty() {
             self.heal(due, stop).await
         } else if !wanted.is_empty() {
-            self.copy(wanted, SweepKind::FIRST_COPY, stop).await
+            self.copy(wanted, SweepKind::FIRST_COPY, matches!(first, Backfill::Only(_)), stop).await
         } else {
             std::future::pending().await
         }
@@ -148,7 +153,7 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
         let everything: BTreeSet<EntityIndex> = dependency_order(self.entities).into_iter().collect();
         if !drill::lacks(Mechanism::HealSweep) {
             let [records, references, links] = SweepKind::HEALING;
-            self.copy(&everything, [records, references], stop).await?;
+            self.copy(&everything, [records, references], false, stop).await?;
             for entity in dependency_order(self.entities) {
                 self.one(entity, (Side::Legacy, links), stop).await?;
             }
@@ -162,9 +167,49 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
         Ok(())
     }
 
+    /// Walks what is wanted; what is paused when that is over, unless it must not wait.
+    async fn copy(
+        &self,
+        wanted: &BTreeSet<EntityIndex>,
+        kinds: [SweepKind; 2],
+        at_once: bool,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let (pauses, mut left) = (self.reconciler.pauses(), wanted.clone());
+        loop {
+            let version = pauses.version();
+            let (paused, open): (BTreeSet<_>, BTreeSet<_>) =
+                left.iter().copied().partition(|entity| pauses.now().entirely(*entity).is_some());
+            if let Err(error) = self.copy_open(&open, kinds, stop).await {
+                let gone = self.reconciler.pause_what_is_gone(&error).await?;
+                if !gone && !open.iter().any(|entity| pauses.now().entirely(*entity).is_some()) {
+                    return Err(error);
+                }
+                continue;
+            }
+            left = paused;
+            let Some(entity) = left.first() else { return Ok(()) };
+            if at_once {
+                let name = self.entities.get(usize::from(entity.0)).map_or("", |entity| entity.name.as_str());
+                return Err(Error::halt(format!("{name} is paused")).with_hint("biograph-bridge status; then resume"));
+            }
+            let copies = kinds == SweepKind::FIRST_COPY;
+            if copies {
+                self.status.state(DaemonState::Streaming);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = pauses.changed_since(version) => {}
+            }
+            if copies {
+                self.status.state(DaemonState::Backfilling);
+            }
+        }
+    }
+
     /// First every record of every entity, those that others refer to first; then the sets of references, whose members
     /// have all been met by then.
-    async fn copy(
+    async fn copy_open(
         &self,
         wanted: &BTreeSet<EntityIndex>,
         [records, references]: [SweepKind; 2],

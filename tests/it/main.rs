@@ -54,6 +54,8 @@ mod pages;
 #[cfg(test)]
 mod parked_cli;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod postgres_capture;
 #[cfg(test)]
 mod postgres_catalog;

@@ -163,7 +163,7 @@ async fn dropping_and_renaming_a_mapped_collection_is_told() {
     let error = loop {
         match capture.next().await {
             Ok(Captured::Position(position) | Captured::Idle(position)) => last = Some(position),
-            Ok(Captured::Structure(text)) => dropped |= text.contains("database"),
+            Ok(Captured::Structure(seen)) => dropped |= seen.what.contains("database"),
             Ok(_) => {}
             Err(error) => break error,
         }

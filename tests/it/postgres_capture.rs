@@ -90,7 +90,7 @@ async fn catch_up(source: &PostgresSource, capture: &mut PostgresCapture) -> See
                 seen.idle = true;
             }
             Captured::Echo(count) => seen.echoes += count,
-            Captured::Structure(text) => seen.structure.push(text),
+            Captured::Structure(found) => seen.structure.push(found.what),
             Captured::Unaddressable(..) => panic!("every row has an id"),
         }
         if seen.positions.last().is_some_and(|last| *last >= end) {

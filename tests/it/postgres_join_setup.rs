@@ -142,7 +142,7 @@ async fn heard(source: &PostgresSource, capture: &mut PostgresCapture) -> String
         let captured = tokio::time::timeout(PATIENCE, capture.next()).await.unwrap().unwrap();
         match captured {
             Captured::Hint(Hint { key: Key { id: SideId::Renaissance(id), .. }, .. }) => _ = ids.insert(id),
-            Captured::Structure(text) => structure.push(text),
+            Captured::Structure(seen) => structure.push(seen.what),
             Captured::Position(Position::Lsn(at)) | Captured::Idle(Position::Lsn(at)) if at >= end => break,
             _ => {}
         }

@@ -34,6 +34,13 @@ pub(super) fn advice(reason: &str) -> &'static str {
         }
         Some(Reason::TooLarge) => "Shorten the record: MongoDB holds at most 16 MB in one document.",
         Some(Reason::Undecided) => "Both sides changed it: write the value that counts on either side.",
+        Some(Reason::Paused) => {
+            "It comes back by itself when the pause ends: `biograph-bridge status` shows the pause, `biograph-bridge resume` ends it."
+        }
+        Some(Reason::Looping) => {
+            "What the bridge writes is changed by the database each time (a trigger?), or the two transforms that are named do not undo \
+             each other. Correct that; then change the record, or `biograph-bridge parked retry`."
+        }
         None => "See the detail; this reason is from another version of biograph-bridge.",
     }
 }

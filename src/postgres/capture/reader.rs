@@ -8,12 +8,13 @@ use super::relation::MappedRelation;
 use crate::{
     error::{Error, Result},
     model::{
-        hint::{Captured, Freshness, Hint, Position},
+        fact::PauseCause,
+        hint::{Captured, Freshness, Hint, Position, Structure},
         key::Key,
     },
     postgres::{
         pgoutput::{self, Message, OldRow, Tuple},
-        sql::OWN_NAME,
+        sql::{HEARD, OWN_NAME},
         watched::WatchedTable,
     },
 };
@@ -54,6 +55,8 @@ enum Kind {
     Fresh,
     /// It did not open with our message.
     Application,
+    /// It is ours, and triggers of the application may have added to it.
+    Heard,
     /// It did; so many changes were dropped.
     Echo(u64),
 }
@@ -119,7 +122,11 @@ impl Reader {
         if let Some(transaction) = self.transaction.as_mut().filter(|_| transactional)
             && transaction.kind == Kind::Fresh
         {
-            transaction.kind = if prefix == OWN_NAME { Kind::Echo(0) } else { Kind::Application };
+            transaction.kind = match prefix {
+                OWN_NAME => Kind::Echo(0),
+                HEARD => Kind::Heard,
+                _ => Kind::Application,
+            };
         }
     }
 
@@ -130,11 +137,18 @@ impl Reader {
             Message::Update { relation, old, new } => self.change(*relation, *old, Some(*new), out),
             Message::Delete { relation, old } => self.change(*relation, Some(*old), None, out),
             Message::Truncate { relations, .. } => {
-                if let Some(transaction) = &mut self.transaction {
-                    transaction.kind = Kind::Application;
-                }
+                let Some(transaction) = &mut self.transaction else { return Ok(()) };
+                transaction.kind = Kind::Application;
                 let mapped = relations.iter().filter_map(|oid| self.relations.get(&oid));
-                out.extend(mapped.map(|table| Captured::Structure(format!("table {} was truncated", table.name()))));
+                let event = format!("transaction {}", transaction.xid);
+                out.extend(mapped.map(|table| {
+                    Captured::Structure(Structure {
+                        entities: table.entities(),
+                        cause: PauseCause::Truncated,
+                        what: format!("table {} was truncated", table.name()),
+                        event: event.clone(),
+                    })
+                }));
                 Ok(())
             }
             // the transport delivers boundaries and logical messages as events of their own
@@ -166,7 +180,11 @@ impl Reader {
             *count += 1;
             return Ok(());
         }
-        transaction.kind = Kind::Application;
+        if transaction.kind == Kind::Fresh {
+            transaction.kind = Kind::Application;
+        }
+        // what we wrote ourselves was committed by no application
+        let committed_at = (transaction.kind == Kind::Application).then_some(transaction.committed_at);
         let Some(mapped) = self.relations.get(&relation) else { return Ok(()) };
         for key in mapped.keys(old, new)? {
             // a row and its child rows are often written one after the other
@@ -174,11 +192,7 @@ impl Reader {
                 continue;
             }
             transaction.last = Some(key);
-            out.push(Captured::Hint(Hint {
-                key,
-                freshness: Freshness::Xid(transaction.xid),
-                committed_at: Some(transaction.committed_at),
-            }));
+            out.push(Captured::Hint(Hint { key, freshness: Freshness::Xid(transaction.xid), committed_at }));
         }
         Ok(())
     }

@@ -252,8 +252,16 @@ fn a_truncated_table_is_told_by_name() {
     bytes.extend(3_u32.to_be_bytes());
     bytes.push(1);
     bytes.extend([USERS, OTHER, PROFILES].map(u32::to_be_bytes).concat());
-    let told = |name: &str| Captured::Structure(format!("table {name} was truncated"));
-    assert_eq!(read(&mut reader, &[begin(2), data(bytes)]), [told("users"), told("user_profiles")]);
+    let told: Vec<String> = read(&mut reader, &[begin(2), data(bytes)])
+        .into_iter()
+        .map(|captured| match captured {
+            Captured::Structure(seen) => format!("{} {} {:?}", seen.what, seen.event, seen.entities),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let entities = "transaction 2 [EntityIndex(0)]";
+    let told_of = |name: &str| format!("table {name} was truncated {entities}");
+    assert_eq!(told, [told_of("users"), told_of("user_profiles")]);
 }
 
 #[test]

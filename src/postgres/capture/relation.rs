@@ -50,6 +50,11 @@ impl MappedRelation {
         &self.name
     }
 
+    /// The entities that have rows in it.
+    pub(super) fn entities(&self) -> Vec<EntityIndex> {
+        self.places.iter().map(|place| place.entity).collect()
+    }
+
     /// The records a new row belongs to; with what it was before, in case the row moved.
     pub(super) fn keys(&self, old: Option<OldRow<'_>>, new: Option<Tuple<'_>>) -> Result<Vec<Key>> {
         let mut keys = Vec::with_capacity(self.places.len());

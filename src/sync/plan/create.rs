@@ -29,6 +29,9 @@ impl Draft<'_> {
     /// without it would have; if there is none, the whole record is parked.
     pub(super) fn create(&mut self, to: Side) {
         let Some(source) = self.image(to.other()) else { return };
+        if let Some(problem) = self.held_whole(to) {
+            return self.park_whole(problem);
+        }
         let mut created = blank(self.entity, to, self.record.legacy_id);
         let mut unset = Vec::new();
         for (n, (field, start)) in self.entity.fields.iter().zip(self.starts(to, source)).enumerate() {

@@ -151,9 +151,18 @@ impl Draft<'_> {
         (!back.is_empty()).then(|| members.iter().copied().filter(|member| !back.contains(member)).collect())
     }
 
-    /// Adds one value to what is written to a side. False if that side cannot hold it: the field is parked.
+    /// What writing a value to a side takes, unless that side cannot hold it or must not be written.
+    fn patch(&self, field: &Field, to: Side, value: &Value) -> Result<Patch, Problem> {
+        let patch = field.put(to, value, self.image(to))?;
+        match self.held(field, to).filter(|_| !patch.is_empty()) {
+            Some(problem) => Err(problem),
+            None => Ok(patch),
+        }
+    }
+
+    /// Adds one value to what is written to a side. False if that is not possible now: the field is parked.
     pub(super) fn copy(&mut self, n: usize, field: &Field, to: Side, value: &Value) -> bool {
-        match field.put(to, value, self.image(to)) {
+        match self.patch(field, to, value) {
             Ok(patch) => {
                 self.agree(n, field, Digest::of(value), value, to == Side::Renaissance || patch.is_empty());
                 self.write(n, to, patch);
@@ -169,7 +178,7 @@ impl Draft<'_> {
     /// Writes one value to both sides. The rows come first and have all that the document held and no longer held: until the
     /// document is written, it is what was agreed on, and the rows are ahead.
     pub(super) fn combine(&mut self, n: usize, field: &Field, value: &Value, legacy: &Reading) {
-        let put = |to| field.put(to, value, self.image(to));
+        let put = |to| self.patch(field, to, value);
         match put(Side::Legacy).and_then(|document| Ok((document, put(Side::Renaissance)?))) {
             Ok((document, rows)) => {
                 if let Some(held) = legacy.value().filter(|_| !document.is_empty()) {
@@ -244,7 +253,7 @@ impl Draft<'_> {
         let mut patches = Vec::with_capacity(group.len());
         for (n, field, readings) in group {
             let Some(value) = readings[at(to.other())].value() else { continue };
-            match field.put(to, value, self.image(to)) {
+            match self.patch(field, to, value) {
                 Ok(patch) => patches.push((*n, *field, value, patch)),
                 Err(problem) => {
                     self.park_group(group, *n, &problem);
@@ -275,7 +284,8 @@ impl Draft<'_> {
 
 /// The problem of a field that is held back by another one of its group.
 pub(super) fn together_with(problem: &Problem, culprit: &str) -> Problem {
-    Problem::new(problem.reason, format!("is decided together with {culprit}, which cannot cross: {}", problem.detail))
+    let detail = format!("is decided together with {culprit}, which cannot cross: {}", problem.detail);
+    Problem { pause: problem.pause, ..Problem::new(problem.reason, detail) }
 }
 
 fn differs(readings: &[Reading; 2]) -> bool {

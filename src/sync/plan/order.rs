@@ -75,6 +75,9 @@ pub fn examine(entity: &Entity, record: &mut Record) {
 }
 
 fn values(entity: &Entity, record: &Record, order: &Order) -> Result<Vec<(usize, Value)>, String> {
+    if let Some(closure) = record.closed.iter().flatten().next() {
+        return Err(format!("writing this record is paused (pause {})", closure.pause));
+    }
     let images = match (&record.legacy, &record.renaissance) {
         (Some(legacy), Some(renaissance)) => [legacy, renaissance],
         (None, _) => return Err("the record is gone from legacy".to_owned()),

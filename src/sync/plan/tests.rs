@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::{conflict::ConflictKind, mapping, problem::Reason};
 
+mod held;
 mod journal;
 mod references;
 mod rules;
@@ -72,6 +73,8 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
         blocked: None,
         circle: None,
         whole: None,
+        closed: [None; 2],
+        looping: false,
     }
 }
 

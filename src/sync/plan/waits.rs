@@ -71,7 +71,10 @@ impl Draft<'_> {
         }
         let mut awaits = Vec::new();
         for field in &self.entity.fields {
-            if !field.refers.as_ref().is_some_and(|refers| refers.linked && refers.many) || self.is_parked(field) {
+            let Some(refers) = field.refers.as_ref().filter(|refers| refers.linked && refers.many) else { continue };
+            if self.is_parked(field) {
+                // undecided, so what was known of it still holds
+                awaits.extend(self.record.awaits.iter().filter(|(entity, _)| *entity == refers.entity));
                 continue;
             }
             let images = Side::ALL.into_iter().filter_map(|side| Some((side, self.image(side)?)));

@@ -82,7 +82,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Reads a batch whose turn comes after the one that is being reconciled. `None` where that is no use: something is to
     /// be settled or brought in first, or a database does not answer.
     pub async fn read_ahead(&self, index: EntityIndex, taken: &[Taken]) -> Option<Ahead> {
-        if self.shadow || self.unsettled.load(Ordering::Acquire) {
+        let closed = self.pauses.now().entirely(index).is_some();
+        if self.shadow || closed || self.unsettled.load(Ordering::Acquire) {
             return None;
         }
         let mut pull = Pull::reading_ahead();
@@ -111,7 +112,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let is_met = |named: &HashSet<Key>| !named.is_disjoint(&former.keys);
         // a second pass visits sets that are left for later
         let of_sets = !self.leaves_sets(index) && is_met(&ahead.named);
-        (!ahead.footprint.meets(former) && !is_met(&ahead.needed) && !of_sets).then_some(ahead.gathered)
+        let current = self.pauses.is_current(ahead.gathered.version);
+        (current && !ahead.footprint.meets(former) && !is_met(&ahead.needed) && !of_sets).then_some(ahead.gathered)
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Reconciler, Work,
+    breaker::By,
+    pauses::closed,
     references::{Pull, Sided, named, set_owner},
 };
 use crate::{
@@ -35,6 +37,8 @@ pub(super) struct Gathered {
     pub(super) links: Links,
     pub(super) lost: Vec<Key>,
     pub(super) not_visible: Vec<Key>,
+    /// Under which version of the pauses.
+    pub(super) version: u64,
 }
 
 /// An unlinked document.
@@ -153,6 +157,7 @@ impl Read {
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     pub(super) async fn gather(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<Gathered> {
         let entity = self.entity(index)?;
+        let (version, pauses) = (self.pauses.version(), self.pauses.now());
         let sets_later = self.leaves_sets(index) && !pull.is_rehearsal();
         let (mut read, mut links) = loop {
             let (read, mut links) = (self.read_both(index, taken).await?, Links::default());
@@ -179,14 +184,18 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             works.extend(identified);
         }
         let lost_before: HashSet<Key> = taken.iter().filter(|t| t.attempts >= INSISTING).map(|t| t.key).collect();
+        let hints: HashMap<Key, &Taken> = taken.iter().map(|one| (one.key, one)).collect();
         for work in &mut works {
             work.insists = work.keys.iter().any(|key| lost_before.contains(key));
             set_owner(entity, &links, &owners, &mut work.record);
+            work.by = By::of(&work.keys, &hints);
+            work.record.looping = self.breaker.stops(index, work);
+            work.record.closed = closed(&pauses, (index, entity), &work.record);
             pull.insistence.tell((&self.entities, index), &mut work.record);
         }
         self.look_up_deleted(index, &works, &mut links).await?;
         self.take_orders((index, entity), &mut works, (&mut links, pull)).await?;
-        Ok(Gathered { works, links, lost, not_visible })
+        Ok(Gathered { works, links, lost, not_visible, version })
     }
 
     async fn read_both(&self, index: EntityIndex, taken: &[Taken]) -> Result<Read> {
@@ -285,5 +294,7 @@ fn linked(
         blocked: None,
         circle: None,
         whole: None,
+        closed: [None; 2],
+        looping: resolved.looping,
     }
 }

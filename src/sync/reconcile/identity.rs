@@ -189,6 +189,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             blocked: pair.blocked,
             circle: None,
             whole: None,
+            closed: [None; 2],
+            looping: false,
         };
         Work::new(record, pair.keys)
     }

@@ -1,6 +1,6 @@
 //! What becomes of records once they were written, or refused.
 
-use super::{BatchReport, Crossing, Journalled, Work};
+use super::{BatchReport, Crossing, Journalled, Work, breaker::By};
 use crate::{
     model::{
         conflict::ConflictKind,
@@ -11,7 +11,7 @@ use crate::{
     },
     sync::{
         plan::{Effect, Record},
-        ports::{LegacyChange, RecordPlan},
+        ports::{IntentKind, LegacyChange, RecordPlan, RenaissanceChange},
     },
 };
 
@@ -42,12 +42,19 @@ pub(super) fn refuse(record: &mut Record, field: Option<usize>, problem: Problem
 }
 
 pub(super) fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, report: &mut BatchReport) {
-    let Work { record, keys, planned, .. } = work;
+    let Work { record, keys, planned, approved, by, .. } = work;
     let mut effect = Effect { writes: [false, false], parks: false };
     if let Some(plan) = plan {
         effect.parks = !plan.parked.is_empty();
         effect.writes[1] = plan.rows.is_some();
         effect.writes[0] = plan.intent.is_some();
+        if by == By::Ourselves && effect.writes.contains(&true) {
+            report.own.push(record.legacy_id);
+        }
+        if !approved {
+            report.deleted[1] += u64::from(matches!(plan.rows, Some(RenaissanceChange::Delete(_))));
+            report.deleted[0] += u64::from(matches!(plan.intent, Some((IntentKind::Delete(_), _))));
+        }
         // one that is left to a person was counted when it was parked
         let new = plan.conflicts.into_iter().filter(|row| row.winner.is_some() || !plan.was_parked);
         let new = new.filter(|row| row.kind != ConflictKind::UniqueTaken);

@@ -3,7 +3,8 @@
 use super::{
     Reconciler,
     claims::{Claim, claims},
-    label, planned,
+    outcome::label,
+    planned,
     references::Pull,
 };
 use crate::{

@@ -61,6 +61,10 @@ pub struct BatchReport {
     pub conflicts: Vec<Journalled>,
     /// What became of orders.
     pub orders: Vec<(LegacyId, Result<(), String>)>,
+    /// Records written as nothing but the bridge's own writes had changed them.
+    pub own: Vec<LegacyId>,
+    /// Records deleted without having been approved: on legacy, on renaissance.
+    pub deleted: [u64; 2],
     /// What it was about, for the batch that was read meanwhile.
     pub footprint: Footprint,
 }

@@ -1,6 +1,6 @@
 //! Deciding without doing: a shadow reads and plans as the bridge would, journals the conflicts and writes nothing else.
 
-use super::{BatchReport, Reconciler, hollow, planned, references::Pull, settle};
+use super::{BatchReport, Reconciler, hollow, outcome::settle, planned, references::Pull};
 use crate::{
     error::Result,
     model::{

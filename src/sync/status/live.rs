@@ -3,16 +3,20 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, StatusReport, SweepReport, Swept};
+use super::{
+    Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, StatusReport, SweepReport, Swept,
+};
 use crate::{
     model::{
         fact::{DaemonState, Feed, Lag, PersonState, SweepKind},
         key::EntityIndex,
+        pause::Pauses,
         problem::Reason,
         side::{Direction, Side},
     },
@@ -53,6 +57,7 @@ pub(super) struct Live {
     pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Running>,
     pub(super) healings: Vec<Healing>,
     pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
+    pub(super) pauses: Arc<Pauses>,
     pub(super) people: BTreeMap<PersonState, i64>,
     pub(super) errors: BTreeMap<Cow<'static, str>, (SystemTime, String, Option<String>)>,
     pub(super) loops: BTreeMap<&'static str, Instant>,
@@ -74,6 +79,18 @@ impl Live {
             // "Caught up" holds only as long as we would hear of something new.
             Lag::CaughtUp => (self.feed(direction.source()) == Feed::Streaming).then_some(0.0),
             Lag::Since(committed_at) => Some(age(committed_at, clock)),
+        }
+    }
+
+    /// What the daemon is doing, to those who watch: where a whole direction stands still, or a guard has stepped in, the rest is
+    /// of less interest.
+    pub(super) fn shown_state(&self) -> DaemonState {
+        let state = self.state.unwrap_or(DaemonState::Starting);
+        let stopped = Direction::ALL.into_iter().any(|direction| self.pauses.stop(direction));
+        let guarded = self.pauses.0.iter().any(|pause| pause.missing_on.is_some());
+        match state {
+            DaemonState::Streaming | DaemonState::Backfilling if stopped || guarded => DaemonState::Paused,
+            other => other,
         }
     }
 
@@ -124,6 +141,7 @@ impl Live {
             healings: self.healings.iter().map(healing).collect(),
             shadow: self.shadow,
             sweeps: self.sweeps.values().map(sweep).collect(),
+            pauses: self.pauses.0.iter().map(|pause| PauseReport::new(pause, name)).collect(),
             parked: self.parked.iter().filter(|(_, _, count)| *count > 0).map(parked).collect(),
             people: self.people.iter().map(|(state, count)| (state.to_string(), *count)).collect(),
             errors: self.errors.iter().map(error).collect(),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::{key::EntityIndex, pause::Pause};
+
 /// Everything a reader may want to know about a daemon. Fields unknown to the reader are ignored, missing ones empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -28,6 +30,8 @@ pub struct StatusReport {
     pub sweeps: Vec<SweepReport>,
     /// Lost positions: those being healed and the last ones that were.
     pub healings: Vec<HealingReport>,
+    /// What is paused.
+    pub pauses: Vec<PauseReport>,
     /// What cannot be synced now.
     pub parked: Vec<ParkedReport>,
     /// Conflicts journalled since the daemon started.
@@ -127,6 +131,74 @@ pub struct HealingReport {
     pub ended_at: Option<String>,
     /// Records that the sweep wrote on either side, in the run that ended it.
     pub changed: Option<u64>,
+}
+
+/// A pause.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PauseReport {
+    /// Its number.
+    pub id: i64,
+    /// The direction, if only one is paused.
+    pub direction: Option<String>,
+    /// The entity, if only one is.
+    pub entity: Option<String>,
+    /// The legacy id of the person, if only one is.
+    pub person: Option<String>,
+    /// `asked`, `dropped`, `renamed`, `truncated`, `burst`.
+    pub cause: String,
+    /// Why, in words.
+    pub detail: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// The side on which records may be missing: who resumes has to say what becomes of them.
+    pub missing_on: Option<String>,
+    /// What was said: `apply`, `restore`. It is about to end.
+    pub deletions: Option<String>,
+}
+
+impl PauseReport {
+    /// A pause for people; `name` is that of an entity.
+    pub fn new(pause: &Pause, name: impl Fn(EntityIndex) -> String) -> Self {
+        Self {
+            id: pause.id,
+            direction: pause.scope.direction.map(|direction| direction.to_string()),
+            entity: pause.scope.entity.map(name),
+            person: pause.scope.person.map(|person| person.to_string()),
+            cause: pause.cause.to_string(),
+            detail: pause.detail.clone(),
+            since: pause.since.clone(),
+            missing_on: pause.missing_on.map(|side| side.to_string()),
+            deletions: pause.answer.map(|answer| answer.as_str().to_owned()),
+        }
+    }
+
+    /// What is paused: `user, legacy → renaissance`.
+    pub fn scope(&self) -> String {
+        let person = self.person.as_ref().map(|id| format!("the person legacy:{id}"));
+        let direction = self.direction.as_ref().map(|direction| direction.replace("_to_", " → "));
+        let parts: Vec<String> = [self.entity.clone(), person, direction].into_iter().flatten().collect();
+        if parts.is_empty() { "everything".to_owned() } else { parts.join(", ") }
+    }
+
+    /// `pause 3: user, legacy → renaissance (burst) since …: …`.
+    pub fn line(&self) -> String {
+        let detail = if self.detail.is_empty() { String::new() } else { format!(": {}", self.detail) };
+        format!("pause {}: {} ({}) since {}{detail}", self.id, self.scope(), self.cause, self.since)
+    }
+
+    /// The command that ends it.
+    pub fn fix(&self) -> String {
+        let part = |flag: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!(" --{flag} {value}")).unwrap_or_default()
+        };
+        let person = self.person.as_ref().map(|id| format!("legacy:{id}"));
+        let asks = self.missing_on.is_some() && self.deletions.is_none();
+        let deletions = if asks { " --deletions apply (they were meant) or restore (make them again)" } else { "" };
+        let entity = part("entity", &self.entity);
+        let direction = if asks { String::new() } else { part("direction", &self.direction) };
+        format!("biograph-bridge resume{entity}{direction}{}{deletions}", part("user", &person))
+    }
 }
 
 /// What is parked for one reason.

@@ -15,7 +15,9 @@ use crate::{
         image::Image,
         key::{EntityIndex, LegacyId},
     },
-    sync::ports::{LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Probe, Restored, Strays, Wrote},
+    sync::ports::{
+        LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Places, Probe, Restored, Strays, Wrote,
+    },
 };
 
 /// Documents and the ledger.
@@ -136,6 +138,14 @@ impl LegacyStore for Documents {
     }
 
     async fn strays(&self, _: EntityIndex, _: Option<&str>, _: u32) -> Result<Strays> {
+        foreign()
+    }
+
+    async fn collection(&self, _: EntityIndex) -> Result<Places> {
+        Ok(Vec::new())
+    }
+
+    async fn ensure(&self, _: EntityIndex) -> Result<()> {
         foreign()
     }
 

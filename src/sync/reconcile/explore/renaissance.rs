@@ -18,12 +18,14 @@ use crate::{
         image::Version,
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         links::Target,
+        pause::{Deletions, Pause},
         side::Side,
         snapshot::Snapshot,
     },
     sync::ports::{
-        Committed, JournalEntry, Link, Listed, Outcome, Owner, Page, ParkedRow, Probe, RecordPlan, RenaissanceChange,
-        RenaissanceRead, RenaissanceStore, Resolution, Resolved, Restored, SweepState, Tombstone,
+        By, Committed, JournalEntry, Link, Listed, NewPause, Outcome, Owner, Page, ParkedRow, PauseStore, Places,
+        Probe, RecordPlan, RenaissanceChange, RenaissanceRead, RenaissanceStore, Resolution, Resolved, Restored,
+        Returning, SweepState, Tombstone,
     },
 };
 
@@ -88,6 +90,53 @@ fn foreign<T>() -> Result<T> {
     Err(Error::halt("this is not part of what is explored"))
 }
 
+/// Nothing is paused in the small world.
+impl PauseStore for Rows {
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        Ok(Vec::new())
+    }
+
+    async fn pause(&self, _: &NewPause) -> Result<bool> {
+        foreign()
+    }
+
+    async fn answer_pauses(&self, _: &[i64], _: Deletions, _: &By) -> Result<()> {
+        foreign()
+    }
+
+    async fn end_pauses(&self, _: &[i64], _: &By, _: &[EntityIndex]) -> Result<()> {
+        foreign()
+    }
+
+    async fn returning(&self, _: i64, _: u32) -> Result<Vec<Returning>> {
+        foreign()
+    }
+
+    async fn links_to_walk(&self, _: i64, _: EntityIndex, _: u32) -> Result<Vec<(LegacyId, RenaissanceId)>> {
+        foreign()
+    }
+
+    async fn park_missing(&self, _: i64, _: EntityIndex, _: &[LegacyId], _: Deletions, _: LegacyId) -> Result<()> {
+        foreign()
+    }
+
+    async fn links(&self, _: EntityIndex) -> Result<u64> {
+        foreign()
+    }
+
+    async fn tables(&self, _: EntityIndex) -> Result<Places> {
+        Ok(Vec::new())
+    }
+
+    async fn known_structure(&self, _: EntityIndex, _: Side) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    async fn know_structure(&self, _: EntityIndex, _: Side, _: &str) -> Result<()> {
+        foreign()
+    }
+}
+
 impl RenaissanceStore for Rows {
     async fn read(&self, _: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
         self.0
@@ -118,6 +167,7 @@ impl RenaissanceStore for Rows {
                 epoch: 0,
                 former: None,
                 parked: false,
+                looping: false,
                 person: None,
                 awaits: Vec::new(),
             };
