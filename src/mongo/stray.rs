@@ -108,7 +108,11 @@ pub(super) fn stray(id: Option<&Bson>, gone: bool) -> Stray {
 /// Extended JSON, unless it could be a phone number or an address: then a mask, with enough of a fingerprint to tell two
 /// of them apart and too little to find the number again.
 fn shown(id: &Bson) -> String {
-    let text = extjson::value(id).to_string();
+    let text = match id {
+        // to MongoDB the same `_id`, whatever type of number it is
+        Bson::Int64(number) => number.to_string(),
+        other => extjson::value(other).to_string(),
+    };
     let telling = text.contains('@') || longest_number(&text) >= PHONE_DIGITS;
     let visible = match id {
         Bson::String(text) if telling => mask(text),
