@@ -22,8 +22,8 @@ pub enum Mechanism {
     Echoes,
     /// The sweep after a lost position.
     HealSweep,
-    /// The bound of the queue in bytes.
-    QueueBound,
+    /// The bounds of queue and batches in bytes.
+    ByteBounds,
     /// The guard against many deletions at once.
     BurstGuard,
     /// The breaker of loops.
@@ -41,7 +41,7 @@ impl Mechanism {
         Self::Freshness,
         Self::Echoes,
         Self::HealSweep,
-        Self::QueueBound,
+        Self::ByteBounds,
         Self::BurstGuard,
         Self::LoopBreaker,
     ];
@@ -57,7 +57,7 @@ impl Mechanism {
             Self::Freshness => "freshness",
             Self::Echoes => "echoes",
             Self::HealSweep => "heal_sweep",
-            Self::QueueBound => "queue_bound",
+            Self::ByteBounds => "byte_bounds",
             Self::BurstGuard => "burst_guard",
             Self::LoopBreaker => "loop_breaker",
         }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{identity, retention::Retention};
 use crate::{
     config::Databases,
+    drill::{self, Mechanism},
     error::{Disposition, Error, Result},
     model::{
         catalog::Catalog,
@@ -139,7 +140,8 @@ impl Engine<'_> {
         };
         self.status.recovered("engine");
         worked.get_or_init(|| ());
-        let room = Room::quarter_of(self.settings.batch_bytes);
+        let bound = if drill::lacks(Mechanism::ByteBounds) { usize::MAX } else { self.settings.batch_bytes };
+        let room = Room::quarter_of(bound);
         let (legacy, store) = (legacy.with_room(room), store.with_room(room));
         let source = PostgresSource::new(self.databases.renaissance_url.expose(), pool.clone(), &entities)?
             .only_on(identities.renaissance.clone());

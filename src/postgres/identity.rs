@@ -46,15 +46,19 @@ pub async fn known(pool: &PgPool) -> Result<[Option<Known>; 2]> {
     }))
 }
 
-/// Forgets what a side was known by: a person has said that another database takes its place. No daemon may be active.
+/// Forgets what a side was known by, its collections or tables among it: a person has said that another database takes its
+/// place. No daemon may be active.
 pub async fn forget(pool: &PgPool, side: Side) -> Result<()> {
     let doing = during("forgetting a former database");
-    sqlx::query("DELETE FROM biograph_bridge.identity WHERE side = $1")
-        .bind(side.as_str())
-        .execute(pool)
-        .await
-        .map(drop)
-        .map_err(doing)
+    sqlx::query(
+        "WITH places AS (DELETE FROM biograph_bridge.structure WHERE side = $1) \
+         DELETE FROM biograph_bridge.identity WHERE side = $1",
+    )
+    .bind(side.as_str())
+    .execute(pool)
+    .await
+    .map(drop)
+    .map_err(doing)
 }
 
 impl Postgres {

@@ -58,7 +58,7 @@ pub struct InProcess {
 impl InProcess {
     /// An empty queue that holds captures back beyond `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        let limit = if drill::lacks(Mechanism::QueueBound) { usize::MAX / 2 } else { limit };
+        let limit = if drill::lacks(Mechanism::ByteBounds) { usize::MAX / 2 } else { limit };
         Self {
             tracker: Mutex::new(Tracker::new(limit)),
             started: Instant::now(),

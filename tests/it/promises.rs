@@ -8,7 +8,7 @@ use biograph_bridge::drill::Mechanism;
 use tokio::process::Command;
 
 /// The promise (its number), what keeps it, and the test that shows it.
-const SHOWN: [(u8, Mechanism, &str); 8] = [
+const SHOWN: [(u8, Mechanism, &str); 10] = [
     (1, Mechanism::Freshness, "sync_freshness::a_change_decoded_before_it_is_visible_is_not_lost"),
     (2, Mechanism::Journal, "sync_merge::the_same_field_edited_on_both_sides_goes_to_the_owner_and_the_loser_is_kept"),
     (2, Mechanism::Tombstones, "sync_basics::an_update_in_biograph_crosses_and_so_does_a_delete"),
@@ -17,6 +17,8 @@ const SHOWN: [(u8, Mechanism, &str); 8] = [
     (5, Mechanism::Intents, "crash_points::killed_at_any_step_of_the_path_every_change_arrives_once"),
     (6, Mechanism::HealSweep, "healing::an_oplog_that_has_moved_on_is_healed_with_deletions_of_both_sides"),
     (7, Mechanism::Fence, "sync_fence::a_former_daemon_writes_nothing_to_postgres"),
+    (8, Mechanism::ByteBounds, "sync_memory::records_of_many_megabytes_cross_both_ways_a_few_at_a_time"),
+    (9, Mechanism::LoopBreaker, "pauses::what_a_trigger_undoes_again_and_again_is_parked_with_both_forms"),
 ];
 /// Tests that run at once.
 const AT_ONCE: usize = 5;
