@@ -308,6 +308,9 @@ fn passes(error: &Error, worked: bool) -> bool {
 /// Turns what blocks into one error that says how to fix it.
 fn refuse_blocking(findings: Vec<Finding>) -> Result<()> {
     let (mut problems, mut fixes) = (Vec::new(), Vec::new());
+    if let Some(failed) = findings.iter().find(|finding| finding.passing) {
+        return Err(Error::retry(format!("{}: {}", failed.subject, failed.detail)));
+    }
     for finding in findings.into_iter().filter(|finding| finding.blocks) {
         problems.push(format!("{}: {}", finding.subject, finding.detail));
         fixes.push(finding.fix.unwrap_or_else(|| "run `biograph-bridge check`".to_owned()));

@@ -148,7 +148,7 @@ impl Legacy {
 }
 
 fn failed(subject: &str, error: &Error) -> Finding {
-    Finding::blocking(subject, error.to_string(), error.hint().unwrap_or("see the error"))
+    Finding::failed(subject, error, "see the error")
 }
 
 fn version_finding((major, minor, patch): (i32, i32, i32)) -> Finding {

@@ -1,5 +1,7 @@
 //! What a preflight look at a side found: one line of `check`.
 
+use crate::error::{Disposition, Error};
+
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -13,21 +15,43 @@ pub struct Finding {
     pub detail: String,
     /// The command or setting that fixes it.
     pub fix: Option<String>,
+    /// Whether the look itself failed in passing: that says nothing, and another look may find all as it should be.
+    pub passing: bool,
 }
 
 impl Finding {
     /// It is as it should be.
     pub fn good(subject: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { subject: subject.into(), blocks: false, ok: true, detail: detail.into(), fix: None }
+        Self { subject: subject.into(), blocks: false, ok: true, detail: detail.into(), fix: None, passing: false }
     }
 
     /// It is not, and the bridge can run nevertheless.
     pub fn warning(subject: impl Into<String>, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { subject: subject.into(), blocks: false, ok: false, detail: detail.into(), fix: Some(fix.into()) }
+        Self {
+            subject: subject.into(),
+            blocks: false,
+            ok: false,
+            detail: detail.into(),
+            fix: Some(fix.into()),
+            passing: false,
+        }
+    }
+
+    /// Nobody could look: the error says why.
+    pub fn failed(subject: impl Into<String>, error: &Error, otherwise: &str) -> Self {
+        let passing = error.disposition() == Disposition::Retry;
+        Self { passing, ..Self::blocking(subject, error.to_string(), error.hint().unwrap_or(otherwise)) }
     }
 
     /// It is not, and the bridge cannot run.
     pub fn blocking(subject: impl Into<String>, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { subject: subject.into(), blocks: true, ok: false, detail: detail.into(), fix: Some(fix.into()) }
+        Self {
+            subject: subject.into(),
+            blocks: true,
+            ok: false,
+            detail: detail.into(),
+            fix: Some(fix.into()),
+            passing: false,
+        }
     }
 }

@@ -79,11 +79,11 @@ async fn replication_session(url: &str, role: &Role) -> Finding {
     let limit = || Error::retry(format!("no answer within {} s", SESSION_LIMIT.as_secs()));
     match timeout(SESSION_LIMIT, open).await.unwrap_or_else(|_| Err(limit())) {
         Ok(_) => Finding::good(subject, "can be opened"),
-        Err(error) if !role.replicates && !role.superuser => Finding::blocking(
-            subject,
-            error.to_string(),
-            format!("ALTER ROLE {} REPLICATION -- or the replication role that a managed server offers", role.quoted),
-        ),
+        Err(error) if !role.replicates && !role.superuser => {
+            let grant = "or the replication role that a managed server offers";
+            let fix = format!("ALTER ROLE {} REPLICATION -- {grant}", role.quoted);
+            Finding { fix: Some(fix), ..Finding::failed(subject, &error, grant) }
+        }
         Err(error) => refused(subject, &error, "allow it in pg_hba.conf: host all … with the role's usual method"),
     }
 }
@@ -132,5 +132,5 @@ fn field_off(entity: &Entity, off: &FieldOff) -> Finding {
 }
 
 fn refused(subject: &str, error: &Error, otherwise: &str) -> Finding {
-    Finding::blocking(subject, error.to_string(), error.hint().unwrap_or(otherwise))
+    Finding::failed(subject, error, otherwise)
 }
