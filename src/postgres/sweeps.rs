@@ -145,13 +145,16 @@ pub struct Swept {
     pub updated_at: String,
 }
 
-/// How far the first copy of every entity has come, as far as it has begun. Empty before the state exists.
+/// How far the first copy of every entity has come, as far as it has begun. Empty before the state exists, and while its
+/// migrations are under way: each is a transaction of its own, and the columns come one after the other.
 pub async fn progress(pool: &sqlx::PgPool) -> Result<Vec<Swept>> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('biograph_bridge.sweep') IS NOT NULL")
-        .fetch_one(pool)
-        .await
-        .map_err(Error::from)?;
-    if !exists {
+    let complete: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('biograph_bridge.sweep') AND attname = 'parked')",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(Error::from)?;
+    if !complete {
         return Ok(Vec::new());
     }
     sqlx::query_as(
