@@ -172,8 +172,8 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
     }
 
     const fn resolver(&self) -> Resolver<'_, L, R, Q> {
-        let Self { legacy, store, queue, orders, entities, .. } = *self;
-        Resolver { legacy, store, queue, orders, entities }
+        let Self { legacy, store, queue, orders, entities, pauses, .. } = *self;
+        Resolver { legacy, store, queue, orders, entities, pauses }
     }
 
     async fn backfill(&self, arguments: BackfillArguments) -> Result<Json> {

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     orders::Orders,
+    pauses::Present,
     plan::{Order, OrderedField},
     ports::{JournalEntry, LegacyStore, RenaissanceStore, Resolution, Restored},
     queue::HintQueue,
@@ -22,6 +23,7 @@ use crate::{
         key::{EntityIndex, Key, LegacyId, SideId},
         mapping::Entity,
         meanings::meanings,
+        pause::Closure,
         side::Side,
         value::Value,
     },
@@ -85,6 +87,12 @@ pub(super) struct Resolver<'a, L, R, Q> {
     pub(super) queue: &'a Q,
     pub(super) orders: &'a Orders,
     pub(super) entities: &'a [Entity],
+    pub(super) pauses: &'a Present,
+}
+
+/// Nothing of it would be looked at, and whoever asked would wait in vain.
+fn paused(entity: &Entity, closure: Closure) -> Error {
+    Error::halt(format!("{} is paused (pause {}): resume it first", entity.name, closure.pause))
 }
 
 impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
@@ -103,6 +111,9 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
         }
         let (index, entity) = self.named(&asked.entity)?;
         let record = asked.legacy.ok_or_else(|| Error::halt("the entry names no record on the legacy side"))?;
+        if let Some(closure) = self.pauses.now().entirely(index) {
+            return Err(paused(entity, closure));
+        }
         let order = order(entity, &entries, request, arguments).map_err(Error::halt)?;
         let resolved = order.resolution.entries.clone();
         self.carry_out((index, record), order).await?;
@@ -134,7 +145,11 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
         if tombstone.record.is_null() {
             return Err(Error::halt("what it held is not kept any more (tombstone_retention)"));
         }
-        let (index, _) = self.named(&tombstone.entity)?;
+        let (index, entity) = self.named(&tombstone.entity)?;
+        let [legacy, renaissance] = self.pauses.now().closed(index, None);
+        if let Some(closure) = if side == Side::Legacy { legacy } else { renaissance } {
+            return Err(paused(entity, closure));
+        }
         let restored = match (side, tombstone.legacy) {
             (Side::Legacy, Some(record)) => self.legacy.restore(index, record, &tombstone.record).await?,
             (Side::Legacy, None) => return Err(Error::halt("its legacy id is not known")),

@@ -17,7 +17,7 @@ use sqlx::{PgPool, Row, postgres::PgRow};
 
 pub(crate) const USERS: &str = "authapp_usermodel";
 /// How long anything may take to cross.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Bed {
     pub(crate) postgres: PostgresServer,

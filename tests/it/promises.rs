@@ -21,7 +21,7 @@ const SHOWN: [(u8, Mechanism, &str); 10] = [
     (9, Mechanism::LoopBreaker, "pauses::what_a_trigger_undoes_again_and_again_is_parked_with_both_forms"),
 ];
 /// Tests that run at once.
-const AT_ONCE: usize = 5;
+const AT_ONCE: usize = 4;
 
 /// Runs one test in a process of its own, without a mechanism. Whether it passed, and its output.
 async fn passes(test: &str, without: &str) -> (bool, String) {
