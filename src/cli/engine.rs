@@ -46,10 +46,10 @@ const SESSIONS: usize = 2;
 /// How often the slower gauges are read: parked keys, slot, oplog.
 const GAUGES: Duration = Duration::from_secs(5);
 
-/// Counting people reads every link: where that takes longer than this, it is done less often.
+/// Counting people reads every link: for each time that it takes so long, a turn is left out.
 const CHEAP: Duration = Duration::from_millis(50);
-/// Turns left out after a long count.
-const SKIPPED: u32 = 23;
+/// Turns left out at most.
+const SKIPPED: u128 = 23;
 
 /// What the engine is made from.
 pub(super) struct Engine<'a> {
@@ -264,7 +264,7 @@ impl Engine<'_> {
                     Ok(people) => people.iter().for_each(|(state, count)| self.status.people(*state, *count)),
                     Err(error) => warn!(%error, "cannot count people"),
                 }
-                turns_to_skip = if started.elapsed() > CHEAP { SKIPPED } else { 0 };
+                turns_to_skip = (started.elapsed().as_millis() / CHEAP.as_millis()).min(SKIPPED);
             } else {
                 turns_to_skip -= 1;
             }
