@@ -73,6 +73,11 @@ impl Postgres {
         Ok(transaction)
     }
 
+    /// How such a transaction opens on a session that is seen to after a failure.
+    pub(super) fn opening_on_state(&self) -> AssertSqlSafe<String> {
+        AssertSqlSafe(format!("BEGIN; SELECT {}", self.fence()))
+    }
+
     /// Leaves a session in order for the next one after a bridge transaction on it has failed. The driver takes a transaction that
     /// failed to open for none, so it does not end it.
     pub(super) async fn after_failure(session: &mut PgConnection) {
@@ -86,23 +91,27 @@ impl Postgres {
         }
     }
 
-    /// How a bridge transaction opens: it fails if another daemon has become active, and none can until it has ended. The
-    /// capture drops those that start with its message. Where the application has triggers
-    /// on the mapped tables the message is another one: what they change during our write has to be heard.
+    /// How a bridge transaction opens: it fails if another daemon has become active, and none can until it has ended.
     pub(super) fn opening(&self) -> AssertSqlSafe<String> {
+        AssertSqlSafe(format!("BEGIN; SELECT {}, {}", self.fence(), self.announcement()))
+    }
+
+    /// What a transaction selects before it writes to mapped tables. The capture drops those that start with its message. Where
+    /// the application has triggers on these tables the message is another one: what they change during our write has to be
+    /// heard.
+    pub(super) fn announcement(&self) -> String {
         let tables = self.all().flat_map(|(entity, _)| entity.table_names());
         let tables: Vec<String> = tables.map(|table| quote_literal(&quote_ident(table))).collect();
-        AssertSqlSafe(format!(
-            "BEGIN; SELECT {}, set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
+        format!(
+            "set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
              WHERE tgrelid = ANY(ARRAY(SELECT to_regclass(name) FROM unnest(ARRAY[{}]::text[]) AS mapped (name))) \
                AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
              THEN pg_logical_emit_message(true, {}, '') ELSE pg_logical_emit_message(true, {}, '') END",
-            self.fence(),
             quote_literal(LOCK_WAIT),
             tables.join(", "),
             quote_literal(if drill::lacks(Mechanism::Echoes) { "drill" } else { OWN_NAME }),
             quote_literal(HEARD)
-        ))
+        )
     }
 
     /// Commits all plans, bisecting around those the database refuses.

@@ -198,9 +198,8 @@ async fn intents(connection: &mut PgConnection, entity: &str, shape: i32, intent
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO biograph_bridge.intent (id, entity, legacy_id, renaissance_id, kind, shape, base) \
-         SELECT $1, $2, v.legacy, v.renaissance, v.kind, $3, v.base \
-         FROM unnest($4::text[], $5::bigint[], $6::text[], $7::bytea[]) AS v(legacy, renaissance, kind, base)",
+        "INSERT INTO biograph_bridge.open_intent (id, entity, shape, legacy_ids, renaissance_ids, kinds, bases) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(intent)
     .bind(entity)

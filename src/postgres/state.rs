@@ -61,13 +61,17 @@ impl Postgres {
             return Ok(Vec::new());
         }
         let landed: Vec<String> = landed.iter().map(ToString::to_string).collect();
-        let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
+        let mut transaction = session.begin_with(self.opening_on_state()).await.map_err(Error::from)?;
         let created: Vec<Created> = sqlx::query_as(SETTLE)
             .bind(intent)
             .bind(&landed)
             .fetch_all(&mut *transaction)
             .await
             .map_err(Error::from)?;
+        if named && !created.is_empty() {
+            let announcement = sqlx::AssertSqlSafe(format!("SELECT {}", self.announcement()));
+            sqlx::raw_sql(announcement).execute(&mut *transaction).await.map_err(Error::from)?;
+        }
         for (entity, statements) in self.all() {
             let rows = created.iter().filter(|(name, ..)| *name == entity.name);
             let (ids, legacy): (Vec<i64>, Vec<&str>) =
@@ -87,7 +91,7 @@ impl Postgres {
     }
 
     pub(super) async fn intents_left_open(&self) -> Result<Vec<Uuid>> {
-        sqlx::query_scalar("SELECT DISTINCT id FROM biograph_bridge.intent")
+        sqlx::query_scalar("SELECT DISTINCT id FROM biograph_bridge.open_intent")
             .fetch_all(&self.pool)
             .await
             .map_err(Error::from)
@@ -147,8 +151,10 @@ impl Postgres {
 
 /// Closes an intent in one statement; its parts touch different rows. Parameters: the intent, the legacy ids that
 /// landed. Returns the records that were created. What did not land leaves no trace.
-const SETTLE: &str = "WITH closed AS (DELETE FROM biograph_bridge.intent WHERE id = $1 RETURNING *), \
-    landed AS (SELECT * FROM closed WHERE (legacy_id IN (SELECT unnest($2::text[]))) IS TRUE), \
+const SETTLE: &str = "WITH closed AS (DELETE FROM biograph_bridge.open_intent WHERE id = $1 RETURNING *), \
+    landed AS (SELECT c.entity, c.shape, v.* FROM closed c, \
+        unnest(c.legacy_ids, c.renaissance_ids, c.kinds, c.bases) AS v (legacy_id, renaissance_id, kind, base) \
+      WHERE (v.legacy_id IN (SELECT unnest($2::text[]))) IS TRUE), \
     agreed AS (UPDATE biograph_bridge.link l SET base = i.base, shape = i.shape FROM landed i \
       WHERE i.kind <> 'delete' AND l.entity = i.entity AND l.legacy_id = i.legacy_id), \
     ended AS (DELETE FROM biograph_bridge.link l USING landed i \

@@ -50,10 +50,10 @@ const fn step(what: &'static str, table: &'static str, operation: &'static str, 
 
 const STEPS: [Step; 6] = [
     step("writing the rows of a set", "club_friends", "INSERT", false),
-    step("before the intent is durable", "biograph_bridge.intent", "INSERT", false),
-    step("between the rows and the document", "biograph_bridge.intent", "INSERT", true),
-    step("between the document and what it settles", "biograph_bridge.intent", "DELETE", false),
-    step("after all is settled, before the position is saved", "biograph_bridge.intent", "DELETE", true),
+    step("before the intent is durable", "biograph_bridge.open_intent", "INSERT", false),
+    step("between the rows and the document", "biograph_bridge.open_intent", "INSERT", true),
+    step("between the document and what it settles", "biograph_bridge.open_intent", "DELETE", false),
+    step("after all is settled, before the position is saved", "biograph_bridge.open_intent", "DELETE", true),
     step("when the position is saved", "biograph_bridge.checkpoint", "INSERT OR UPDATE", false),
 ];
 
