@@ -5,6 +5,7 @@ mod backfill;
 mod check;
 mod completions;
 mod conflicts;
+mod cutover;
 mod engine;
 mod explain;
 mod failure;
@@ -65,6 +66,8 @@ enum Command {
     Backfill(backfill::Backfill),
     Status(status::Status),
     #[command(subcommand)]
+    Cutover(cutover::Cutover),
+    #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
     Explain(explain::Explain),
     #[command(subcommand)]
@@ -90,6 +93,7 @@ impl Cli {
             Command::Run(command) => command.run(settings),
             Command::Backfill(command) => command.run(settings),
             Command::Status(command) => command.run(settings),
+            Command::Cutover(command) => command.run(settings),
             Command::Conflicts(command) => command.run(settings),
             Command::Explain(command) => command.run(settings),
             Command::Tombstones(command) => command.run(settings),

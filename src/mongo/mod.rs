@@ -3,6 +3,7 @@
 mod capture;
 mod codec;
 mod connect;
+mod cutover;
 mod documents;
 mod error;
 mod event;

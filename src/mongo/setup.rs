@@ -1,4 +1,4 @@
-//! What the bridge needs in the legacy database: its ledger, and indexes by which unlinked people are found.
+//! What the bridge needs in the legacy database: its ledger, the mirror of who is where, and indexes by which unlinked people are found.
 //! Idempotent; teardown removes exactly what this made, recognised by name.
 
 use std::{collections::HashSet, fmt};
@@ -7,6 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::{
     connect::{Legacy, durable},
+    cutover::CUTOVER,
     error::{Doing, code_of, translate},
     ledger::LEDGER,
 };
@@ -19,6 +20,8 @@ use crate::{
 const INDEX_PREFIX: &str = "biograph_bridge_";
 /// Ledger documents that nobody forgot go after this: seven days.
 const LEDGER_TTL_SECONDS: i32 = 7 * 24 * 60 * 60;
+/// The bridge's own collections.
+const OWN: [&str; 2] = [LEDGER, CUTOVER];
 const NAMESPACE_NOT_FOUND: i32 = 26;
 const NAMESPACE_EXISTS: i32 = 48;
 
@@ -54,9 +57,8 @@ impl Legacy {
     pub async fn missing(&self) -> Result<Vec<LedgerPlan>> {
         let collections = self.collection_names().await?;
         let mut missing = Vec::new();
-        if !collections.contains(LEDGER) {
-            missing.push(LedgerPlan::Collection(LEDGER.to_owned()));
-        }
+        let own = OWN.into_iter().filter(|name| !collections.contains(*name));
+        missing.extend(own.map(|name| LedgerPlan::Collection(name.to_owned())));
         let mapped = self.entities.iter().filter(|entity| collections.contains(&entity.legacy.collection));
         let wanted = std::iter::once(ttl_index()).chain(mapped.flat_map(key_indexes));
         for plan in wanted {
@@ -83,9 +85,9 @@ impl Legacy {
     pub async fn teardown(&self) -> Result<Vec<LedgerPlan>> {
         let mut removed = Vec::new();
         let collections = self.collection_names().await?;
-        if collections.contains(LEDGER) {
-            self.setting_up(LEDGER, doc! { "drop": LEDGER, "writeConcern": majority() }).await?;
-            removed.push(LedgerPlan::Collection(LEDGER.to_owned()));
+        for name in OWN.into_iter().filter(|name| collections.contains(*name)) {
+            self.setting_up(name, doc! { "drop": name, "writeConcern": majority() }).await?;
+            removed.push(LedgerPlan::Collection(name.to_owned()));
         }
         let mapped: HashSet<&String> = self.entities.iter().map(|entity| &entity.legacy.collection).collect();
         for collection in mapped.into_iter().filter(|name| collections.contains(*name)) {

@@ -144,7 +144,10 @@ impl Postgres {
                         if written {
                             outcomes[n] = Outcome::Written;
                             arrived.extend(arrival(&entity.name, &plans[n], id));
-                        } else if plans[n].insists && matches!(plans[n].rows, Some(RenaissanceChange::Insert(_))) {
+                        } else if collision != Collision::Refuse
+                            && plans[n].insists
+                            && matches!(plans[n].rows, Some(RenaissanceChange::Insert(_)))
+                        {
                             parts.push((n..n + 1, Collision::Refuse));
                         }
                     }
@@ -205,6 +208,7 @@ impl Postgres {
         let (entity, statements) = self.entity(index)?;
         let mut part = Part::new(plans, collision);
         let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
+        self.hold_owners(&mut transaction, entity, &mut part).await?;
         write::update(&mut transaction, entity, statements, &mut part).await?;
         write::insert(&mut transaction, entity, statements, &mut part).await?;
         write::delete(&mut transaction, entity, statements, &mut part).await?;

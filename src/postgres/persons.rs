@@ -65,20 +65,24 @@ async fn promised(connection: &mut PgConnection, entity: &str, part: &Part<'_>) 
 /// Gives the linked records of a child ($1) whose owner is one of the parents ($2) to the persons of those ($3); `None` if
 /// the child belongs to something else.
 fn hand_over(child: &Entity, parent: EntityIndex) -> Option<String> {
+    let [table, column, id] = owner_column(child, parent)?;
+    Some(format!(
+        "UPDATE biograph_bridge.link l SET person = v.person \
+         FROM unnest($2::bigint[], $3::text[]) AS v(parent, person) JOIN {table} t ON t.{column} = v.parent \
+         WHERE l.entity = $1 AND l.renaissance_id = t.{id} AND l.person IS DISTINCT FROM v.person \
+         RETURNING l.renaissance_id, l.person"
+    ))
+}
+
+/// Where a child's rows name the parent that they belong to: the table, that column, and the column with the record's id, all
+/// quoted; `None` if the child belongs to something else.
+pub(super) fn owner_column(child: &Entity, parent: EntityIndex) -> Option<[String; 3]> {
     let owner = child.fields.get(child.owner?)?;
     owner.refers.as_ref().filter(|refers| refers.linked && !refers.many && refers.entity == parent)?;
     let column = child.renaissance.columns.get(*owner.slots(Side::Renaissance).first()?)?;
     let table = child.renaissance.tables.get(column.table)?;
     let id = table.parent.as_ref().unwrap_or(&table.key);
-    Some(format!(
-        "UPDATE biograph_bridge.link l SET person = v.person \
-         FROM unnest($2::bigint[], $3::text[]) AS v(parent, person) JOIN {} t ON t.{} = v.parent \
-         WHERE l.entity = $1 AND l.renaissance_id = t.{} AND l.person IS DISTINCT FROM v.person \
-         RETURNING l.renaissance_id, l.person",
-        quote_ident(&table.name),
-        quote_ident(&column.name),
-        quote_ident(id)
-    ))
+    Some([&table.name, &column.name, id].map(|name| quote_ident(name)))
 }
 
 async fn children(connection: &mut PgConnection, (child, sql): (&str, String), parents: &Owned) -> Result<Owned> {

@@ -19,8 +19,18 @@ use crate::{
 /// Probe numbers and, per compared column, what it has to hold.
 type Alternatives = (Vec<i64>, Vec<Vec<Option<String>>>);
 /// A row of the link query.
-type LinkRow =
-    (String, i64, i32, Option<Vec<u8>>, Option<String>, Option<Vec<String>>, Option<String>, Option<i64>, Option<bool>);
+type LinkRow = (
+    String,
+    i64,
+    i32,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<Vec<String>>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<bool>,
+);
 
 impl Postgres {
     pub(super) async fn read_rows(&self, index: EntityIndex, ids: &[RenaissanceId]) -> Result<RenaissanceRead> {
@@ -75,7 +85,7 @@ impl Postgres {
         let (entity, _) = self.entity(index)?;
         let texts: Vec<String> = legacy.iter().map(ToString::to_string).collect();
         let rows: Vec<LinkRow> = sqlx::query_as(
-            "SELECT l.legacy_id, l.renaissance_id, l.shape, l.base, l.person, l.awaits, c.state, c.epoch, \
+            "SELECT l.legacy_id, l.renaissance_id, l.shape, l.base, l.person, l.awaits, c.owner, c.former, c.epoch, \
                     (SELECT bool_or(p.reason = 'looping') FROM biograph_bridge.parked p \
                      WHERE p.entity = $1 AND p.legacy_id = l.legacy_id) \
              FROM (SELECT * FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
@@ -95,14 +105,15 @@ impl Postgres {
     }
 
     fn resolved(&self, entity: &Entity, row: LinkRow) -> Result<Resolved> {
-        let (legacy, renaissance, shape, base, person, awaits, state, epoch, parked) = row;
+        let (legacy, renaissance, shape, base, person, awaits, owner, former, epoch, parked) = row;
         let legacy = parse_legacy(&legacy)?;
+        let (owner, former) = super::targets::owning(owner.as_deref(), former.as_deref())?;
         let base = base.map(|bytes| self.shapes().base(shape, &bytes, entity.fields.len())).transpose()?;
         Ok(Resolved {
             link: Link { legacy, renaissance, base },
-            owner: super::targets::owning(state.as_deref()),
+            owner,
             epoch: epoch.unwrap_or(0),
-            former: super::targets::former(state.as_deref(), epoch.unwrap_or(0)),
+            former,
             parked: parked.is_some(),
             looping: parked == Some(true),
             person: person.as_deref().map(parse_legacy).transpose()?,

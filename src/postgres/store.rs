@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::PgPool;
 
 use super::{
+    epochs::AnybodyMoved,
     growth::Growth,
     setup::{self, StateVersion},
     statements::Statements,
@@ -25,6 +26,7 @@ pub struct Postgres {
     /// Whether there is any state to read.
     has_state: bool,
     growth: Growth,
+    anybody_moved: AnybodyMoved,
     /// The epoch in which it may write.
     epoch: i64,
     /// Whether it keeps no record of sweeps and of what is parked.
@@ -40,6 +42,7 @@ impl Postgres {
         let statements = statements(&entities, catalog)?;
         Shapes::register(&pool, &entities).await?;
         let shapes = Arc::new(Shapes::load(&pool, &entities).await?);
+        let anybody_moved = AnybodyMoved::read(&pool).await?;
         Ok(Self {
             pool,
             entities,
@@ -47,6 +50,7 @@ impl Postgres {
             shapes,
             has_state: true,
             growth: Growth::default(),
+            anybody_moved,
             epoch,
             shadow: false,
             room: Room::default(),
@@ -88,8 +92,8 @@ impl Postgres {
         };
         let shapes = if has_state { Shapes::load(&pool, &entities).await? } else { Shapes::default() };
         let (statements, shapes) = (Arc::new(statements), Arc::new(shapes));
-        let (growth, room) = (Growth::default(), Room::default());
-        Ok(Self { pool, entities, statements, shapes, has_state, growth, epoch: 0, shadow: false, room })
+        let (growth, room, anybody_moved) = (Growth::default(), Room::default(), AnybodyMoved::default());
+        Ok(Self { pool, entities, statements, shapes, has_state, growth, anybody_moved, epoch: 0, shadow: false, room })
     }
 
     /// Whether there is a state: links, parked keys, people.
@@ -99,6 +103,10 @@ impl Postgres {
 
     pub(super) const fn growth(&self) -> &Growth {
         &self.growth
+    }
+
+    pub(super) const fn anybody_moved(&self) -> &AnybodyMoved {
+        &self.anybody_moved
     }
 
     /// The epoch in which it may write.

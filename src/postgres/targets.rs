@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::AssertSqlSafe;
 
-use super::{read::parse_legacy, store::Postgres};
+use super::{cutover::side, read::parse_legacy, store::Postgres};
 use crate::{
     error::{Error, Result},
     model::{
@@ -15,11 +15,11 @@ use crate::{
     sync::ports::Owner,
 };
 
-/// A linked record: legacy id, renaissance id, person, the person's state and epoch.
-type TargetRow = (String, i64, String, Option<String>, Option<i64>);
+/// A linked record: legacy id, renaissance id, person, the person's owner, the one before, the epoch.
+type TargetRow = (String, i64, String, Option<String>, Option<String>, Option<i64>);
 
 /// Links of an entity. One without a base belongs to a record that is not on both sides yet.
-const TARGETS: &str = "SELECT l.legacy_id, l.renaissance_id, coalesce(l.person, l.legacy_id), c.state, c.epoch \
+const TARGETS: &str = "SELECT l.legacy_id, l.renaissance_id, coalesce(l.person, l.legacy_id), c.owner, c.former, c.epoch \
     FROM biograph_bridge.link l LEFT JOIN biograph_bridge.cutover c ON c.legacy_id = coalesce(l.person, l.legacy_id) \
     WHERE l.entity = $1 AND l.base IS NOT NULL AND ";
 /// By their ids on either side: an array that the index is walked for in order costs a fraction of a join with it.
@@ -56,42 +56,29 @@ impl Postgres {
 
     pub(super) async fn owners_of(&self, persons: &[LegacyId]) -> Result<Vec<Owner>> {
         let ids: Vec<String> = persons.iter().map(ToString::to_string).collect();
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(
-            "SELECT legacy_id, state, epoch FROM biograph_bridge.cutover WHERE legacy_id = ANY($1::text[])",
+        let rows: Vec<(String, String, Option<String>, i64)> = sqlx::query_as(
+            "SELECT legacy_id, owner, former, epoch FROM biograph_bridge.cutover WHERE legacy_id = ANY($1::text[])",
         )
         .bind(ids)
         .fetch_all(&self.pool)
         .await
         .map_err(Error::from)?;
-        let owner = |(id, state, epoch): (String, String, i64)| {
-            Ok(Owner {
-                person: parse_legacy(&id)?,
-                side: owning(Some(&state)),
-                epoch,
-                former: former(Some(&state), epoch),
-            })
+        let owner = |(id, owner, former, epoch): (String, String, Option<String>, i64)| {
+            let (person, (side, former)) = (parse_legacy(&id)?, owning(Some(&owner), former.as_deref())?);
+            Ok(Owner { person, side, epoch, former })
         };
         rows.into_iter().map(owner).collect()
     }
 }
 
-fn target((legacy, renaissance, person, state, epoch): TargetRow) -> Result<Target> {
+fn target((legacy, renaissance, person, owner, former, epoch): TargetRow) -> Result<Target> {
     let (legacy, person) = (parse_legacy(&legacy)?, parse_legacy(&person)?);
-    let epoch = epoch.unwrap_or(0);
-    let (owner, former) = (owning(state.as_deref()), former(state.as_deref(), epoch));
-    Ok(Target { legacy, renaissance, person, owner, epoch, former })
+    let (owner, former) = owning(owner.as_deref(), former.as_deref())?;
+    Ok(Target { legacy, renaissance, person, owner, epoch: epoch.unwrap_or(0), former })
 }
 
-/// A person who is on the way to either side still belongs to where they came from, until the flip.
-pub(super) fn owning(state: Option<&str>) -> Side {
-    if state == Some("renaissance") { Side::Renaissance } else { Side::Legacy }
-}
-
-/// The side that a person has left. One who is on the way has left neither, and one without a change of owner none.
-pub(super) fn former(state: Option<&str>, epoch: i64) -> Option<Side> {
-    match state {
-        Some("renaissance") => Some(Side::Legacy),
-        Some("legacy") if epoch > 0 => Some(Side::Renaissance),
-        _ => None,
-    }
+/// The side that a person's row names as authoritative, and the one they have left; without a row legacy, and none. One who is on
+/// the way to either side still belongs to where they came from, until the flip, and has left neither.
+pub(super) fn owning(owner: Option<&str>, former: Option<&str>) -> Result<(Side, Option<Side>)> {
+    Ok((owner.map_or(Ok(Side::Legacy), side)?, former.map(side).transpose()?))
 }

@@ -1,5 +1,6 @@
 //! The doors to both databases. `mongo` and `postgres` implement them; tests implement them with scripted faults.
 
+mod cutover;
 mod healing;
 mod journal;
 mod pages;
@@ -8,6 +9,7 @@ mod pauses;
 use std::future::Future;
 
 pub use self::{
+    cutover::{CutoverMirror, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
     healing::{Healing, HealingStore, Loss},
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
     pages::{Listed, Page, Strays},

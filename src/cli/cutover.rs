@@ -1,0 +1,24 @@
+//! `cutover`: moving people from one side to the other, and looking where they are.
+
+mod history;
+mod show;
+
+use clap::Subcommand;
+
+use super::{Failure, options::SettingFlags};
+
+/// Move people to Renaissance or back, and see where they are
+#[derive(Debug, Subcommand)]
+pub(super) enum Cutover {
+    Show(show::Show),
+    History(history::History),
+}
+
+impl Cutover {
+    pub(super) fn run(self, settings: SettingFlags) -> Result<(), Failure> {
+        match self {
+            Self::Show(show) => show.run(settings),
+            Self::History(history) => history.run(settings),
+        }
+    }
+}
