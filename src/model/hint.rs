@@ -16,6 +16,18 @@ pub enum Position {
     Lsn(u64),
 }
 
+impl Position {
+    /// Whether everything before `mark` is at or before this. Never across sides. Tokens are keystrings in hexadecimal: their
+    /// order is the log's.
+    pub fn has_passed(&self, mark: &Self) -> bool {
+        match (self, mark) {
+            (Self::Token(here), Self::Token(mark)) => here >= mark,
+            (Self::Lsn(here), Self::Lsn(mark)) => here >= mark,
+            (Self::Token(_), Self::Lsn(_)) | (Self::Lsn(_), Self::Token(_)) => false,
+        }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -80,6 +80,12 @@ impl Source for Legacy {
         in_time("asking for the end of the log", self.end_of_log()).await
     }
 
+    /// The cluster time of a write to the ledger, as far as a token tells it: every token from there on is greater.
+    async fn mark(&self) -> Result<Position> {
+        let Timestamp { time, increment } = in_time("leaving a mark in the log", self.write_mark()).await?;
+        Ok(Position::Token(format!("82{time:08X}{increment:08X}")))
+    }
+
     async fn renew(&self) -> Result<Position> {
         self.tip().await
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mongodb::{
     Collection,
-    bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype},
+    bson::{Binary, Bson, DateTime, Document, Timestamp, doc, spec::BinarySubtype},
     options::ReturnDocument,
 };
 use uuid::Uuid;
@@ -27,6 +27,8 @@ use crate::{
 
 /// The collection.
 pub(super) const LEDGER: &str = "biograph_bridge_ledger";
+/// The document that marks are written to.
+const MARK: &str = "mark";
 /// How long one attempt to close an intent waits for a transaction that holds it.
 const CLOSING: Duration = Duration::from_secs(10);
 const CLOSE_TRIES: u32 = 5;
@@ -80,6 +82,19 @@ impl Legacy {
                 Err(error) => return Err(translate(&error, WRITING)),
             }
         }
+    }
+
+    /// Writes something that nobody follows; the cluster time at which it was there.
+    pub(super) async fn write_mark(&self) -> Result<Timestamp> {
+        let mut session = self.reading_session(None).await?;
+        self.ledger()
+            .update_one(doc! { "_id": MARK }, doc! { "$inc": { "marks": 1_i64 } })
+            .upsert(true)
+            .write_concern(durable())
+            .session(&mut session)
+            .await
+            .map_err(|error| translate(&error, WRITING))?;
+        session.operation_time().ok_or_else(|| Error::halt("MongoDB does not say at which cluster time it wrote"))
     }
 
     pub(super) async fn forget_intents(&self, intents: &[Uuid]) -> Result<()> {

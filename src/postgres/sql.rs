@@ -4,6 +4,8 @@
 pub const OWN_NAME: &str = "biograph_bridge";
 /// Opens transactions of the bridge to which triggers of the application may add something.
 pub const HEARD: &str = "biograph_bridge_heard";
+/// Opens transactions that change nothing and only show how far the stream has come.
+pub const MARK: &str = "biograph_bridge_mark";
 
 /// The longest identifier Postgres keeps (NAMEDATALEN - 1 bytes).
 const LONGEST_NAME: usize = 63;

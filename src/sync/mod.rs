@@ -7,6 +7,7 @@ pub mod follow;
 pub mod healing;
 pub mod identify;
 pub mod identities;
+pub mod marks;
 pub mod orders;
 pub mod pace;
 pub mod pauses;

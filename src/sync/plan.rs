@@ -351,4 +351,4 @@ fn apply(image: &mut Image, patch: &Patch) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::sync) mod tests;

@@ -41,6 +41,10 @@ pub trait Source: Send + Sync {
     fn open(&self, from: &Position) -> impl Future<Output = Result<Self::Capture>> + Send;
     /// The end of the log now: everything committed later is after it.
     fn tip(&self) -> impl Future<Output = Result<Position>> + Send;
+    /// Leaves a mark in the side's log: everything committed before the call is before it, and a stream that is not behind
+    /// passes it within about a second, even if nothing else happens. Only to compare with ([`Position::has_passed`]), never
+    /// to resume from.
+    fn mark(&self) -> impl Future<Output = Result<Position>> + Send;
     /// Gives up what the side kept for a position that is lost, and takes a new one: whatever is in no event after it is
     /// visible to every read from now on.
     fn renew(&self) -> impl Future<Output = Result<Position>> + Send;

@@ -29,6 +29,10 @@ pub trait HintQueue: Send + Sync + 'static {
     fn position(&self, lane: Lane, position: Position);
     /// The lane begins anew at another position: earlier ones are forgotten. Its hints stay.
     fn restart(&self, lane: Lane);
+    /// How often the lane began anew.
+    fn restarts(&self, lane: Lane) -> u64;
+    /// Whether a key is waiting or being reconciled.
+    fn is_dirty(&self, key: Key) -> bool;
     /// Waits for dirty keys; up to `max` of one entity. Cancel safe.
     fn take(&self, max: usize) -> impl Future<Output = Vec<Taken>> + Send;
     /// Settles keys whose reconcile is durable.
@@ -102,6 +106,14 @@ impl HintQueue for InProcess {
 
     fn restart(&self, lane: Lane) {
         self.tracker().restart(lane);
+    }
+
+    fn restarts(&self, lane: Lane) -> u64 {
+        self.tracker().restarts(lane)
+    }
+
+    fn is_dirty(&self, key: Key) -> bool {
+        self.tracker().is_dirty(key)
     }
 
     async fn take(&self, max: usize) -> Vec<Taken> {

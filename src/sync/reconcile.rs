@@ -4,6 +4,7 @@ mod ahead;
 mod breaker;
 mod circles;
 mod claims;
+mod compare;
 mod gather;
 mod guard;
 mod identity;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 pub use self::{
     ahead::{Ahead, Footprint},
     claims::Claim,
+    compare::{Compared, Difference, Moved, Standing},
     guard::Limits,
     rehearse::{Foreseen, Rehearsed},
     report::{BatchReport, Crossing, Journalled},

@@ -169,11 +169,13 @@ struct LaneLog {
     /// (the last sequence number it covers, position).
     positions: VecDeque<(u64, Position)>,
     durable: Option<Position>,
+    /// How often it began anew.
+    restarts: u64,
 }
 
 impl LaneLog {
     fn new() -> Self {
-        Self { next: 1, open: BTreeMap::new(), newest: None, positions: VecDeque::new(), durable: None }
+        Self { next: 1, open: BTreeMap::new(), newest: None, positions: VecDeque::new(), durable: None, restarts: 0 }
     }
 
     fn settle(&mut self) {
@@ -280,6 +282,17 @@ impl Tracker {
         let log = &mut self.lanes[lane.index()];
         log.positions.clear();
         log.durable = None;
+        log.restarts += 1;
+    }
+
+    /// How often the lane began anew.
+    pub const fn restarts(&self, lane: Lane) -> u64 {
+        self.lanes[lane.index()].restarts
+    }
+
+    /// Whether a key is waiting or being reconciled.
+    pub fn is_dirty(&self, key: Key) -> bool {
+        self.entries.contains_key(&key)
     }
 
     /// Hands out up to `max` dirty keys of one entity; entities take turns, and sweeps give way to streams but for a

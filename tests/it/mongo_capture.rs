@@ -219,3 +219,30 @@ fn token(position: &Position) -> &str {
         Position::Lsn(_) => panic!("a legacy position is a token"),
     }
 }
+
+#[tokio::test]
+async fn a_mark_comes_after_what_was_written_before_it_and_an_idle_stream_passes_it() {
+    let world = World::new().await;
+    let mut capture = world.follow().await;
+    world.people().insert_one(doc! { "_id": oid(1), "name": "Ada" }).await.unwrap();
+    let (first, started) = (Source::mark(&world.legacy).await.unwrap(), std::time::Instant::now());
+    let mut hints = 0;
+    loop {
+        match capture.next().await.unwrap() {
+            Captured::Hint(_) => hints += 1,
+            Captured::Position(position) | Captured::Idle(position) if position.has_passed(&first) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(hints, 1, "before the mark");
+    let second = Source::mark(&world.legacy).await.unwrap();
+    assert!(second.has_passed(&first) && !first.has_passed(&second));
+    loop {
+        match capture.next().await.unwrap() {
+            Captured::Position(position) | Captured::Idle(position) if position.has_passed(&second) => break,
+            Captured::Position(_) | Captured::Idle(_) => {}
+            other => panic!("a mark is no change: {other:?}"),
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}

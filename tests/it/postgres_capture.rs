@@ -391,3 +391,30 @@ async fn an_open_capture_keeps_teardown_away() {
     assert!(error.to_string().contains("in use by process"), "{error}");
     assert_eq!(stream.on.ask::<i64>("SELECT count(*) FROM pg_publication").await, 1, "nothing was removed");
 }
+
+#[tokio::test]
+async fn a_mark_comes_after_what_was_written_before_it_and_an_idle_stream_passes_it() {
+    for mut stream in every_stream().await {
+        stream.on.sql(&insert_users(1..=1)).await;
+        let (first, started) = (stream.source.mark().await.unwrap(), Instant::now());
+        let mut hints = 0;
+        loop {
+            match next(&mut stream.capture).await {
+                Captured::Hint(_) => hints += 1,
+                Captured::Position(position) | Captured::Idle(position) if position.has_passed(&first) => break,
+                _ => {}
+            }
+        }
+        assert_eq!(hints, 1, "before the mark");
+        let second = stream.source.mark().await.unwrap();
+        assert!(second.has_passed(&first) && !first.has_passed(&second));
+        loop {
+            match next(&mut stream.capture).await {
+                Captured::Position(position) | Captured::Idle(position) if position.has_passed(&second) => break,
+                Captured::Position(_) | Captured::Idle(_) => {}
+                other => panic!("a mark is no change: {other:?}"),
+            }
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+}

@@ -28,7 +28,7 @@ use super::{
     fault::during,
     identity,
     setup::{self, Located, PublishedTable},
-    sql::OWN_NAME,
+    sql::{MARK, OWN_NAME},
     watched::{WatchedTable, watched_tables},
 };
 use crate::{
@@ -158,6 +158,16 @@ impl Source for PostgresSource {
             .fetch_one(&self.pool)
             .await
             .map_err(during("asking for the end of the log"))?;
+        Ok(Position::Lsn(lsn.cast_unsigned()))
+    }
+
+    /// A transaction of its own: committing it writes the log out at once, and it comes through the stream like any other.
+    async fn mark(&self) -> Result<Position> {
+        let lsn: i64 = sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_logical_emit_message(true, $1, ''), '0/0')::int8")
+            .bind(MARK)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(during("leaving a mark in the log"))?;
         Ok(Position::Lsn(lsn.cast_unsigned()))
     }
 

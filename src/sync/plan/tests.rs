@@ -6,7 +6,7 @@ mod journal;
 mod references;
 mod rules;
 
-fn uuid() -> uuid::Uuid {
+pub(in crate::sync) fn uuid() -> uuid::Uuid {
     uuid::Uuid::from_bytes([7; 16])
 }
 
@@ -28,7 +28,7 @@ fn connected<const N: usize>(files: [&str; N], texts: [&str; N]) -> Vec<Entity> 
     entities
 }
 
-fn user() -> Entity {
+pub(in crate::sync) fn user() -> Entity {
     connected(["mappings/user.toml"], [include_str!("../../../mappings/user.toml")])[0].clone()
 }
 
@@ -45,7 +45,7 @@ fn document(entity: &Entity, content: &[(&str, Value)]) -> Image {
     image
 }
 
-fn text(content: &str) -> Value {
+pub(in crate::sync) fn text(content: &str) -> Value {
     Value::Text(content.into())
 }
 
@@ -79,7 +79,7 @@ fn record(legacy: Option<Image>, renaissance: Option<Image>, base: Option<Base>)
 }
 
 /// The record as it is once it was created in Renaissance.
-fn agreed(entity: &Entity) -> Record {
+pub(in crate::sync) fn agreed(entity: &Entity) -> Record {
     as_created(entity, &ada(entity))
 }
 
@@ -91,7 +91,7 @@ fn as_created(entity: &Entity, document: &Image) -> Record {
     record(Some(document.clone()), Some(rows), planned.plan.base)
 }
 
-fn set(entity: &Entity, image: &mut Option<Image>, side: Side, field: &str, value: &Value) {
+pub(in crate::sync) fn set(entity: &Entity, image: &mut Option<Image>, side: Side, field: &str, value: &Value) {
     let image = image.as_mut().unwrap();
     let field = &entity.fields[entity.field(field).unwrap()];
     let patch = field.put(side, value, Some(image)).unwrap();
