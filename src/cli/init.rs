@@ -13,7 +13,7 @@ use crate::{
     mongo::{LedgerPlan, Legacy},
     postgres::{
         connect,
-        setup::{self, Step, StepState},
+        setup::{self, FenceTriggers, Step, StepState},
     },
     telemetry::Audience,
 };
@@ -26,6 +26,7 @@ use crate::{
 Examples:
   biograph-bridge init --dry-run           the statements, without running them
   biograph-bridge init
+  biograph-bridge init --fence-triggers    refuse what Renaissance writes for people who are in BioGraph or moving
   biograph-bridge init --accept-legacy     after BioGraph has moved to another cluster")]
 pub(super) struct Init {
     /// Print what would be done and change nothing
@@ -39,6 +40,13 @@ pub(super) struct Init {
     /// swept
     #[arg(long, conflicts_with = "dry_run")]
     accept_renaissance: bool,
+    /// Also put a trigger on each mapped table that refuses what Renaissance writes for a person who is moving or in BioGraph;
+    /// the bridge passes. Without this they stay as they are
+    #[arg(long)]
+    fence_triggers: bool,
+    /// Remove these triggers
+    #[arg(long, conflicts_with = "fence_triggers")]
+    no_fence_triggers: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -60,7 +68,11 @@ impl Init {
         let accepted = [(Side::Legacy, self.accept_legacy), (Side::Renaissance, self.accept_renaissance)];
         let accepted: Vec<Side> = accepted.into_iter().filter(|(_, accept)| *accept).map(|(side, _)| side).collect();
         identity::admit(databases, &entities, &pool, &accepted).await?;
-        let steps = setup::init(&pool, &entities, self.dry_run).await?;
+        let mut steps = setup::init(&pool, &entities, self.dry_run).await?;
+        let wanted = [(self.fence_triggers, FenceTriggers::On), (self.no_fence_triggers, FenceTriggers::Off)];
+        if let Some((_, wanted)) = wanted.into_iter().find(|(asked, _)| *asked) {
+            steps.extend(setup::fence_triggers(&pool, &entities, wanted, self.dry_run).await?);
+        }
         let mut lines: Vec<_> = steps.into_iter().map(Line::from).collect();
         let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities)).await?;
         lines.extend(if self.dry_run {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     journal,
     refusal::refusal,
-    sql::{HEARD, OWN_NAME, quote_ident, quote_literal},
+    sql::{FENCE_TRIGGER, HEARD, OWN_NAME, WRITER, quote_ident, quote_literal},
     statements::Collision,
     store::Postgres,
     waiting::Arrived,
@@ -56,13 +56,14 @@ impl<'a> Part<'a> {
 }
 
 impl Postgres {
-    /// The call that fails if another daemon has become active.
+    /// The call that fails if another daemon has become active, and the word by which fence triggers let a transaction pass.
     fn fence(&self) -> String {
-        if drill::lacks(Mechanism::Fence) {
+        let call = if drill::lacks(Mechanism::Fence) {
             "NULL".to_owned()
         } else {
             format!("biograph_bridge.fence({})", self.epoch())
-        }
+        };
+        format!("{call}, set_config({}, 'on', true)", quote_literal(WRITER))
     }
 
     /// Opens a transaction that changes nothing but the bridge's state. Fails if another daemon has become active.
@@ -105,10 +106,11 @@ impl Postgres {
         format!(
             "set_config('lock_timeout', {}, true), CASE WHEN NOT EXISTS (SELECT FROM pg_trigger \
              WHERE tgrelid = ANY(ARRAY(SELECT to_regclass(name) FROM unnest(ARRAY[{}]::text[]) AS mapped (name))) \
-               AND NOT tgisinternal AND tgenabled IN ('O', 'A')) \
+               AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgname <> {}) \
              THEN pg_logical_emit_message(true, {}, '') ELSE pg_logical_emit_message(true, {}, '') END",
             quote_literal(LOCK_WAIT),
             tables.join(", "),
+            quote_literal(FENCE_TRIGGER),
             quote_literal(if drill::lacks(Mechanism::Echoes) { "drill" } else { OWN_NAME }),
             quote_literal(HEARD)
         )

@@ -46,8 +46,8 @@ const UPDATE_LINKS: &str = "UPDATE biograph_bridge.link l SET renaissance_id = v
     FROM unnest($3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS v(legacy, renaissance, base, person) \
     WHERE l.entity = $1 AND l.legacy_id = v.legacy";
 const INSERT_LINKS: &str = "INSERT INTO biograph_bridge.link AS l \
-    (entity, legacy_id, renaissance_id, shape, base, person) \
-    SELECT $1, v.legacy, v.renaissance, $2, v.base, v.person \
+    (entity, legacy_id, renaissance_id, shape, base, person, born_in_renaissance) \
+    SELECT $1, v.legacy, v.renaissance, $2, v.base, v.person, v.base IS NULL \
     FROM unnest($3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS v(legacy, renaissance, base, person)";
 /// A link may be there already from an attempt at this record whose document was refused. One that names another row is
 /// never overwritten.

@@ -7,6 +7,11 @@ pub const HEARD: &str = "biograph_bridge_heard";
 /// Opens transactions that change nothing and only show how far the stream has come.
 pub const MARK: &str = "biograph_bridge_mark";
 
+/// The trigger of `init --fence-triggers`, on each mapped table.
+pub const FENCE_TRIGGER: &str = "biograph_bridge_fence";
+/// The setting that is `on` in transactions of the bridge and lets them pass that trigger.
+pub const WRITER: &str = "biograph_bridge.writer";
+
 /// The longest identifier Postgres keeps (NAMEDATALEN - 1 bytes).
 const LONGEST_NAME: usize = 63;
 
@@ -33,7 +38,11 @@ pub fn quote_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// A name for something of ours about `parts`, cut so that Postgres does not cut it silently.
 pub fn own_name(parts: &[&str]) -> String {
-    let mut name = format!("{OWN_NAME}_{}", parts.join("_"));
+    cut(format!("{OWN_NAME}_{}", parts.join("_")))
+}
+
+/// A name as Postgres keeps it, without its saying so.
+pub fn cut(mut name: String) -> String {
     let mut end = LONGEST_NAME.min(name.len());
     while !name.is_char_boundary(end) {
         end -= 1;

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use super::{Role, refused};
 use crate::{
     error::Result,
+    model::mapping::Entity,
     postgres::{
         fault::during,
         setup::{self, Part, Plan, SlotStatus, Step, StepState},
@@ -15,6 +16,9 @@ use crate::{
 const INIT: &str = "biograph-bridge init (or `run`, which begins with it)";
 
 const HEALS: &str = "raise max_slot_wal_keep_size; `biograph-bridge run` makes a new slot and sweeps";
+
+const FENCE_TRIGGERS: &str = "fence triggers";
+const FENCES: &str = "biograph-bridge init --fence-triggers";
 
 /// What the role may do about what is not in place.
 struct Abilities {
@@ -47,7 +51,9 @@ fn finding(step: &Step, able: &Abilities, role: &Role) -> Finding {
             (false, format!("CREATE SCHEMA biograph_bridge AUTHORIZATION {} -- as a superuser", role.quoted))
         }
         Part::Slot => (true, String::new()),
-        Part::ReplicaIdentity | Part::Index => (able.own_tables, format!("{sql} -- as the owner of the table")),
+        Part::ReplicaIdentity | Part::Index | Part::FenceTrigger => {
+            (able.own_tables, format!("{sql} -- as the owner of the table"))
+        }
         Part::Publication => {
             let allowed = able.own_tables && able.own_publication;
             (allowed, format!("{sql} -- as the owner of the tables, with CREATE on the database"))
@@ -79,6 +85,26 @@ async fn abilities(session: &mut PgConnection, plan: &Plan) -> Result<Abilities>
     Ok(Abilities { create_in_database, own_tables, own_publication })
 }
 
+/// Whether triggers hold what applications write for people who are elsewhere: all mapped tables have one or none has.
+pub(super) async fn fence_triggers(session: &mut PgConnection, entities: &[Entity]) -> Finding {
+    let tables = match setup::fenced(session, entities).await {
+        Ok(tables) => tables,
+        Err(error) => return Finding::warning(FENCE_TRIGGERS, error.to_string(), error.hint().unwrap_or(FENCES)),
+    };
+    let stale: Vec<&str> =
+        tables.iter().filter(|table| !table.sql.is_empty()).map(|table| table.table.as_str()).collect();
+    match (stale.is_empty(), tables.iter().any(|table| table.has_any)) {
+        (true, _) => Finding::good(FENCE_TRIGGERS, "in place on every mapped table"),
+        (false, false) => {
+            Finding::good(FENCE_TRIGGERS, format!("none, applications hold writes by themselves ({FENCES})"))
+        }
+        (false, true) => {
+            let detail = format!("missing, disabled or of another mapping on {}", stale.join(", "));
+            Finding::warning(FENCE_TRIGGERS, detail, FENCES)
+        }
+    }
+}
+
 fn slot_state(slot: &SlotStatus) -> Option<Finding> {
     let subject = "slot in use";
     match (slot.active_pid, slot.wal_status.as_deref()) {
@@ -99,5 +125,6 @@ const fn subject(part: Part) -> &'static str {
         Part::Publication => "publication biograph_bridge",
         Part::Slot => "replication slot biograph_bridge",
         Part::Index => "index on the legacy id",
+        Part::FenceTrigger => FENCE_TRIGGERS,
     }
 }

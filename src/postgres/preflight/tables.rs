@@ -6,7 +6,11 @@ use super::Role;
 use crate::{
     error::Result,
     model::mapping::Entity,
-    postgres::{fault::during, sql::quote_qualified, watched::watched_tables},
+    postgres::{
+        fault::during,
+        sql::{FENCE_TRIGGER, quote_qualified},
+        watched::watched_tables,
+    },
     sync::finding::Finding,
 };
 
@@ -20,7 +24,8 @@ SELECT wanted.name AS table, n.nspname::text AS schema, c.relpersistence::text A
        ARRAY(SELECT held FROM unnest($2::text[]) AS held WHERE has_table_privilege(c.oid, held)) AS held,
        row_security_active(c.oid) AS row_security,
        ARRAY(SELECT t.tgname::text FROM pg_trigger t
-             WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') ORDER BY 1) AS triggers,
+             WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+               AND t.tgname <> $3 ORDER BY 1) AS triggers,
        ARRAY(SELECT s.oid::regclass::text
              FROM pg_depend d JOIN pg_class s ON s.oid = d.objid
              WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
@@ -33,7 +38,8 @@ JOIN pg_namespace n ON n.oid = c.relnamespace";
 pub(super) async fn findings(session: &mut PgConnection, role: &Role, entities: &[Entity]) -> Result<Vec<Finding>> {
     let tables = watched_tables(entities);
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-    let rows = sqlx::query(TABLES).bind(&names).bind(RIGHTS.map(str::to_owned).to_vec()).fetch_all(session).await;
+    let asked = sqlx::query(TABLES).bind(&names).bind(RIGHTS.map(str::to_owned).to_vec()).bind(FENCE_TRIGGER);
+    let rows = asked.fetch_all(session).await;
     let mut findings = Vec::new();
     for row in rows.map_err(during("asking for rights on the mapped tables"))? {
         findings.extend(table(&row, role)?);

@@ -1,6 +1,7 @@
 //! What the bridge needs inside Postgres before it can run: the state schema, the publication, the slot, replica
 //! identities and an index. Every part is inspected first and changed only if needed, so `init` can run any number of times.
 
+mod fence_triggers;
 mod identity;
 mod index;
 mod migrate;
@@ -11,6 +12,7 @@ mod teardown;
 
 use sqlx::PgPool;
 
+pub use fence_triggers::{FenceTriggers, Fenced, fence_triggers, fenced};
 pub use identity::{Located, locate, replica_identity};
 pub use index::legacy_id_index;
 pub use migrate::{StateVersion, state_version, upgrade};
@@ -50,6 +52,8 @@ pub enum Part {
     Slot,
     /// An index on a legacy id column.
     Index,
+    /// A trigger that holds applications' writes.
+    FenceTrigger,
 }
 
 /// One thing that had to be in place.

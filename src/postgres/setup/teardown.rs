@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    publication,
+    fence_triggers, publication,
     session::{Session, execute},
     slot,
 };
@@ -24,7 +24,7 @@ pub struct Teardown {
     pub remains: Vec<String>,
 }
 
-/// Removes slot, publication, replica identities that `init` set, indexes and state. Refuses, before anything is
+/// Removes slot, publication, replica identities that `init` set, fence triggers, indexes and state. Refuses, before anything is
 /// removed, while somebody reads from the slot.
 pub async fn teardown(pool: &PgPool) -> Result<Teardown> {
     let mut session = Session::open(pool, false).await?;
@@ -40,6 +40,9 @@ pub async fn teardown(pool: &PgPool) -> Result<Teardown> {
     if publication::published_tables(connection).await?.is_some() {
         let sql = format!("DROP PUBLICATION {OWN_NAME}");
         report.run(connection, format!("publication {OWN_NAME}"), &sql).await?;
+    }
+    for table in fence_triggers::remove(connection).await? {
+        report.removed.push(format!("fence trigger on {table}"));
     }
     for index in own_indexes(connection).await? {
         report.run(connection, format!("index {index}"), &format!("DROP INDEX CONCURRENTLY {index}")).await?;
