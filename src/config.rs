@@ -56,6 +56,10 @@ pub struct EngineSettings {
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep, after each of which its progress is saved.
     pub sweep_chunk: u32,
+    /// Records a second that a comparison may walk; `None`: as many as it can.
+    pub verify_rate: Option<NonZeroU32>,
+    /// The same for one that nobody asked for, again and again; `None`: there is none.
+    pub verify_background: Option<NonZeroU32>,
     /// The share of an entity's records, from 0 to 1, that may be deleted in a minute without asking; a few may always.
     pub delete_guard_share: f64,
     /// How often the bridge may write a record within a minute that no application changes.
@@ -75,6 +79,10 @@ impl Default for EngineSettings {
             tombstone_retention: Some(Duration::from_hours(90 * 24)),
             backfill_rate: None,
             sweep_chunk: 1000,
+            // reads both sides at a tenth of what the bridge can, or less
+            verify_rate: NonZeroU32::new(2000),
+            // it reads both databases for ever: somebody has to want that
+            verify_background: None,
             delete_guard_share: 0.05,
             loop_limit: 10,
         }

@@ -72,6 +72,7 @@ pub struct Metrics {
     oplog_window: GaugeVec,
     sweep_records: IntCounterVec,
     sweep_progress: GaugeVec,
+    verify_differences: IntGaugeVec,
     people: IntGaugeVec,
     state: IntGaugeVec,
 }
@@ -105,6 +106,7 @@ impl Metrics {
             oplog_window: r.optional("oplog_window_seconds", "Time span of the MongoDB oplog; absent when unknown.", &[]),
             sweep_records: r.counters("sweep_records_total", "Records walked by sweeps.", &["entity", "kind"]),
             sweep_progress: r.optional("sweep_progress_ratio", "How much of a sweep is done, 0 to 1; absent if none ran.", &["entity", "kind"]),
+            verify_differences: r.gauge_vec("verify_differences", "Records that differed, and were not repaired, when the entity was last compared completely; absent until it was.", &["entity"]),
             people: r.gauge_vec("people", "People by where they are between the systems.", &["state"]),
             state: r.gauge_vec("state", "1 for what the daemon is doing, 0 for the others.", &["state"]),
             registry: registry.clone(),
@@ -215,6 +217,11 @@ impl Metrics {
         let labels = [self.name(entity), kind.as_str()];
         self.sweep_records.with_label_values(&labels).inc_by(chunk);
         present(&self.sweep_progress, &labels, progress);
+    }
+
+    /// `verify_differences`.
+    pub fn verify_differences(&self, entity: EntityIndex, count: i64) {
+        self.verify_differences.with_label_values(&[self.name(entity)]).set(count);
     }
 
     /// `people`.

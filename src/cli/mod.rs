@@ -28,6 +28,7 @@ mod screen;
 mod status;
 mod teardown;
 mod tombstones;
+mod verify;
 mod who;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +65,7 @@ enum Command {
     Init(init::Init),
     Run(run::Run),
     Backfill(backfill::Backfill),
+    Verify(verify::Verify),
     Status(status::Status),
     #[command(subcommand)]
     Cutover(cutover::Cutover),
@@ -92,6 +94,7 @@ impl Cli {
             Command::Init(command) => command.run(settings),
             Command::Run(command) => command.run(settings),
             Command::Backfill(command) => command.run(settings),
+            Command::Verify(command) => command.run(settings),
             Command::Status(command) => command.run(settings),
             Command::Cutover(command) => command.run(settings),
             Command::Conflicts(command) => command.run(settings),

@@ -135,6 +135,26 @@ pub(crate) struct SettingFlags {
     /// Records per chunk of a sweep, after each of which its progress is saved [default: 1000]
     #[arg(long, global = true, value_name = "N", env = "BRIDGE_SWEEP_CHUNK", hide = true)]
     sweep_chunk: Option<String>,
+    /// Records a second that `verify` may compare; 0: as many as it can [default: 2000]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "BRIDGE_VERIFY_RATE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    verify_rate: Option<String>,
+    /// Records a second that the daemon compares by itself, over and over; 0: none [default: 0]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "BRIDGE_VERIFY_BACKGROUND",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    verify_background: Option<String>,
     /// The share of an entity's records (0 to 1) that may be deleted within a minute; more pauses the entity [default: 0.05]
     #[arg(
         long,
@@ -190,6 +210,8 @@ impl SettingFlags {
             (Setting::TombstoneRetention, self.tombstone_retention),
             (Setting::BackfillRate, self.backfill_rate),
             (Setting::SweepChunk, self.sweep_chunk),
+            (Setting::VerifyRate, self.verify_rate),
+            (Setting::VerifyBackground, self.verify_background),
             (Setting::DeleteGuardShare, self.delete_guard_share),
             (Setting::LoopLimit, self.loop_limit),
         ];

@@ -155,6 +155,8 @@ pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Set
         backfill,
         backfill_rate: engine.backfill_rate,
         sweep_chunk: engine.sweep_chunk,
+        verify_rate: engine.verify_rate,
+        verify_background: engine.verify_background,
         limits: Limits { deletions: engine.delete_guard_share, loops: engine.loop_limit },
         shadow: false,
     }

@@ -7,6 +7,8 @@ use crate::sync::status::{Crossing, StatusReport, SweepReport};
 
 /// Changes shown at the end.
 const SHOWN: usize = 8;
+/// Width of a bar.
+const BAR: u64 = 24;
 /// Where values start.
 const LABEL: usize = 26;
 
@@ -103,6 +105,18 @@ impl Lines {
             };
             self.line(&label, &value);
         }
+        for one in &report.verified {
+            let differing = match one.differing {
+                0 => self.paint.good("no differences"),
+                many => self.paint.bad(&format!("{many} differ")),
+            };
+            let unsettled = if one.unsettled > 0 { format!(", {} unsettled", one.unsettled) } else { String::new() };
+            let compared = count(u64::try_from(one.compared).unwrap_or(0));
+            self.line(
+                &format!("verified {}", one.entity),
+                &format!("{differing}{unsettled} of {compared}, {}", one.at),
+            );
+        }
         self.line("conflicts since start", &count(report.conflicts));
         let mut reasons: BTreeMap<&str, i64> = BTreeMap::new();
         report.parked.iter().for_each(|parked| *reasons.entry(&parked.reason).or_default() += parked.count);
@@ -172,6 +186,17 @@ pub(super) fn progress(sweep: &SweepReport) -> String {
         line.push_str(&format!(", {} left", duration(left)));
     }
     line
+}
+
+/// How much of something is done, as a bar.
+pub(super) fn bar(records: u64, total: Option<u64>, done: bool) -> String {
+    let filled = match (done, total) {
+        (true, _) => BAR,
+        (false, Some(total)) if total > 0 => (records.min(total) * BAR / total).min(BAR - 1),
+        (false, Some(_) | None) => 0,
+    };
+    let bar: String = (0..BAR).map(|place| if place < filled { '█' } else { '░' }).collect();
+    if done { Paint::stdout().good(&bar) } else { bar }
 }
 
 /// 1234567 → "1,234,567".

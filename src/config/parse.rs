@@ -86,6 +86,8 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let tombstones = take(values, Setting::TombstoneRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
     let rate = take(values, Setting::BackfillRate, problems, |text| within(size(text)?, 0, 10_000_000));
     let chunk = take(values, Setting::SweepChunk, problems, |text| within(size(text)?, 1, 10_000));
+    let verify = take(values, Setting::VerifyRate, problems, |text| within(size(text)?, 0, 10_000_000));
+    let background = take(values, Setting::VerifyBackground, problems, |text| within(size(text)?, 0, 10_000_000));
     let share = take(values, Setting::DeleteGuardShare, problems, share);
     let loops = take(values, Setting::LoopLimit, problems, |text| within(size(text)?, 1, 1_000_000));
     Some(EngineSettings {
@@ -97,11 +99,18 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
         parked_retry: parked.or_default(|| default.parked_retry)?,
         journal_retention: journal.optional()?.map_or(default.journal_retention, unless_zero),
         tombstone_retention: tombstones.optional()?.map_or(default.tombstone_retention, unless_zero),
-        backfill_rate: rate.or_default(|| 0)?.try_into().ok().and_then(NonZeroU32::new),
+        backfill_rate: rate_of(rate.or_default(|| 0)?),
+        verify_rate: verify.optional()?.map_or(default.verify_rate, rate_of),
+        verify_background: background.optional()?.map_or(default.verify_background, rate_of),
         delete_guard_share: share.or_default(|| default.delete_guard_share)?,
         loop_limit: loops.optional()?.and_then(|limit| limit.try_into().ok()).unwrap_or(default.loop_limit),
         sweep_chunk: chunk.optional()?.and_then(|chunk| chunk.try_into().ok()).unwrap_or(default.sweep_chunk),
     })
+}
+
+/// Records a second; zero stands for no limit, or for not at all.
+fn rate_of(rate: usize) -> Option<NonZeroU32> {
+    rate.try_into().ok().and_then(NonZeroU32::new)
 }
 
 /// A time to keep something; zero stands for ever.

@@ -35,6 +35,10 @@ pub enum Setting {
     BackfillRate,
     /// Records per chunk of a sweep.
     SweepChunk,
+    /// Records a second that a comparison may walk.
+    VerifyRate,
+    /// The same for one that nobody asked for.
+    VerifyBackground,
     /// The share of an entity that may be deleted in a minute.
     DeleteGuardShare,
     /// How often the bridge may write a record that no application changes.
@@ -43,7 +47,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -60,6 +64,8 @@ impl Setting {
         Self::TombstoneRetention,
         Self::BackfillRate,
         Self::SweepChunk,
+        Self::VerifyRate,
+        Self::VerifyBackground,
         Self::DeleteGuardShare,
         Self::LoopLimit,
     ];
@@ -83,6 +89,8 @@ impl Setting {
             Self::TombstoneRetention => "tombstone_retention",
             Self::BackfillRate => "backfill_rate",
             Self::SweepChunk => "sweep_chunk",
+            Self::VerifyRate => "verify_rate",
+            Self::VerifyBackground => "verify_background",
             Self::DeleteGuardShare => "delete_guard_share",
             Self::LoopLimit => "loop_limit",
         }
@@ -116,6 +124,8 @@ impl Setting {
             | Self::TombstoneRetention
             | Self::BackfillRate
             | Self::SweepChunk
+            | Self::VerifyRate
+            | Self::VerifyBackground
             | Self::DeleteGuardShare
             | Self::LoopLimit => true,
             Self::LegacyUri

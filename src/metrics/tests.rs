@@ -29,6 +29,7 @@ fn feed_everything(metrics: &Metrics) {
     metrics.slot(Some(1.0), Some(2.0));
     metrics.oplog_window(Some(Duration::from_secs(3600)));
     metrics.swept(user, SweepKind::Backfill, 100, Some(0.5));
+    metrics.verify_differences(user, 0);
     metrics.people(PersonState::Legacy, 7);
     metrics.state(DaemonState::Streaming);
 }

@@ -3,7 +3,10 @@
 //! Every read is from the primary, of what a majority holds, at least as new as the hint and as everything the bridge
 //! has seen before.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use mongodb::{
     ClientSession, SessionCursor,
@@ -31,7 +34,7 @@ use crate::{
     },
     sync::{
         ports::{LegacyStore, LegacyWrite, Listed, Page, Places, Probe, Restored, Strays, Wrote},
-        room::Counter,
+        room::{Counter, Room},
     },
 };
 
@@ -129,6 +132,16 @@ impl LegacyStore for Legacy {
         listed: Listed,
     ) -> Result<Page<LegacyId>> {
         self.page_after(entity, after, limit, listed).await
+    }
+
+    async fn present(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<HashSet<LegacyId>> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        // ids only: they need no counting
+        let reading = (None, Room::default().counter(0));
+        let found = self.documents(self.entity(entity), with_ids(ids), reading, doc! { "_id": 1 }, None).await?;
+        Ok(found.iter().filter_map(|document| codec::id_of(document)).collect())
     }
 
     async fn strays(&self, entity: EntityIndex, after: Option<&str>, limit: u32) -> Result<Strays> {

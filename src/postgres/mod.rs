@@ -39,6 +39,7 @@ pub mod sweeps;
 mod targets;
 pub mod timeline;
 pub mod tombstones;
+pub mod verify;
 mod waiting;
 pub mod watched;
 mod write;

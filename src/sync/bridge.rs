@@ -1,6 +1,8 @@
 //! The bridge as a whole: positions first, then streams, sweeps, reconciling and checkpoints side by side; drains on
 //! request.
 
+mod comparing;
+
 use std::{
     num::NonZeroU32,
     sync::Arc,
@@ -17,7 +19,7 @@ use super::{
     follow::{Follower, Unaddressable},
     healing::{Healer, forget_bases},
     pace::Pace,
-    ports::{HealingStore, LegacyStore, RenaissanceStore, Source},
+    ports::{CutoverStore, HealingStore, LegacyStore, RenaissanceStore, Source, VerifyStore},
     queue::{HintQueue, InProcess},
     reconcile::{Limits, Reconciler},
     requests::{Executor, Inbox},
@@ -26,6 +28,7 @@ use super::{
     sweep::unsupported,
     sweeps::{Ask, Backfill, Sweeps},
     tracker::Lane,
+    verify::Watch,
     worker::Worker,
 };
 use crate::{
@@ -68,6 +71,10 @@ pub struct Settings {
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep.
     pub sweep_chunk: u32,
+    /// Records a second that a comparison may walk; `None`: as many as it can.
+    pub verify_rate: Option<NonZeroU32>,
+    /// The same for one that nobody asked for; `None`: there is none.
+    pub verify_background: Option<NonZeroU32>,
     /// What is taken for a mistake.
     pub limits: Limits,
     /// Decide and journal, write nothing.
@@ -100,12 +107,16 @@ pub struct Bridge<L, R, SL, SR> {
     saving: Mutex<()>,
     /// A position was lost: a sweep is due.
     lost: Notify,
+    /// Keys that are being compared.
+    watch: Watch,
+    /// Somebody has asked for a comparison.
+    verify: Notify,
 }
 
 impl<L, R, SL, SR> Bridge<L, R, SL, SR>
 where
     L: LegacyStore + 'static,
-    R: RenaissanceStore + HealingStore + 'static,
+    R: RenaissanceStore + HealingStore + VerifyStore + CutoverStore + 'static,
     SL: Source + 'static,
     SR: Source + 'static,
 {
@@ -119,7 +130,17 @@ where
     ) -> Self {
         let reconciler = Reconciler::new(legacy, renaissance, Arc::clone(&entities)).within(settings.limits);
         let reconciler = if settings.shadow { reconciler.in_shadow() } else { reconciler };
-        Self { reconciler, sources, entities, status, settings, saving: Mutex::default(), lost: Notify::new() }
+        Self {
+            reconciler,
+            sources,
+            entities,
+            status,
+            settings,
+            saving: Mutex::default(),
+            lost: Notify::new(),
+            watch: Watch::default(),
+            verify: Notify::new(),
+        }
     }
 
     /// Runs until `stop`, then settles what was received and saves the positions. Dropping it instead is safe at any
@@ -151,6 +172,7 @@ where
         tasks.spawn(Arc::clone(&bridge).sweep(Arc::clone(&queue), asks, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).resume(Arc::clone(&queue), ask.clone(), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, ask, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).verify(Arc::clone(&queue), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
         let mut tail = JoinSet::new();
         tail.spawn(Arc::clone(&bridge).work(Arc::clone(&queue), work.clone()));
@@ -185,7 +207,7 @@ where
         stop: CancellationToken,
     ) -> Result<()> {
         let (source, status, reconciler) = (source(&self), &*self.status, &self.reconciler);
-        let follower = Follower { side, source, queue: &*queue, status, reconciler, unaddressable };
+        let follower = Follower { side, source, queue: &*queue, status, reconciler, watch: &self.watch, unaddressable };
         loop {
             let Err(error) = follower.run(&mut from, &stop).await else { return Ok(()) };
             match self.heal((side, source), &error, &mut from, (&queue, &stop)).await {
@@ -277,6 +299,7 @@ where
             entities,
             pauses: self.reconciler.pauses(),
             forgive: &|key| self.reconciler.forgive(key),
+            verify: &self.verify,
             shadow,
         };
         tokio::select! {

@@ -10,6 +10,7 @@ use super::{
     reconcile::Reconciler,
     status::Status,
     tracker::Lane,
+    verify::Watch,
 };
 use crate::{
     drill,
@@ -38,6 +39,8 @@ pub struct Follower<'a, S, Q, L, R> {
     pub status: &'a Status,
     /// Who is told of changes of structure.
     pub reconciler: &'a Reconciler<L, R>,
+    /// Who compares records meanwhile.
+    pub watch: &'a Watch,
     /// Where records go that cannot be addressed.
     pub unaddressable: tokio::sync::mpsc::Sender<Unaddressable>,
 }
@@ -130,6 +133,7 @@ impl<S: Source, Q: HintQueue, L: LegacyStore, R: RenaissanceStore> Follower<'_, 
             Captured::Hint(hint) => {
                 drill::crash_point("hint received");
                 self.status.hint(self.side, hint.key.entity);
+                self.watch.touch(hint.key);
                 self.offer(lane, hint).await;
             }
             Captured::Position(position) => {

@@ -42,21 +42,33 @@ impl<SL: Source, SR: Source, Q: HintQueue> Marks<'_, SL, SR, Q> {
     /// The sides where not everything before the mark is durable yet. A retry error if a stream began anew meanwhile: what it
     /// missed is found by a sweep, and the mark says nothing.
     pub fn behind(&self, mark: &Mark) -> Result<Vec<Side>> {
-        if self.restarts() != mark.restarts {
-            return Err(Error::retry("a position was lost while a mark was waited for"));
-        }
-        let passed = |side, mark: &Position| {
-            self.queue.durable(Lane::Stream(side)).is_some_and(|durable| durable.has_passed(mark))
-        };
-        let sides = Side::ALL.into_iter().zip(&mark.positions);
-        Ok(sides.filter(|(side, mark)| !passed(*side, mark)).map(|(side, _)| side).collect())
+        self.not_past(mark, |side| self.queue.durable(Lane::Stream(side)))
     }
 
     /// Waits until everything before the mark is durable; a retry error if it is not within `limit`. Cancel safe.
     pub async fn passed(&self, mark: &Mark, limit: Duration) -> Result<()> {
+        self.until(limit, || self.behind(mark)).await
+    }
+
+    /// Waits until everything before the mark is queued: a key that is not dirty then has nothing open from before it, whatever
+    /// holds other keys up. A retry error if it is not within `limit`. Cancel safe.
+    pub async fn heard(&self, mark: &Mark, limit: Duration) -> Result<()> {
+        self.until(limit, || self.not_past(mark, |side| self.queue.reached(Lane::Stream(side)))).await
+    }
+
+    fn not_past(&self, mark: &Mark, place: impl Fn(Side) -> Option<Position>) -> Result<Vec<Side>> {
+        if self.restarts() != mark.restarts {
+            return Err(Error::retry("a position was lost while a mark was waited for"));
+        }
+        let passed = |side, mark: &Position| place(side).is_some_and(|place| place.has_passed(mark));
+        let sides = Side::ALL.into_iter().zip(&mark.positions);
+        Ok(sides.filter(|(side, mark)| !passed(*side, mark)).map(|(side, _)| side).collect())
+    }
+
+    async fn until(&self, limit: Duration, behind: impl Fn() -> Result<Vec<Side>>) -> Result<()> {
         let until = Instant::now() + limit;
         loop {
-            let behind = self.behind(mark)?;
+            let behind = behind()?;
             let Some(first) = behind.first() else { return Ok(()) };
             if Instant::now() >= until {
                 let seconds = limit.as_secs();
@@ -137,6 +149,7 @@ mod tests {
         assert!(queue.is_dirty(key));
         let late = marks.passed(&mark, Duration::from_secs(5)).await.unwrap_err();
         assert!(late.to_string().contains("changes from renaissance"), "{late}");
+        marks.heard(&mark, Duration::ZERO).await.unwrap();
 
         queue.take(10).await;
         queue.done(vec![key]);

@@ -27,4 +27,5 @@ pub mod sweep;
 pub mod sweeps;
 pub mod tracker;
 pub mod trail;
+pub mod verify;
 pub mod worker;

@@ -5,8 +5,9 @@ mod healing;
 mod journal;
 mod pages;
 mod pauses;
+mod verify;
 
-use std::future::Future;
+use std::{collections::HashSet, future::Future};
 
 pub use self::{
     cutover::{CutoverMirror, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
@@ -14,6 +15,7 @@ pub use self::{
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
     pages::{Listed, Page, Strays},
     pauses::{By, NewPause, PauseStore, Places, Returning},
+    verify::{Asked, Counts, Found, Part, PersonIds, Progress, Run, State, Suspect, Verified, VerifyStore},
 };
 use crate::{
     error::{Error, Result},
@@ -160,6 +162,9 @@ pub trait LegacyStore: Send + Sync {
         limit: u32,
         listed: Listed,
     ) -> impl Future<Output = Result<Page<LegacyId>>> + Send;
+
+    /// Those of these documents that are there.
+    fn present(&self, entity: EntityIndex, ids: &[LegacyId]) -> impl Future<Output = Result<HashSet<LegacyId>>> + Send;
 
     /// Documents whose `_id` is not an ObjectId, in the order of their types, at most `limit` of them after the mark of
     /// a former answer.

@@ -29,6 +29,8 @@ pub trait HintQueue: Send + Sync + 'static {
     fn position(&self, lane: Lane, position: Position);
     /// The lane begins anew at another position: earlier ones are forgotten. Its hints stay.
     fn restart(&self, lane: Lane);
+    /// The position up to which every hint of the lane was offered.
+    fn reached(&self, lane: Lane) -> Option<Position>;
     /// How often the lane began anew.
     fn restarts(&self, lane: Lane) -> u64;
     /// Whether a key is waiting or being reconciled.
@@ -106,6 +108,10 @@ impl HintQueue for InProcess {
 
     fn restart(&self, lane: Lane) {
         self.tracker().restart(lane);
+    }
+
+    fn reached(&self, lane: Lane) -> Option<Position> {
+        self.tracker().reached(lane).cloned()
     }
 
     fn restarts(&self, lane: Lane) -> u64 {

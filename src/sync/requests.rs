@@ -3,17 +3,18 @@
 //! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice.
 
 mod pauses;
+mod verify;
 
 use std::{future::Future, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     orders::Orders,
     pauses::Present,
-    ports::{LegacyStore, RenaissanceStore},
+    ports::{LegacyStore, RenaissanceStore, VerifyStore},
     queue::HintQueue,
     resolve::Resolver,
     sweeps::Ask,
@@ -41,7 +42,7 @@ pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
     /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`, `explain`, `pause`,
-    /// `resume`.
+    /// `resume`, `verify`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -103,11 +104,13 @@ pub struct Executor<'a, L, R, Q> {
     pub forgive: &'a (dyn Fn(Key) + Send + Sync),
     /// What is paused.
     pub pauses: &'a Present,
+    /// Told of each comparison that is asked for.
+    pub verify: &'a Notify,
     /// Whether this daemon changes nothing.
     pub shadow: bool,
 }
 
-impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Answers requests for ever; failing to read them is tried again.
     pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
         let mut backoff = Backoff::new(Policy::CONNECTION);
@@ -150,6 +153,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Executor<'_, L, R, Q> {
             "parked_drop" => self.drop_parked(arguments(request)?).await,
             "conflict_resolve" => self.resolver().resolve(request.id, &arguments(request)?).await,
             "tombstone_restore" => self.resolver().put_back(&arguments(request)?).await,
+            "verify" => self.verify(request.id, &arguments(request)?).await,
             "pause" => self.pause(arguments(request)?).await,
             "resume" => self.resume(arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),

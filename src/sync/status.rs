@@ -15,10 +15,10 @@ use std::{
 use live::{Live, Running, age, direction_index, progress, rfc3339, side_index};
 pub use report::{
     Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, QueueReport,
-    SideReport, StatusReport, SweepReport,
+    SideReport, StatusReport, SweepReport, VerifyReport,
 };
 
-use super::ports::Healing;
+use super::ports::{Healing, Verified};
 use crate::{
     error::Error,
     metrics::{EntityLabels, Metrics},
@@ -88,6 +88,11 @@ impl Status {
         let mut live = self.live();
         live.state = Some(state);
         self.metrics.state(live.shown_state());
+    }
+
+    /// Whether nothing but following changes is under way: no first copy, no healing.
+    pub fn is_streaming(&self) -> bool {
+        self.live().state == Some(DaemonState::Streaming)
     }
 
     /// What is paused.
@@ -246,6 +251,21 @@ impl Status {
     /// The sweeps of these entities start over: nothing of them is done.
     pub fn sweeps_forgotten(&self, entities: &[EntityIndex]) {
         self.live().sweeps.retain(|(entity, ..), _| !entities.contains(entity));
+    }
+
+    /// Records walked so far by a sweep that is under way.
+    pub fn walked(&self, entity: EntityIndex, side: Side, kind: SweepKind) -> u64 {
+        let live = self.live();
+        let running = live.sweeps.get(&(entity, side, kind)).map(|running| running.swept);
+        running.filter(|swept| !swept.done).map_or(0, |swept| swept.records)
+    }
+
+    /// How the last complete look at each entity ended.
+    pub fn verified(&self, verified: &[Verified]) {
+        self.live().verified = verified.to_vec();
+        for one in verified {
+            self.metrics.verify_differences(one.entity, one.counts.differing);
+        }
     }
 
     /// A position was lost and is being healed.

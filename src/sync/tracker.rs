@@ -285,6 +285,12 @@ impl Tracker {
         log.restarts += 1;
     }
 
+    /// The position up to which every hint of the lane was offered.
+    pub fn reached(&self, lane: Lane) -> Option<&Position> {
+        let log = &self.lanes[lane.index()];
+        log.positions.back().map(|(_, position)| position).or(log.durable.as_ref())
+    }
+
     /// How often the lane began anew.
     pub const fn restarts(&self, lane: Lane) -> u64 {
         self.lanes[lane.index()].restarts

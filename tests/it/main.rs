@@ -144,6 +144,8 @@ mod types_limits;
 #[cfg(test)]
 mod types_spelling;
 #[cfg(test)]
+mod verify;
+#[cfg(test)]
 mod whole_compare;
 #[cfg(test)]
 mod whole_oracle;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Failure, forget, print};
 use crate::{
-    cli::{paint::Paint, screen},
+    cli::screen,
     error::Result,
     model::{fact::SweepKind, key::EntityIndex, mapping::Entity, side::Side},
     postgres::{
@@ -26,8 +26,6 @@ const REFRESH: Duration = Duration::from_millis(500);
 const LINE: Duration = Duration::from_secs(10);
 /// A daemon that is restarted may be away for so long.
 const AWAY: Duration = Duration::from_secs(15);
-/// Width of a bar.
-const BAR: u64 = 24;
 
 /// How watching ended.
 pub(super) enum Ended {
@@ -178,22 +176,15 @@ impl<'a> Watch<'a> {
             let report = self.report(one);
             // what has not begun has nothing to tell
             let words = if one.records == 0 && !one.done { "waiting".to_owned() } else { screen::progress(&report) };
-            text.push_str(&format!("{:<width$}  {}  {words}\n", one.entity, bar(one)));
+            text.push_str(&format!(
+                "{:<width$}  {}  {words}\n",
+                one.entity,
+                screen::bar(one.records, one.total, one.done)
+            ));
         }
         self.shown = progress.len();
         print::text(&text)
     }
-}
-
-fn bar(progress: &Progress) -> String {
-    let filled = match (progress.done, progress.total) {
-        (true, _) => BAR,
-        (false, Some(total)) if total > 0 => (progress.records.min(total) * BAR / total).min(BAR - 1),
-        (false, _) => 0,
-    };
-    let paint = Paint::stdout();
-    let bar: String = (0..BAR).map(|place| if place < filled { '█' } else { '░' }).collect();
-    if progress.done { paint.good(&bar) } else { bar }
 }
 
 /// What `--json` prints.

@@ -101,6 +101,8 @@ pub struct Compared {
     pub standing: Standing,
     /// What waits, whatever else differs: the field's name (`None`: the whole record) and why.
     pub waiting: Vec<(Option<String>, Reason)>,
+    /// The sides that reconciling would write: legacy, renaissance.
+    pub writes: [bool; 2],
     /// The same again only if neither side has changed and the difference is the same. Good within one process.
     pub print: u64,
 }
@@ -161,7 +163,7 @@ fn unread(key: Key, standing: Standing, waiting: Vec<(Option<String>, Reason)>) 
         SideId::Legacy(id) => (Some(id), None),
         SideId::Renaissance(id) => (None, Some(id)),
     };
-    Compared { keys: vec![key], legacy, renaissance, person: None, standing, waiting, print: 0 }
+    Compared { keys: vec![key], legacy, renaissance, person: None, standing, waiting, writes: [false; 2], print: 0 }
 }
 
 fn compared(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<&Planned>) -> Compared {
@@ -180,6 +182,7 @@ fn compared(entity: &Entity, record: &Record, keys: Vec<Key>, planned: Option<&P
         person: record.person,
         standing,
         waiting,
+        writes: planned.map_or([false; 2], |planned| planned.effect().writes),
         print: hasher.finish(),
     }
 }

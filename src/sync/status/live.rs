@@ -11,6 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, StatusReport, SweepReport, Swept,
+    VerifyReport,
 };
 use crate::{
     model::{
@@ -20,7 +21,7 @@ use crate::{
         problem::Reason,
         side::{Direction, Side},
     },
-    sync::ports::Healing,
+    sync::ports::{Healing, Verified},
 };
 
 /// A sweep with what its rate is taken from.
@@ -56,6 +57,7 @@ pub(super) struct Live {
     pub(super) queue: (usize, usize),
     pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Running>,
     pub(super) healings: Vec<Healing>,
+    pub(super) verified: Vec<Verified>,
     pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
     pub(super) pauses: Arc<Pauses>,
     pub(super) people: BTreeMap<PersonState, i64>,
@@ -137,7 +139,15 @@ impl Live {
             ended_at: healing.ended_at.clone(),
             changed: healing.changed,
         };
+        let verified = |one: &Verified| VerifyReport {
+            entity: name(one.entity),
+            at: one.at.clone(),
+            compared: one.counts.compared,
+            differing: one.counts.differing,
+            unsettled: one.counts.unsettled,
+        };
         StatusReport {
+            verified: self.verified.iter().map(verified).collect(),
             healings: self.healings.iter().map(healing).collect(),
             shadow: self.shadow,
             sweeps: self.sweeps.values().map(sweep).collect(),

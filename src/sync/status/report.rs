@@ -30,6 +30,8 @@ pub struct StatusReport {
     pub sweeps: Vec<SweepReport>,
     /// Lost positions: those being healed and the last ones that were.
     pub healings: Vec<HealingReport>,
+    /// The last complete comparison of each entity.
+    pub verified: Vec<VerifyReport>,
     /// What is paused.
     pub pauses: Vec<PauseReport>,
     /// What cannot be synced now.
@@ -111,6 +113,22 @@ pub struct SweepReport {
     pub rate: Option<f64>,
     /// Seconds left at that rate, while it runs.
     pub eta_seconds: Option<f64>,
+}
+
+/// How the last complete comparison of an entity ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VerifyReport {
+    /// The entity.
+    pub entity: String,
+    /// When it ended, RFC 3339.
+    pub at: String,
+    /// Records compared.
+    pub compared: i64,
+    /// Those that differ.
+    pub differing: i64,
+    /// Those that were never quiet for long enough to tell.
+    pub unsettled: i64,
 }
 
 /// A lost position.

@@ -137,6 +137,10 @@ impl LegacyStore for Documents {
         foreign()
     }
 
+    async fn present(&self, _: EntityIndex, _: &[LegacyId]) -> Result<std::collections::HashSet<LegacyId>> {
+        foreign()
+    }
+
     async fn strays(&self, _: EntityIndex, _: Option<&str>, _: u32) -> Result<Strays> {
         foreign()
     }
