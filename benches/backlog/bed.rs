@@ -9,7 +9,10 @@ use biograph_bridge::{
     model::side::Side,
     sandbox::{MongodOptions, PostgresOptions, PostgresServer, ReplicaSet, load_people},
 };
-use mongodb::{Client, Database, bson::doc};
+use mongodb::{
+    Client, Database,
+    bson::{Document, doc},
+};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -82,6 +85,12 @@ impl Bed {
         self.drop_database(RENAISSANCE).await?;
         self.urls.1 = self.create_renaissance(RENAISSANCE).await?;
         self.pool = PgPool::connect_lazy(&self.urls.1)?;
+        // what a former bridge left there names the database that is gone
+        for collection in self.legacy.list_collection_names().await? {
+            if collection.starts_with("biograph_bridge") {
+                self.legacy.collection::<Document>(&collection).drop().await?;
+            }
+        }
         Ok(())
     }
 
