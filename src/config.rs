@@ -46,6 +46,8 @@ pub struct EngineSettings {
     pub drain_timeout: Duration,
     /// How often positions are saved while streaming.
     pub checkpoint_interval: Duration,
+    /// How often heartbeats are left in both logs.
+    pub heartbeat_interval: Duration,
     /// How often keys are tried again that wait for something outside of them, such as a unique value to become free.
     pub parked_retry: Duration,
     /// How long decided entries of the journal are kept; `None`: for ever.
@@ -74,6 +76,7 @@ impl Default for EngineSettings {
             queue_bytes: 16 << 20,
             drain_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_secs(1),
+            heartbeat_interval: Duration::from_secs(10),
             parked_retry: Duration::from_secs(60),
             journal_retention: Some(Duration::from_hours(90 * 24)),
             tombstone_retention: Some(Duration::from_hours(90 * 24)),

@@ -27,6 +27,8 @@ const WHOLE_RECORD: &str = "*";
 const NO_WINNER: &str = "none";
 /// Commit to durable, in seconds.
 const LATENCY: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
+/// From leaving a heartbeat until it has come through, in seconds.
+const HEARTBEAT: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// Duration of a batch, in seconds.
 const BATCH_SECONDS: &[f64] = &[0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Records in a batch.
@@ -54,6 +56,8 @@ pub struct Metrics {
     entities: Vec<EntityLabels>,
     sync_lag: GaugeVec,
     sync_latency: HistogramVec,
+    heartbeat: HistogramVec,
+    clock_skew: GaugeVec,
     hints: Vec<[IntCounter; 2]>,
     echoes: IntCounterVec,
     reconciled: IntCounterVec,
@@ -89,6 +93,8 @@ impl Metrics {
             hints: entities.iter().map(|e| Side::ALL.map(|s| hints.with_label_values(&[s.as_str(), &e.name]))).collect(),
             sync_lag: r.optional("sync_lag_seconds", "Age of the oldest change committed at the source and not yet durable at the other side; 0 when caught up, absent when unknown.", &["direction"]),
             sync_latency: r.histogram("sync_latency_seconds", "From the commit of a change to its durability at the other side.", LATENCY),
+            heartbeat: r.histogram("heartbeat_roundtrip_seconds", "From leaving a heartbeat in the source's log until everything before it is durable at the other side, on the bridge's clock.", HEARTBEAT),
+            clock_skew: r.optional("clock_skew_seconds", "How far the side's clock is ahead of the bridge's (negative: behind); absent until it was asked.", &["side"]),
             echoes: r.counters("echoes_total", "The bridge's own writes that came back and were dropped.", &["side"]),
             reconciled: r.counters("reconciled_total", "Records reconciled, by what it led to.", &["entity", "outcome"]),
             conflicts: r.counters("conflicts_total", "Fields that both sides changed to different values (`*`: the whole record).", &["entity", "field", "policy", "winner"]),
@@ -134,6 +140,16 @@ impl Metrics {
     /// `sync_latency_seconds`.
     pub fn latency(&self, direction: Direction, seconds: f64) {
         self.sync_latency.with_label_values(&[direction.as_str()]).observe(seconds);
+    }
+
+    /// `heartbeat_roundtrip_seconds`.
+    pub fn heartbeat(&self, direction: Direction, took: Duration) {
+        self.heartbeat.with_label_values(&[direction.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// `clock_skew_seconds`.
+    pub fn clock_skew(&self, side: Side, seconds: f64) {
+        present(&self.clock_skew, &[side.as_str()], Some(seconds));
     }
 
     /// `hints_total`.
@@ -243,6 +259,7 @@ impl Metrics {
     fn create_at_zero(&self) {
         for direction in Direction::ALL.map(Direction::as_str) {
             self.sync_latency.with_label_values(&[direction]);
+            self.heartbeat.with_label_values(&[direction]);
             self.batch_duration.with_label_values(&[direction]);
             self.batch_records.with_label_values(&[direction]);
         }

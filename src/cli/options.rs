@@ -92,6 +92,16 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     checkpoint_interval: Option<String>,
+    /// How often a heartbeat is left in both logs, by which lag is known even when nothing changes [default: 10s]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_HEARTBEAT_INTERVAL",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    heartbeat_interval: Option<String>,
     /// How often parked keys are tried again that wait for something else to change [default: 60s]
     #[arg(
         long,
@@ -205,6 +215,7 @@ impl SettingFlags {
             (Setting::QueueBytes, self.queue_bytes),
             (Setting::DrainTimeout, self.drain_timeout),
             (Setting::CheckpointInterval, self.checkpoint_interval),
+            (Setting::HeartbeatInterval, self.heartbeat_interval),
             (Setting::ParkedRetry, self.parked_retry),
             (Setting::JournalRetention, self.journal_retention),
             (Setting::TombstoneRetention, self.tombstone_retention),

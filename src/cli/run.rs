@@ -150,6 +150,7 @@ pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Set
         batch_bytes: engine.batch_bytes,
         queue_bytes: engine.queue_bytes,
         checkpoint: engine.checkpoint_interval,
+        heartbeat: engine.heartbeat_interval,
         drain: engine.drain_timeout,
         parked_retry: engine.parked_retry,
         backfill,

@@ -81,6 +81,7 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let queue_bytes = take(values, Setting::QueueBytes, problems, |text| within(size(text)?, 1 << 20, 1 << 40));
     let drain_timeout = take(values, Setting::DrainTimeout, problems, |text| duration(text, 0, 3600));
     let checkpoint = take(values, Setting::CheckpointInterval, problems, |text| duration(text, 1, 60));
+    let heartbeat = take(values, Setting::HeartbeatInterval, problems, |text| duration(text, 1, 3600));
     let parked = take(values, Setting::ParkedRetry, problems, |text| duration(text, 1, 86_400));
     let journal = take(values, Setting::JournalRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
     let tombstones = take(values, Setting::TombstoneRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
@@ -96,6 +97,7 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
         queue_bytes: queue_bytes.or_default(|| default.queue_bytes)?,
         drain_timeout: drain_timeout.or_default(|| default.drain_timeout)?,
         checkpoint_interval: checkpoint.or_default(|| default.checkpoint_interval)?,
+        heartbeat_interval: heartbeat.or_default(|| default.heartbeat_interval)?,
         parked_retry: parked.or_default(|| default.parked_retry)?,
         journal_retention: journal.optional()?.map_or(default.journal_retention, unless_zero),
         tombstone_retention: tombstones.optional()?.map_or(default.tombstone_retention, unless_zero),

@@ -25,6 +25,8 @@ pub enum Setting {
     DrainTimeout,
     /// How often positions are saved.
     CheckpointInterval,
+    /// How often heartbeats are left in both logs.
+    HeartbeatInterval,
     /// How often parked keys are tried again.
     ParkedRetry,
     /// How long decided entries of the journal are kept.
@@ -47,7 +49,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -59,6 +61,7 @@ impl Setting {
         Self::QueueBytes,
         Self::DrainTimeout,
         Self::CheckpointInterval,
+        Self::HeartbeatInterval,
         Self::ParkedRetry,
         Self::JournalRetention,
         Self::TombstoneRetention,
@@ -84,6 +87,7 @@ impl Setting {
             Self::QueueBytes => "queue_bytes",
             Self::DrainTimeout => "drain_timeout",
             Self::CheckpointInterval => "checkpoint_interval",
+            Self::HeartbeatInterval => "heartbeat_interval",
             Self::ParkedRetry => "parked_retry",
             Self::JournalRetention => "journal_retention",
             Self::TombstoneRetention => "tombstone_retention",
@@ -119,6 +123,7 @@ impl Setting {
             | Self::QueueBytes
             | Self::DrainTimeout
             | Self::CheckpointInterval
+            | Self::HeartbeatInterval
             | Self::ParkedRetry
             | Self::JournalRetention
             | Self::TombstoneRetention

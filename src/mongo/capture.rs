@@ -86,6 +86,16 @@ impl Source for Legacy {
         Ok(Position::Token(format!("82{time:08X}{increment:08X}")))
     }
 
+    async fn clock(&self) -> Result<i64> {
+        let hello = in_time("asking for the time", async {
+            let hello = self.database.run_command(doc! { "hello": 1 }).await;
+            hello.map_err(|error| translate(&error, self.following()))
+        });
+        let time = hello.await?.get_datetime("localTime").map(|time| time.timestamp_millis());
+        let time = time.map_err(|_| Error::halt("MongoDB does not say what its clock shows"))?;
+        Ok(time.saturating_mul(1000))
+    }
+
     async fn renew(&self) -> Result<Position> {
         self.tip().await
     }

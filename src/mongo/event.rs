@@ -5,7 +5,12 @@ use std::collections::HashMap;
 use mongodb::bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use uuid::Uuid;
 
-use super::{codec, sessions::KnownSessions, stray};
+use super::{
+    codec,
+    ledger::{LEDGER, MARK},
+    sessions::KnownSessions,
+    stray,
+};
 use crate::{
     drill::{self, Mechanism},
     model::{
@@ -51,6 +56,8 @@ impl Watched {
             { "ns.coll": { "$in": &names } },
             { "to.coll": { "$in": &names } },
             { "operationType": { "$in": ["dropDatabase", "invalidate"] } },
+            // a mark is no change, but the position moves on at once
+            { "ns.coll": LEDGER, "documentKey._id": MARK },
         ] };
         let kept = doc! {
             "_id": 1, "operationType": 1, "ns": 1, "to": 1, "documentKey": 1, "clusterTime": 1, "wallTime": 1, "lsid.id": 1,

@@ -28,7 +28,7 @@ use crate::{
 /// The collection.
 pub(super) const LEDGER: &str = "biograph_bridge_ledger";
 /// The document that marks are written to.
-const MARK: &str = "mark";
+pub(super) const MARK: &str = "mark";
 /// How long one attempt to close an intent waits for a transaction that holds it.
 const CLOSING: Duration = Duration::from_secs(10);
 const CLOSE_TRIES: u32 = 5;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     follow::{Follower, Unaddressable},
     healing::{Healer, forget_bases},
+    heartbeat::Heartbeat,
     pace::Pace,
     ports::{CutoverStore, HealingStore, LegacyStore, RenaissanceStore, Source, VerifyStore},
     queue::{HintQueue, InProcess},
@@ -61,6 +62,8 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// How often positions are saved while changes flow.
     pub checkpoint: Duration,
+    /// How often heartbeats are left in both logs.
+    pub heartbeat: Duration,
     /// How long a stop may take to settle what was already received.
     pub drain: Duration,
     /// How often keys are tried again that are parked for something outside of them.
@@ -174,6 +177,7 @@ where
         tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, ask, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).verify(Arc::clone(&queue), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).heartbeats(Arc::clone(&queue), intake.clone()));
         let mut tail = JoinSet::new();
         tail.spawn(Arc::clone(&bridge).work(Arc::clone(&queue), work.clone()));
         tail.spawn(Arc::clone(&bridge).checkpoints(Arc::clone(&queue), save.clone()));
@@ -330,6 +334,14 @@ where
                 Err(error) => tracing::warn!(%error, "cannot read what is parked; it is tried again later"),
             }
         }
+    }
+
+    async fn heartbeats(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
+        let (queue, status, every, shadow) = (&*queue, &*self.status, self.settings.heartbeat, self.settings.shadow);
+        let legacy = Heartbeat { side: Side::Legacy, source: &self.sources.0, queue, status, every, shadow };
+        let renaissance = Heartbeat { side: Side::Renaissance, source: &self.sources.1, queue, status, every, shadow };
+        tokio::join!(legacy.run(&stop), renaissance.run(&stop));
+        Ok(())
     }
 
     async fn work(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {

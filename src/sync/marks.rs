@@ -122,6 +122,10 @@ mod tests {
             Ok(self.0.clone())
         }
 
+        async fn clock(&self) -> Result<i64> {
+            Ok(0)
+        }
+
         async fn renew(&self) -> Result<Position> {
             Ok(self.0.clone())
         }

@@ -5,6 +5,7 @@ pub mod cutover;
 pub mod finding;
 pub mod follow;
 pub mod healing;
+pub mod heartbeat;
 pub mod identify;
 pub mod identities;
 pub mod marks;

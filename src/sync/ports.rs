@@ -47,6 +47,8 @@ pub trait Source: Send + Sync {
     /// passes it within about a second, even if nothing else happens. Only to compare with ([`Position::has_passed`]), never
     /// to resume from.
     fn mark(&self) -> impl Future<Output = Result<Position>> + Send;
+    /// What the side's clock says, in microseconds since the epoch: the clock by which it dates its commits.
+    fn clock(&self) -> impl Future<Output = Result<i64>> + Send;
     /// Gives up what the side kept for a position that is lost, and takes a new one: whatever is in no event after it is
     /// visible to every read from now on.
     fn renew(&self) -> impl Future<Output = Result<Position>> + Send;

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use live::{Live, Running, age, direction_index, progress, rfc3339, side_index};
+use live::{Live, Running, direction_index, progress, rfc3339, side_index};
 pub use report::{
     Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, QueueReport,
     SideReport, StatusReport, SweepReport, VerifyReport,
@@ -87,6 +87,10 @@ impl Status {
     pub fn state(&self, state: DaemonState) {
         let mut live = self.live();
         live.state = Some(state);
+        if state == DaemonState::Standby {
+            // another daemon's heartbeats come through now
+            live.beats = [None; 2];
+        }
         self.metrics.state(live.shown_state());
     }
 
@@ -132,6 +136,18 @@ impl Status {
         }
     }
 
+    /// How far a side's clock is ahead of ours, in microseconds.
+    pub fn clock(&self, side: Side, ahead: i64) {
+        self.live().clocks[side_index(side)] = Some(ahead);
+        self.metrics.clock_skew(side, ahead as f64 / 1e6);
+    }
+
+    /// A heartbeat that was left then has just come through; the next one follows after `every`.
+    pub fn beat(&self, direction: Direction, left: Instant, every: Duration) {
+        self.live().beats[direction_index(direction)] = Some((left, every));
+        self.metrics.heartbeat(direction, left.elapsed());
+    }
+
     /// A change was received.
     pub fn hint(&self, side: Side, entity: EntityIndex) {
         self.hints[side_index(side)].fetch_add(1, Ordering::Relaxed);
@@ -164,14 +180,14 @@ impl Status {
     ) {
         let now = SystemTime::now();
         let mut count = 0;
+        let mut live = self.live();
         for committed_at in committed {
             count += 1;
             if let Some(at) = committed_at {
-                self.metrics.latency(direction, age(at, now));
+                self.metrics.latency(direction, live.age(direction.source(), at, now));
             }
         }
         self.applied[direction_index(direction)].fetch_add(count, Ordering::Relaxed);
-        let mut live = self.live();
         for mut crossing in shown {
             if crossing.at.is_empty() {
                 crossing.at = rfc3339(now);
@@ -328,7 +344,7 @@ impl Status {
         let (now, clock) = (Instant::now(), SystemTime::now());
         let live = self.live();
         for direction in Direction::ALL {
-            self.metrics.lag(direction, live.lag_seconds(direction, clock));
+            self.metrics.lag(direction, live.lag_seconds(direction, (clock, now)));
         }
         for side in Side::ALL {
             self.metrics.checkpoint_age(side, live.checkpoint_age(side, now));
@@ -348,7 +364,9 @@ impl Status {
             started_at: rfc3339(self.started.1),
             uptime_seconds: now.saturating_duration_since(self.started.0).as_secs(),
             sides: Side::ALL.map(|side| (side.to_string(), self.side_report(side, &live, now))).into(),
-            directions: Direction::ALL.map(|way| (way.to_string(), self.direction_report(way, &live, clock))).into(),
+            directions: Direction::ALL
+                .map(|way| (way.to_string(), self.direction_report(way, &live, (clock, now))))
+                .into(),
             queue: QueueReport { keys: live.queue.0 as u64, bytes: live.queue.1 as u64 },
             conflicts: self.conflicts.load(Ordering::Relaxed),
             ..live.report(&entities, now)
@@ -366,9 +384,9 @@ impl Status {
         }
     }
 
-    fn direction_report(&self, direction: Direction, live: &Live, clock: SystemTime) -> DirectionReport {
+    fn direction_report(&self, direction: Direction, live: &Live, now: (SystemTime, Instant)) -> DirectionReport {
         DirectionReport {
-            lag_seconds: live.lag_seconds(direction, clock),
+            lag_seconds: live.lag_seconds(direction, now),
             applied: self.applied[direction_index(direction)].load(Ordering::Relaxed),
         }
     }

@@ -29,6 +29,7 @@ mod crash_points;
 mod fence_triggers;
 #[cfg(test)]
 mod healing;
+mod heartbeats;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]

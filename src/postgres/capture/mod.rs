@@ -171,6 +171,13 @@ impl Source for PostgresSource {
         Ok(Position::Lsn(lsn.cast_unsigned()))
     }
 
+    async fn clock(&self) -> Result<i64> {
+        sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(during("asking for the time"))
+    }
+
     async fn renew(&self) -> Result<Position> {
         let doing = || during("making a new replication slot");
         // the session ends afterwards: it may wait for as long as the transactions that are under way

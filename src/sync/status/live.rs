@@ -24,6 +24,9 @@ use crate::{
     sync::ports::{Healing, Verified},
 };
 
+/// A heartbeat takes no longer if all is well.
+const LATE_BEAT: Duration = Duration::from_secs(3);
+
 /// A sweep with what its rate is taken from.
 #[derive(Clone, Copy)]
 pub(super) struct Running {
@@ -53,6 +56,10 @@ pub(super) struct Live {
     pub(super) shadow: bool,
     pub(super) feeds: [Option<Feed>; 2],
     pub(super) lags: [Lag; 2],
+    /// How far each side's clock is ahead of ours, in microseconds.
+    pub(super) clocks: [Option<i64>; 2],
+    /// By direction, when the last heartbeat was left that has come through, and after what time the next one is.
+    pub(super) beats: [Option<(Instant, Duration)>; 2],
     pub(super) checkpoints: [Option<(String, Instant)>; 2],
     pub(super) queue: (usize, usize),
     pub(super) sweeps: BTreeMap<(EntityIndex, Side, SweepKind), Running>,
@@ -75,13 +82,25 @@ impl Live {
         self.checkpoints[side_index(side)].as_ref().map(|(_, saved)| now.saturating_duration_since(*saved))
     }
 
-    pub(super) fn lag_seconds(&self, direction: Direction, clock: SystemTime) -> Option<f64> {
-        match self.lags[direction_index(direction)] {
+    /// Seconds from a commit on a side to now, by that side's clock; never negative.
+    pub(super) fn age(&self, side: Side, committed_at: i64, clock: SystemTime) -> f64 {
+        age(committed_at.saturating_sub(self.clocks[side_index(side)].unwrap_or(0)), clock)
+    }
+
+    /// Everything before the last heartbeat that came through is durable. If the next one does not come, nothing is known of what
+    /// was committed since.
+    pub(super) fn lag_seconds(&self, direction: Direction, (clock, now): (SystemTime, Instant)) -> Option<f64> {
+        let lag = match self.lags[direction_index(direction)] {
             Lag::Unknown => None,
             // "Caught up" holds only as long as we would hear of something new.
             Lag::CaughtUp => (self.feed(direction.source()) == Feed::Streaming).then_some(0.0),
-            Lag::Since(committed_at) => Some(age(committed_at, clock)),
-        }
+            Lag::Since(committed_at) => Some(self.age(direction.source(), committed_at, clock)),
+        };
+        let unheard = self.beats[direction_index(direction)].and_then(|(left, every)| {
+            let since = now.saturating_duration_since(left);
+            (since > every + LATE_BEAT).then_some(since.as_secs_f64())
+        });
+        lag.into_iter().chain(unheard).reduce(f64::max)
     }
 
     /// What the daemon is doing, to those who watch: where a whole direction stands still, or a guard has stepped in, the rest is

@@ -55,6 +55,43 @@ fn a_lag_ages_by_itself() {
 }
 
 #[test]
+fn the_clock_of_a_server_changes_nothing_about_the_lag() {
+    let status = status();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;
+    for ahead in [60_000_000, -60_000_000] {
+        status.clock(Side::Legacy, ahead);
+        status.lag(WAY, Lag::Since(now + ahead - 5_000_000));
+        let lag = status.snapshot().directions["legacy_to_renaissance"].lag_seconds.unwrap();
+        assert!((5.0..35.0).contains(&lag), "{ahead}: {lag}");
+        status.applied(WAY, [Some(now + ahead - 5_000_000)], []);
+    }
+    let metrics = status.metrics_text();
+    assert!(metrics.contains("clock_skew_seconds{side=\"legacy\"} -60\n"));
+    assert!(metrics.contains("sync_latency_seconds_bucket{direction=\"legacy_to_renaissance\",le=\"2.5\"} 0\n"));
+    assert!(metrics.contains("sync_latency_seconds_bucket{direction=\"legacy_to_renaissance\",le=\"60\"} 2\n"));
+}
+
+#[test]
+fn a_heartbeat_that_does_not_come_back_is_a_lag() {
+    let status = status();
+    status.feed(Side::Legacy, Feed::Streaming);
+    status.lag(WAY, Lag::CaughtUp);
+    let lag = || status.snapshot().directions["legacy_to_renaissance"].lag_seconds;
+    status.beat(WAY, Instant::now(), Duration::from_secs(10));
+    assert_eq!(lag(), Some(0.0));
+    let before = Instant::now().checked_sub(Duration::from_secs(40)).unwrap();
+    status.beat(WAY, before, Duration::from_secs(10));
+    assert!(lag().unwrap() >= 40.0, "{:?}", lag());
+    status.feed(Side::Legacy, Feed::Down);
+    assert!(lag().unwrap() >= 40.0, "nothing is known since then: {:?}", lag());
+    status.state(DaemonState::Standby);
+    assert_eq!(lag(), None, "another daemon is active");
+    assert!(
+        status.metrics_text().contains("heartbeat_roundtrip_seconds_count{direction=\"legacy_to_renaissance\"} 2\n")
+    );
+}
+
+#[test]
 fn only_coming_back_counts_as_a_reconnect() {
     let status = status();
     for feed in [Feed::Connected, Feed::Streaming, Feed::Down, Feed::Connected, Feed::Streaming] {
