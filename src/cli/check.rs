@@ -13,13 +13,16 @@ use super::{
 };
 use crate::{
     config::{Config, Databases, redacted_uri},
-    error::{Error, Result},
+    error::Result,
     model::mapping::Entity,
     mongo::Legacy,
     postgres::{connect, preflight},
     sync::finding::Finding,
     telemetry::Audience,
 };
+
+/// What to do where an error does not say it.
+const LOOK_AGAIN: &str = "see the message; then run `biograph-bridge check` again";
 
 /// Look at both databases and the mappings: what is missing, and the command that fixes it
 #[derive(Debug, Args)]
@@ -66,7 +69,9 @@ async fn look(config: &Config, databases: &Databases) -> Vec<Group> {
         // what cannot be asked is among their findings already
         identity.extend(identity::finding(databases, &entities, &pool).await.ok());
     }
-    let or_failed = |found: Result<Vec<Finding>>| found.unwrap_or_else(|error| vec![failed("connection", &error)]);
+    let or_failed = |found: Result<Vec<Finding>>| {
+        found.unwrap_or_else(|error| vec![Finding::failed("connection", &error, LOOK_AGAIN)])
+    };
     vec![
         Group { name: "mappings", place: config.mappings.display().to_string(), findings: mappings },
         Group { name: "legacy", place: redacted_uri(databases.legacy_uri.expose()), findings: or_failed(legacy) },
@@ -82,7 +87,7 @@ async fn look(config: &Config, databases: &Databases) -> Vec<Group> {
 fn mappings(config: &Config) -> (Vec<Finding>, Vec<Entity>) {
     let report = match load::checked(&config.mappings) {
         Ok(report) => report,
-        Err(error) => return (vec![failed("files", &error)], Vec::new()),
+        Err(error) => return (vec![Finding::failed("files", &error, LOOK_AGAIN)], Vec::new()),
     };
     let again = "correct the file, then run `biograph-bridge mappings check`";
     let mut findings: Vec<_> = report
@@ -109,14 +114,10 @@ async fn renaissance(databases: &Databases, entities: &[Entity]) -> Result<Vec<F
     Ok(preflight::check(&connect::pool(url)?, url, entities).await)
 }
 
-fn failed(subject: &str, error: &Error) -> Finding {
-    let hint = error.hint().unwrap_or("see the message; then run `biograph-bridge check` again");
-    Finding::blocking(subject, error.to_string(), hint)
-}
-
 fn render(groups: &[Group], paint: Paint) -> String {
     let mut lines = Vec::new();
-    for group in groups {
+    // nothing was asked of both while one of them cannot be reached
+    for group in groups.iter().filter(|group| !group.findings.is_empty()) {
         lines.push(format!("{}  {}", paint.bold(group.name), paint.dim(&group.place)));
         for finding in &group.findings {
             let mark = match (finding.ok, finding.blocks) {
@@ -193,8 +194,9 @@ mod tests {
             Finding::blocking("topology", "standalone", "mongod --replSet rs0\nrs.initiate()"),
         ];
         let group = Group { name: "legacy", place: "mongodb://***@h/db".into(), findings };
+        let nothing_asked = Group { name: "both", place: "identity".into(), findings: Vec::new() };
         assert_eq!(
-            render(&[group], Paint::plain()),
+            render(&[group, nothing_asked], Paint::plain()),
             "legacy  mongodb://***@h/db\n  ✓ version: MongoDB 6.0.5\n  ! oplog window: 3 h\n      fix: replSetResizeOplog\n  \
              ✗ topology: standalone\n      fix: mongod --replSet rs0\n           rs.initiate()\n\n\
              The bridge cannot run yet. Blocking: 1. Worth a look: 1.\n"

@@ -77,7 +77,7 @@ impl List {
         let mut rows = print::block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
             let person = match &self.user {
-                Some(user) => Some(person::filter(user, &databases, &load::entities(&config.mappings)?).await?),
+                Some(user) => Some(person::filter_or_gone(user, &databases, &load::entities(&config.mappings)?).await?),
                 None => None,
             };
             let filter = ConflictFilter {

@@ -7,23 +7,31 @@ use crate::{
     config::Databases,
     error::{Error, Result},
     model::{
+        key::SideId,
         mapping::Entity,
-        person::{Clue, clues},
+        person::{By, Clue, clues},
     },
     mongo::Legacy,
-    postgres::{catalog, connect, parked, store::Postgres},
+    postgres::{catalog, connect, parked, store::Postgres, tombstones},
     sync::person::{Person, find},
 };
 
 /// The one person whom the text names. Reads both databases and writes nothing.
 pub(super) async fn named(text: &str, databases: &Databases, entities: &[Entity]) -> Result<Person, Failure> {
-    let clues = clues(text, entities).map_err(|what| Failure::Usage(Box::new(Error::halt(format!("USER: {what}")))))?;
-    let mut found = search(&clues, databases, entities).await?;
+    let clues = meant(text, entities)?;
+    one(search(&clues, databases, entities).await?, &clues, entities)
+}
+
+fn meant(text: &str, entities: &[Entity]) -> Result<Vec<Clue>, Failure> {
+    clues(text, entities).map_err(|what| Failure::Usage(Box::new(Error::halt(format!("USER: {what}")))))
+}
+
+fn one(mut found: Vec<Person>, clues: &[Clue], entities: &[Entity]) -> Result<Person, Failure> {
     match (found.pop(), found.is_empty()) {
         (Some(person), true) => Ok(person),
         (None, _) => {
             let mut words: Vec<&str> = Vec::new();
-            for clue in &clues {
+            for clue in clues {
                 let word = clue.word(entities);
                 if !words.contains(&word) {
                     words.push(word);
@@ -47,13 +55,41 @@ pub(super) async fn named(text: &str, databases: &Databases, entities: &[Entity]
 
 /// The same for commands that list what concerns a person. Who is a person is known from the mappings.
 pub(super) async fn filter(text: &str, databases: &Databases, entities: &[Entity]) -> Result<parked::Person, Failure> {
-    let found = named(text, databases, entities).await?;
-    let entity = entities.get(usize::from(found.entity.0)).map(|entity| entity.name.clone());
-    Ok(parked::Person {
+    Ok(as_filter(&named(text, databases, entities).await?, entities))
+}
+
+/// The same for commands that list what is left of people: somebody who is gone on both sides is found by an id they had.
+pub(super) async fn filter_or_gone(
+    text: &str,
+    databases: &Databases,
+    entities: &[Entity],
+) -> Result<parked::Person, Failure> {
+    let clues = meant(text, entities)?;
+    let found = search(&clues, databases, entities).await?;
+    if found.is_empty() {
+        let pool = connect::reading_pool(databases.renaissance_url.expose())?;
+        for clue in &clues {
+            let (legacy, renaissance) = match clue.by {
+                By::Id(SideId::Legacy(id)) => (Some(id), None),
+                By::Id(SideId::Renaissance(id)) => (None, Some(id)),
+                By::Field(..) => continue,
+            };
+            let had = Person { entity: clue.entity, legacy, renaissance, by: Vec::new() };
+            if let Some(gone) = tombstones::buried(&pool, &as_filter(&had, entities)).await? {
+                return Ok(gone);
+            }
+        }
+    }
+    Ok(as_filter(&one(found, &clues, entities)?, entities))
+}
+
+fn as_filter(person: &Person, entities: &[Entity]) -> parked::Person {
+    let entity = entities.get(usize::from(person.entity.0)).map(|entity| entity.name.clone());
+    parked::Person {
         entity: entity.unwrap_or_default(),
-        legacy_id: found.legacy.map(|id| id.to_string()),
-        renaissance_id: found.renaissance,
-    })
+        legacy_id: person.legacy.map(|id| id.to_string()),
+        renaissance_id: person.renaissance,
+    }
 }
 
 async fn search(clues: &[Clue], databases: &Databases, entities: &[Entity]) -> Result<Vec<Person>> {

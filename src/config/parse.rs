@@ -76,7 +76,7 @@ fn listen_address(values: &mut Values, problems: &mut Problems) -> Option<(Socke
 
 fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings> {
     let default = EngineSettings::default();
-    let batch_size = take(values, Setting::BatchSize, problems, |text| within(size(text)?, 1, 10_000));
+    let batch_size = take(values, Setting::BatchSize, problems, |text| within(count(text)?, 1, 10_000));
     let batch_bytes = take(values, Setting::BatchBytes, problems, |text| within(size(text)?, 1 << 20, 1 << 40));
     let queue_bytes = take(values, Setting::QueueBytes, problems, |text| within(size(text)?, 1 << 20, 1 << 40));
     let drain_timeout = take(values, Setting::DrainTimeout, problems, |text| duration(text, 0, 3600));
@@ -85,12 +85,12 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let parked = take(values, Setting::ParkedRetry, problems, |text| duration(text, 1, 86_400));
     let journal = take(values, Setting::JournalRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
     let tombstones = take(values, Setting::TombstoneRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
-    let rate = take(values, Setting::BackfillRate, problems, |text| within(size(text)?, 0, 10_000_000));
-    let chunk = take(values, Setting::SweepChunk, problems, |text| within(size(text)?, 1, 10_000));
-    let verify = take(values, Setting::VerifyRate, problems, |text| within(size(text)?, 0, 10_000_000));
-    let background = take(values, Setting::VerifyBackground, problems, |text| within(size(text)?, 0, 10_000_000));
+    let rate = take(values, Setting::BackfillRate, problems, |text| within(count(text)?, 0, 10_000_000));
+    let chunk = take(values, Setting::SweepChunk, problems, |text| within(count(text)?, 1, 10_000));
+    let verify = take(values, Setting::VerifyRate, problems, |text| within(count(text)?, 0, 10_000_000));
+    let background = take(values, Setting::VerifyBackground, problems, |text| within(count(text)?, 0, 10_000_000));
     let share = take(values, Setting::DeleteGuardShare, problems, share);
-    let loops = take(values, Setting::LoopLimit, problems, |text| within(size(text)?, 1, 1_000_000));
+    let loops = take(values, Setting::LoopLimit, problems, |text| within(count(text)?, 1, 1_000_000));
     Some(EngineSettings {
         batch_size: batch_size.or_default(|| default.batch_size)?,
         batch_bytes: batch_bytes.or_default(|| default.batch_bytes)?,
@@ -214,6 +214,10 @@ fn address(text: &str) -> Result<SocketAddr, Wrong> {
         what: format!("`{text}` is not an address and port"),
         fix: Some(format!("write it like {DEFAULT_LISTEN} or [::1]:9464")),
     })
+}
+
+fn count(text: &str) -> Result<u64, Wrong> {
+    text.replace('_', "").parse().map_err(|_| Wrong::new(format!("`{text}` is not a whole number")))
 }
 
 fn size(text: &str) -> Result<u64, Wrong> {

@@ -58,9 +58,9 @@ const OR_SAME_LINK: &str = " ON CONFLICT (entity, legacy_id) DO UPDATE SET \
 
 /// Those that both applications deleted leave no tombstone otherwise, by which one knows that they are not yet to come.
 const END_LINKS: &str = "WITH ended AS (DELETE FROM biograph_bridge.link WHERE entity = $1 AND legacy_id = ANY($2) \
-      RETURNING entity, legacy_id, renaissance_id) \
-    INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, deleted_on, record) \
-    SELECT entity, legacy_id, renaissance_id, 'both', 'null'::jsonb FROM ended e WHERE NOT EXISTS \
+      RETURNING entity, legacy_id, renaissance_id, person) \
+    INSERT INTO biograph_bridge.tombstone (entity, legacy_id, renaissance_id, person, deleted_on, record) \
+    SELECT entity, legacy_id, renaissance_id, person, 'both', 'null'::jsonb FROM ended e WHERE NOT EXISTS \
       (SELECT FROM biograph_bridge.tombstone t WHERE t.entity = e.entity AND t.legacy_id = e.legacy_id)";
 
 async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &Part<'_>) -> Result<()> {

@@ -4,7 +4,7 @@
 //! A request is taken by reading it and done once its outcome is stored, so a daemon that dies in between leaves it to the
 //! next one: what a request asks for must be safe to do twice.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value as Json;
 use sqlx::{PgPool, postgres::PgListener};
@@ -112,14 +112,15 @@ impl Inbox {
 }
 
 impl requests::Inbox for Inbox {
-    /// A request that was returned before and has no outcome yet comes again.
-    async fn next(&mut self) -> Result<Vec<Request>> {
+    /// A request that was returned before, is not under way and has no outcome yet comes again.
+    async fn next(&mut self, under_way: &BTreeSet<i64>) -> Result<Vec<Request>> {
         let news = match &mut self.news {
             Some(news) => news,
             none => none.insert(listener(&self.pool, ASKED).await?),
         };
         loop {
-            let requests = open(&self.pool).await?;
+            let mut requests = open(&self.pool).await?;
+            requests.retain(|request| !under_way.contains(&request.id));
             if !requests.is_empty() {
                 return Ok(requests);
             }

@@ -88,6 +88,21 @@ pub async fn deleted(pool: &PgPool, filter: &DeletedFilter, limit: i64) -> Resul
         .map_err(Error::from)
 }
 
+/// The ids that a record had which is gone by now, if a tombstone knows one of them.
+pub async fn buried(pool: &PgPool, sought: &Person) -> Result<Option<Person>> {
+    let ids: Option<(String, Option<String>, Option<i64>)> = sqlx::query_as(
+        "SELECT entity, legacy_id, renaissance_id FROM biograph_bridge.tombstone \
+         WHERE entity = $1 AND (legacy_id = $2 OR renaissance_id = $3) ORDER BY id DESC LIMIT 1",
+    )
+    .bind(&sought.entity)
+    .bind(&sought.legacy_id)
+    .bind(sought.renaissance_id)
+    .fetch_optional(pool)
+    .await
+    .map_err(Error::from)?;
+    Ok(ids.map(|(entity, legacy_id, renaissance_id)| Person { entity, legacy_id, renaissance_id }))
+}
+
 /// Columns of a tombstone as [`Tombstone`] needs them.
 type Row = (i64, String, Option<String>, Option<i64>, String, Json, bool, bool);
 

@@ -302,6 +302,7 @@ where
             sweeps,
             entities,
             pauses: self.reconciler.pauses(),
+            stops: self.reconciler.stops(),
             forgive: &|key| self.reconciler.forgive(key),
             verify: &self.verify,
             shadow,
@@ -459,10 +460,10 @@ where
         self.status.pauses(&self.reconciler.pauses().now());
     }
 
-    /// Waits until everything received is settled, or the time for it is up.
+    /// Waits until everything received is settled but for what a database refuses for everybody, or the time for it is up.
     async fn drain(&self, queue: &InProcess, tail: &mut JoinSet<Result<()>>) -> Result<()> {
         let deadline = tokio::time::Instant::now() + self.settings.drain;
-        while queue.size().0 > 0 {
+        while queue.moving() > 0 {
             tokio::select! {
                 biased;
                 Some(ended) = tail.join_next() => return flatten(ended),
@@ -472,6 +473,13 @@ where
                 }
                 () = tokio::time::sleep(Duration::from_millis(10)) => {}
             }
+        }
+        let held = queue.size().0;
+        if held > 0 {
+            tracing::warn!(
+                keys = held,
+                "what a database refuses for everybody follows at a start after it is put right"
+            );
         }
         Ok(())
     }

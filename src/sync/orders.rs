@@ -1,7 +1,7 @@
 //! What people order about records: handed to the reconciler, which carries it out when it looks at the record next.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -29,11 +29,16 @@ impl Orders {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Places an order; its record has to be looked at after this. One that was placed before is not answered any more.
-    pub fn place(&self, entity: EntityIndex, record: LegacyId, order: Order) -> oneshot::Receiver<Outcome> {
+    /// Places an order; its record has to be looked at after this. `None` while there is another one about it.
+    pub fn place(&self, entity: EntityIndex, record: LegacyId, order: Order) -> Option<oneshot::Receiver<Outcome>> {
         let (answer, answered) = oneshot::channel();
-        self.waiting().get_or_insert_default().insert((entity, record), (Arc::new(order), answer));
-        answered
+        match self.waiting().get_or_insert_default().entry((entity, record)) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                place.insert((Arc::new(order), answer));
+                Some(answered)
+            }
+        }
     }
 
     /// Takes an order back. It may be carried out all the same, if that has begun.

@@ -41,6 +41,10 @@ pub trait HintQueue: Send + Sync + 'static {
     fn done(&self, keys: Vec<Key>);
     /// Puts keys back, to be handed out after `delay`.
     fn put_back(&self, keys: Vec<Key>, delay: Duration);
+    /// Puts keys back that wait for a database to take what it refuses for everybody, to be handed out after `delay`.
+    fn hold(&self, keys: &[Key], delay: Duration);
+    /// Keys held that do not wait for that.
+    fn moving(&self) -> usize;
     /// The position up to which every hint of the lane is durable.
     fn durable(&self, lane: Lane) -> Option<Position>;
     /// Waits until every hint of the lane up to this number is durable. Cancel safe.
@@ -79,6 +83,10 @@ impl InProcess {
 
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn after(&self, delay: Duration) -> u64 {
+        self.now().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Repeats `attempt` each time something was settled, until it gives a result.
@@ -146,9 +154,17 @@ impl HintQueue for InProcess {
     }
 
     fn put_back(&self, keys: Vec<Key>, delay: Duration) {
-        let due = self.now().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        self.tracker().put_back(keys, due);
+        self.tracker().put_back(keys, self.after(delay));
         self.ready.notify_one();
+    }
+
+    fn hold(&self, keys: &[Key], delay: Duration) {
+        self.tracker().hold(keys, self.after(delay));
+        self.ready.notify_one();
+    }
+
+    fn moving(&self) -> usize {
+        self.tracker().moving()
     }
 
     fn durable(&self, lane: Lane) -> Option<Position> {

@@ -411,11 +411,15 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         if !documents.is_empty() {
             self.served.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
         }
-        for ((work, plan), outcome) in writers.into_iter().zip(outcomes) {
+        for ((mut work, plan), outcome) in writers.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Written => settle(entity, work, Some(plan), report),
                 Outcome::LostRace => report.lost.extend(work.keys),
-                Outcome::Blocked => report.hold(Side::Legacy, work),
+                Outcome::Blocked => {
+                    // of an order whose rows are written nobody can say that nothing was
+                    work.record.order = work.record.order.take().filter(|_| plan.rows.is_none());
+                    report.hold(Side::Legacy, work);
+                }
                 // its rows are there now: what is known about it is out of date
                 Outcome::Refused(..) if matches!(plan.rows, Some(RenaissanceChange::Insert(_))) => {
                     report.lost.extend(work.keys);

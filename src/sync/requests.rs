@@ -1,12 +1,14 @@
 //! What commands ask of the daemon while it runs: each request is carried out and answered.
 //!
-//! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice.
+//! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice. They are
+//! carried out one after the other, but for those that wait until records have been reconciled: others go on meanwhile.
 
 mod pauses;
 mod verify;
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeSet, future::Future, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -17,6 +19,7 @@ use super::{
     ports::{LegacyStore, RenaissanceStore, VerifyStore},
     queue::HintQueue,
     resolve::Resolver,
+    stops::Stops,
     sweeps::Ask,
     tracker::Lane,
     trail::Trail,
@@ -33,6 +36,8 @@ use crate::{
     retry::{Backoff, Policy},
 };
 
+/// How soon a request is looked at again that could not be carried out.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long a request to retry waits for the outcome.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -48,10 +53,18 @@ pub struct Request {
     pub arguments: Json,
 }
 
+impl Request {
+    /// Whether carrying it out waits until records have been reconciled. Of the others, each sees what those before it did.
+    fn waits_for_records(&self) -> bool {
+        matches!(self.command.as_str(), "parked_retry" | "conflict_resolve" | "tombstone_restore")
+    }
+}
+
 /// Where requests come from and their outcomes go.
 pub trait Inbox: Send {
-    /// Waits until there are requests without an outcome and returns all of them, oldest first. Cancel safe.
-    fn next(&mut self) -> impl Future<Output = Result<Vec<Request>>> + Send;
+    /// Waits until there are requests without an outcome, but for those that are `under_way`, and returns all of them, oldest
+    /// first. Cancel safe.
+    fn next(&mut self, under_way: &BTreeSet<i64>) -> impl Future<Output = Result<Vec<Request>>> + Send;
     /// Stores the outcome of a request: `{"ok": …}` or `{"error": …}`.
     fn finish(&mut self, id: i64, outcome: &Json) -> impl Future<Output = Result<()>> + Send;
 }
@@ -106,6 +119,8 @@ pub struct Executor<'a, L, R, Q> {
     pub pauses: &'a Present,
     /// Told of each comparison that is asked for.
     pub verify: &'a Notify,
+    /// What a database refuses for everybody.
+    pub stops: &'a Stops,
     /// Whether this daemon changes nothing.
     pub shadow: bool,
 }
@@ -114,11 +129,31 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'
     /// Answers requests for ever; failing to read them is tried again.
     pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
         let mut backoff = Backoff::new(Policy::CONNECTION);
+        let (mut under_way, mut waiting) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
-            match self.answer_all(&mut inbox).await {
+            let answered = tokio::select! {
+                Some((request, outcome)) = waiting.next() => {
+                    let request: Request = request;
+                    under_way.remove(&request.id);
+                    match outcome {
+                        Some(outcome) => finish(&mut inbox, &request, outcome).await,
+                        None => Ok(()),
+                    }
+                }
+                requests = inbox.next(&under_way) => match requests {
+                    Ok(requests) => {
+                        let (slow, quick): (Vec<_>, Vec<_>) = requests.into_iter().partition(Request::waits_for_records);
+                        under_way.extend(slow.iter().map(|request| request.id));
+                        waiting.extend(slow.into_iter().map(|request| self.wait(request)));
+                        self.answer_all(&mut inbox, quick).await
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match answered {
                 Ok(()) => backoff.reset(),
                 Err(error) if error.disposition() == Disposition::Retry => {
-                    tracing::warn!(%error, "cannot read what commands ask for; it is tried again");
+                    tracing::warn!(%error, "cannot answer what commands ask for; it is tried again");
                     tokio::time::sleep(backoff.next_delay()).await;
                 }
                 Err(error) => return Err(error.during("answering requests")),
@@ -126,18 +161,29 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'
         }
     }
 
-    async fn answer_all(&self, inbox: &mut impl Inbox) -> Result<()> {
-        for request in inbox.next().await? {
+    async fn answer_all(&self, inbox: &mut impl Inbox, requests: Vec<Request>) -> Result<()> {
+        for request in requests {
             let outcome = match self.carry_out(&request).await {
-                Ok(done) => json!({ "ok": done }),
                 // the database is gone for a moment: the request stays open
                 Err(error) if error.disposition() == Disposition::Retry => return Err(error),
-                Err(error) => json!({ "error": error.to_string() }),
+                outcome => outcome,
             };
-            tracing::info!(id = request.id, command = request.command, "carried out a request");
-            inbox.finish(request.id, &outcome).await?;
+            finish(inbox, &request, outcome).await?;
         }
         Ok(())
+    }
+
+    /// Carries out a request that takes its time. One that cannot be now has no outcome: it is looked at again if it is still
+    /// wanted then.
+    async fn wait(&self, request: Request) -> (Request, Option<Result<Json>>) {
+        match self.carry_out(&request).await {
+            Err(error) if error.disposition() == Disposition::Retry => {
+                tracing::debug!(id = request.id, command = request.command, %error, "a request waits");
+                tokio::time::sleep(AGAIN).await;
+                (request, None)
+            }
+            outcome => (request, Some(outcome)),
+        }
     }
 
     async fn carry_out(&self, request: &Request) -> Result<Json> {
@@ -176,8 +222,8 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'
     }
 
     const fn resolver(&self) -> Resolver<'_, L, R, Q> {
-        let Self { legacy, store, queue, orders, entities, pauses, .. } = *self;
-        Resolver { legacy, store, queue, orders, entities, pauses }
+        let Self { legacy, store, queue, orders, entities, pauses, stops, .. } = *self;
+        Resolver { legacy, store, queue, orders, entities, pauses, stops }
     }
 
     async fn backfill(&self, arguments: BackfillArguments) -> Result<Json> {
@@ -232,6 +278,16 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'
         let dropped = self.store.drop_parked(&ids).await?;
         Ok(json!({ "dropped": dropped.len(), "unknown": unknown(Some(ids), dropped.into_iter()) }))
     }
+}
+
+async fn finish(inbox: &mut impl Inbox, request: &Request, outcome: Result<Json>) -> Result<()> {
+    let outcome = match outcome {
+        Ok(done) => json!({ "ok": done }),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    inbox.finish(request.id, &outcome).await?;
+    tracing::info!(id = request.id, command = request.command, "carried out a request");
+    Ok(())
 }
 
 fn arguments<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T> {

@@ -12,6 +12,7 @@ use super::{
     plan::{Order, OrderedField},
     ports::{JournalEntry, LegacyStore, RenaissanceStore, Resolution, Restored},
     queue::HintQueue,
+    stops::{Stop, Stops},
     tracker::Lane,
 };
 use crate::{
@@ -88,6 +89,7 @@ pub(super) struct Resolver<'a, L, R, Q> {
     pub(super) orders: &'a Orders,
     pub(super) entities: &'a [Entity],
     pub(super) pauses: &'a Present,
+    pub(super) stops: &'a Stops,
 }
 
 /// Nothing of it would be looked at, and whoever asked would wait in vain.
@@ -113,6 +115,14 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
         let record = asked.legacy.ok_or_else(|| Error::halt("the entry names no record on the legacy side"))?;
         if let Some(closure) = self.pauses.now().entirely(index) {
             return Err(paused(entity, closure));
+        }
+        // its keys may be waiting for that side, and then whoever asks would wait with them
+        let needed = [Stop::Reconciling].into_iter().chain(Side::ALL.map(Stop::WritingTo));
+        if let Some(stop) = needed.into_iter().find(|stop| self.stops.holds(index, *stop).is_some()) {
+            let place = stop.place(&entity.name);
+            return Err(Error::halt(format!(
+                "{place} is refused by the database now: `biograph-bridge status` says why"
+            )));
         }
         let order = order(entity, &entries, request, arguments).map_err(Error::halt)?;
         let resolved = order.resolution.entries.clone();
@@ -172,7 +182,9 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resolver<'_, L, R, Q> {
     }
 
     async fn carry_out(&self, (index, record): (EntityIndex, LegacyId), order: Order) -> Result<()> {
-        let answered = self.orders.place(index, record, order);
+        let Some(answered) = self.orders.place(index, record, order) else {
+            return Err(Error::retry("another order about this record is being carried out"));
+        };
         let key = Key { entity: index, id: SideId::Legacy(record) };
         let hint = Hint { key, freshness: Freshness::Any, committed_at: None };
         let waiting = async {

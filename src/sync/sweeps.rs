@@ -78,11 +78,6 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
                 Err(_) if stop.is_cancelled() => return Ok(()),
                 other => other?,
             };
-            self.status.state(match (due.is_empty(), wanted.is_empty()) {
-                (false, _) => DaemonState::Healing,
-                (true, false) => DaemonState::Backfilling,
-                (true, true) => DaemonState::Streaming,
-            });
             // a sweep that is dropped resumes where it was
             tokio::select! {
                 biased;
@@ -96,11 +91,11 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
                     drop(ask.answer.send(answered));
                 }
                 swept = self.sweep(&due, (&wanted, first), stop) => {
-                    match swept {
+                    let copied = match swept {
                         Err(_) if stop.is_cancelled() => return Ok(()),
                         other => other?,
-                    }
-                    if due.is_empty() {
+                    };
+                    if copied {
                         wanted.clear();
                         if matches!(first, Backfill::Only(_)) {
                             stop.cancel();
@@ -130,32 +125,53 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
         }
     }
 
-    /// What is due first; for ever if there is nothing to do.
+    /// Heals first what is not paused, then copies what is wanted; for ever if there is nothing to do. Whether what is wanted is
+    /// copied; if not, there is something to heal.
     async fn sweep(
         &self,
         due: &[Healing],
         (wanted, first): (&BTreeSet<EntityIndex>, &Backfill),
         stop: &CancellationToken,
-    ) -> Result<()> {
-        if !due.is_empty() {
-            self.heal(due, stop).await
-        } else if !wanted.is_empty() {
-            self.copy(wanted, SweepKind::FIRST_COPY, matches!(first, Backfill::Only(_)), stop).await
-        } else {
-            std::future::pending().await
+    ) -> Result<bool> {
+        let pauses = self.reconciler.pauses();
+        let version = pauses.version();
+        if !due.is_empty() && self.heal(due, stop).await? {
+            return Ok(false);
+        }
+        let copying = async {
+            if wanted.is_empty() {
+                self.status.state(DaemonState::Streaming);
+                return std::future::pending().await;
+            }
+            self.status.state(DaemonState::Backfilling);
+            self.copy(wanted, matches!(first, Backfill::Only(_)), stop).await.map(|()| true)
+        };
+        tokio::select! {
+            copied = copying => copied,
+            () = pauses.changed_since(version), if !due.is_empty() => Ok(false),
         }
     }
 
     /// Looks at every record of every entity, and at the links whose rows are gone, as nobody knows which of them changed. A
-    /// position that is lost meanwhile makes it begin again.
-    async fn heal(&self, due: &[Healing], stop: &CancellationToken) -> Result<()> {
+    /// position that is lost meanwhile makes it begin again. Whether all is healed: an entity of which nothing crosses is left
+    /// until it does.
+    async fn heal(&self, due: &[Healing], stop: &CancellationToken) -> Result<bool> {
+        self.status.state(DaemonState::Healing);
         let before = self.status.written();
         let everything: BTreeSet<EntityIndex> = dependency_order(self.entities).into_iter().collect();
         if !drill::lacks(Mechanism::HealSweep) {
             let [records, references, links] = SweepKind::HEALING;
-            self.copy(&everything, [records, references], false, stop).await?;
-            for entity in dependency_order(self.entities) {
+            let paused = self.copy_unpaused(&everything, [records, references], stop).await?;
+            for entity in dependency_order(self.entities).into_iter().filter(|entity| !paused.contains(entity)) {
                 self.one(entity, (Side::Legacy, links), stop).await?;
+            }
+            if !paused.is_empty() {
+                let names: Vec<&str> = paused.iter().map(|entity| self.name(*entity)).collect();
+                tracing::warn!(
+                    entities = names.join(", "),
+                    "healed what is not paused; a lost position is healed once these are resumed"
+                );
+                return Ok(false);
             }
         }
         let (store, changed) = (self.reconciler.renaissance(), self.status.written() - before);
@@ -164,47 +180,50 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
         for healing in due {
             tracing::warn!(side = %healing.side, cause = %healing.cause, changed, "a lost position is healed");
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Walks what is wanted; what is paused when that is over, unless it must not wait.
-    async fn copy(
-        &self,
-        wanted: &BTreeSet<EntityIndex>,
-        kinds: [SweepKind; 2],
-        at_once: bool,
-        stop: &CancellationToken,
-    ) -> Result<()> {
+    /// Copies what is wanted; what is paused when that is over, unless it must not wait.
+    async fn copy(&self, wanted: &BTreeSet<EntityIndex>, at_once: bool, stop: &CancellationToken) -> Result<()> {
         let (pauses, mut left) = (self.reconciler.pauses(), wanted.clone());
         loop {
             let version = pauses.version();
-            let (paused, open): (BTreeSet<_>, BTreeSet<_>) =
-                left.iter().copied().partition(|entity| pauses.now().entirely(*entity).is_some());
-            if let Err(error) = self.copy_open(&open, kinds, stop).await {
-                let gone = self.reconciler.pause_what_is_gone(&error).await?;
-                if !gone && !open.iter().any(|entity| pauses.now().entirely(*entity).is_some()) {
-                    return Err(error);
-                }
-                continue;
-            }
-            left = paused;
+            left = self.copy_unpaused(&left, SweepKind::FIRST_COPY, stop).await?;
             let Some(entity) = left.first() else { return Ok(()) };
             if at_once {
-                let name = self.entities.get(usize::from(entity.0)).map_or("", |entity| entity.name.as_str());
-                return Err(Error::halt(format!("{name} is paused")).with_hint("biograph-bridge status; then resume"));
+                let error = Error::halt(format!("{} is paused", self.name(*entity)));
+                return Err(error.with_hint("biograph-bridge status; then resume"));
             }
-            let copies = kinds == SweepKind::FIRST_COPY;
-            if copies {
-                self.status.state(DaemonState::Streaming);
-            }
+            self.status.state(DaemonState::Streaming);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = pauses.changed_since(version) => {}
             }
-            if copies {
-                self.status.state(DaemonState::Backfilling);
+            self.status.state(DaemonState::Backfilling);
+        }
+    }
+
+    /// Walks what is wanted but for what is paused; says what that is.
+    async fn copy_unpaused(
+        &self,
+        wanted: &BTreeSet<EntityIndex>,
+        kinds: [SweepKind; 2],
+        stop: &CancellationToken,
+    ) -> Result<BTreeSet<EntityIndex>> {
+        let pauses = self.reconciler.pauses();
+        loop {
+            let (paused, open): (BTreeSet<_>, BTreeSet<_>) =
+                wanted.iter().copied().partition(|entity| pauses.now().entirely(*entity).is_some());
+            let Err(error) = self.copy_open(&open, kinds, stop).await else { return Ok(paused) };
+            let gone = self.reconciler.pause_what_is_gone(&error).await?;
+            if !gone && !open.iter().any(|entity| pauses.now().entirely(*entity).is_some()) {
+                return Err(error);
             }
         }
+    }
+
+    fn name(&self, entity: EntityIndex) -> &str {
+        self.entities.get(usize::from(entity.0)).map_or("", |entity| entity.name.as_str())
     }
 
     /// First every record of every entity, those that others refer to first; then the sets of references, whose members

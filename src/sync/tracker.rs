@@ -3,7 +3,7 @@
 //! A hint is done when a reconcile that *started after it was queued* has become durable. Hints of one key coalesce;
 //! memory is bounded in bytes. Pure state: time is an argument.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::model::{
     hint::{Freshness, Hint, Position},
@@ -202,6 +202,8 @@ pub struct Tracker {
     bytes: usize,
     /// Keys of each side: legacy, renaissance.
     keys: [usize; 2],
+    /// Those that wait for a database to take what it refuses for everybody.
+    held: HashSet<Key>,
     tiebreak: u64,
 }
 
@@ -221,6 +223,7 @@ impl Tracker {
             limit,
             bytes: 0,
             keys: [0; 2],
+            held: HashSet::new(),
             tiebreak: 0,
         }
     }
@@ -324,6 +327,7 @@ impl Tracker {
     /// Settles keys whose reconcile has become durable.
     pub fn done(&mut self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
+            self.held.remove(&key);
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             if let Some(settled) = entry.in_flight.take() {
                 self.bytes = self.bytes.saturating_sub(settled.needs.xids.len() * size_of::<u32>());
@@ -347,6 +351,7 @@ impl Tracker {
     /// Puts keys back whose reconcile was not settled, not to be handed out before `due` (ms).
     pub fn put_back(&mut self, keys: impl IntoIterator<Item = Key>, due: u64) {
         for key in keys {
+            self.held.remove(&key);
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             let Some(mut dirty) = entry.in_flight.take() else { continue };
             dirty.attempts = dirty.attempts.saturating_add(1);
@@ -364,6 +369,17 @@ impl Tracker {
             self.tiebreak += 1;
             self.delayed.insert((due, self.tiebreak), key);
         }
+    }
+
+    /// Puts keys back as [`Self::put_back`] does, and remembers that they wait for a database until they are settled.
+    pub fn hold(&mut self, keys: &[Key], due: u64) {
+        self.put_back(keys.iter().copied(), due);
+        self.held.extend(keys.iter().filter(|key| self.entries.contains_key(key)));
+    }
+
+    /// Dirty keys that do not wait for a database to take what it refuses for everybody.
+    pub fn moving(&self) -> usize {
+        self.entries.len() - self.held.len()
     }
 
     /// When the next delayed key is due (ms), if nothing is ready now.

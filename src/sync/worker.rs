@@ -79,7 +79,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             };
             let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
             if let Some(wait) = self.reconciler.stops().holds(entity, Stop::Reconciling) {
-                self.put_back(taken, wait);
+                self.hold(&taken, wait);
                 continue;
             }
             let started = Instant::now();
@@ -103,7 +103,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                     let read = self.turning(looking.end()).await.map(|next| next.taken).unwrap_or_default();
                     self.put_back(read, Duration::ZERO);
                     if error.is_blocked() {
-                        self.put_back(taken, self.stop(entity, Stop::Reconciling, &error));
+                        self.hold(&taken, self.stop(entity, Stop::Reconciling, &error));
                         continue;
                     }
                     let records = taken.len();
@@ -149,6 +149,10 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
         self.queue.put_back(taken.into_iter().map(|one| one.key).collect(), delay);
     }
 
+    fn hold(&self, taken: &[Taken], delay: Duration) {
+        self.queue.hold(&taken.iter().map(|one| one.key).collect::<Vec<_>>(), delay);
+    }
+
     fn name(&self, entity: EntityIndex) -> &str {
         self.entities.get(usize::from(entity.0)).map_or("", |entity| entity.name.as_str())
     }
@@ -187,7 +191,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             let keys: Vec<Key> = held.iter().filter(|(of, _)| *of == side).map(|(_, key)| *key).collect();
             if !keys.is_empty() {
                 let wait = self.reconciler.stops().holds(entity, Stop::WritingTo(side)).unwrap_or_default();
-                self.queue.put_back(keys, wait);
+                self.queue.hold(&keys, wait);
             }
         }
     }

@@ -260,6 +260,31 @@ async fn a_truncated_or_replaced_table_pauses_its_entity_and_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_position_is_healed_for_all_but_what_is_paused_and_for_that_once_it_is_resumed() {
+    let toys = nursery().await;
+    let daemon = toys.bed.start().await;
+    let (bears, dolls) = (fill(&toys, "bears", 1).await, fill(&toys, "dolls", 2).await);
+    must(&toys.bed, "pause --entity bear");
+    assert_eq!(daemon.stop().await, Some(0));
+    toys.bed.sql("UPDATE bears SET name = 'unheard'; UPDATE dolls SET name = 'unheard'").await;
+    toys.bed.sql(&format!("DELETE FROM dolls WHERE old_id = '{}'", dolls[1])).await;
+    toys.bed.sql("SELECT pg_drop_replication_slot('biograph_bridge')").await;
+    let daemon = toys.bed.spawn();
+    toys.until_document("dolls", doc! { "_id": dolls[0] }, |d| holds(d, "name", "unheard")).await;
+    until_documents(&toys, "dolls", 1).await;
+    until_state(&daemon, &toys.bed, "streaming").await;
+    // first copies that are wanted meanwhile do not wait for it either
+    let again = ask(&toys.bed, "backfill --entity doll --restart");
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    let open = "SELECT count(*) FROM biograph_bridge.healing WHERE ended_at IS NULL";
+    assert_eq!(toys.bed.count(open).await, 1, "it has not ended");
+    must(&toys.bed, "resume --entity bear");
+    toys.until_document("bears", doc! { "_id": bears[0] }, |d| holds(d, "name", "unheard")).await;
+    toys.bed.until_count(open, 0).await;
+    until_state(&daemon, &toys.bed, "streaming").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_deletions_is_held_back_either_way() {
     let toys = nursery().await;
     let daemon = toys.bed.start().await;

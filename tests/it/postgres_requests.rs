@@ -1,6 +1,6 @@
 //! Commands ask, a daemon answers, through a real server.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use biograph_bridge::{
     postgres::{
@@ -25,11 +25,15 @@ async fn a_request_is_heard_answered_once_and_can_be_withdrawn_before() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             request::submit(&on.pool, "backfill", &json!({"entity": "user"})).await.unwrap()
         },
-        async { tokio::time::timeout(Duration::from_secs(1), inbox.next()).await.unwrap().unwrap() },
+        async { tokio::time::timeout(Duration::from_secs(1), inbox.next(&BTreeSet::new())).await.unwrap().unwrap() },
     );
     let found = heard.first().unwrap();
     assert_eq!((found.id, found.command.as_str(), &found.arguments), (asked, "backfill", &json!({"entity": "user"})));
     assert_eq!(request::outcome(&on.pool, asked).await.unwrap(), None);
+    let later = request::submit(&on.pool, "explain", &json!({})).await.unwrap();
+    let others: Vec<i64> = inbox.next(&BTreeSet::from([asked])).await.unwrap().iter().map(|other| other.id).collect();
+    assert_eq!(others, [later], "what is under way does not come again");
+    assert!(request::withdraw(&on.pool, later).await.unwrap());
 
     let (outcome, finished) = tokio::join!(request::wait(&on.pool, asked, Duration::from_secs(5)), async {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,5 +1,10 @@
 //! What a database refuses for everybody: only what needs it waits, nothing is parked for it, and it goes on by itself.
 
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
 use biograph_bridge::sandbox::MongodOptions;
 use mongodb::{
     Client,
@@ -7,7 +12,10 @@ use mongodb::{
 };
 use serde_json::Value as Json;
 
-use crate::bed::{Bed, Daemon, USERS, holds};
+use crate::{
+    bed::{Bed, Daemon, USERS, holds},
+    cli_harness::Answer,
+};
 
 const BOOKS: &str = "authapp_booksmodel";
 
@@ -187,4 +195,54 @@ async fn a_postgres_that_is_read_only_or_full_parks_nothing_and_is_waited_for() 
     bed.until_name(ada, "Ada").await;
     bed.until_well(&daemon).await;
     assert_eq!(daemon.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_written_holds_up_neither_orders_nor_other_requests_nor_a_stop() {
+    let bed = Bed::refusing().await;
+    let daemon = bed.start().await;
+    let ((ada, adas_row), (bob, bobs_row)) = (bed.shared_person("Ada").await, bed.shared_person("Bob").await);
+    let disagree = async |row: i64| {
+        daemon.hold();
+        bed.set(ada, "name", format!("left {row}")).await;
+        bed.rename(adas_row, &format!("right {row}")).await;
+        daemon.go_on();
+        bed.until_name(ada, &format!("left {row}")).await;
+        bed.scalar("SELECT max(id) FROM biograph_bridge.conflict").await.to_string()
+    };
+    let resolve = |entry: &str| bed.command(&["conflicts", "resolve", entry, "--take", "renaissance"]);
+
+    // an order waits for a row that an application has locked; what others ask is answered meanwhile
+    let entry = disagree(1).await;
+    let mut application = bed.pool.begin().await.unwrap();
+    let lock = format!("SELECT FROM users WHERE id = {adas_row} FOR UPDATE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *application).await.unwrap();
+    let mut waiting = resolve(&entry).stdout(Stdio::null()).spawn().unwrap();
+    let asked = "SELECT count(*) FROM biograph_bridge.request WHERE command = 'conflict_resolve' AND done_at IS NULL";
+    bed.until_count(asked, 1).await;
+    let other = Answer::from(bed.command(&["explain", &format!("legacy:{bob}"), "--json"]).output().unwrap());
+    assert!(other.json()["lately"]["steps"].is_array(), "{} {}", other.out, other.err);
+    assert_eq!(bed.count(asked).await, 1, "the order still waits");
+    application.rollback().await.unwrap();
+    assert!(waiting.wait().unwrap().success());
+    bed.until_document(doc! { "_id": ada }, |d| holds(d, "name", "right 1")).await;
+
+    // one that needs a side which takes no writes is refused at once, and nothing is written for it later
+    let entry = disagree(2).await;
+    bed.refuse(USERS, &["update", "insert", "delete"], 14031).await;
+    bed.rename(bobs_row, "Robert").await;
+    bed.until_said(&daemon, "writing user to legacy").await;
+    let began = Instant::now();
+    let refused = Answer::from(resolve(&entry).output().unwrap());
+    assert!(refused.code == Some(1) && refused.err.contains("`biograph-bridge status` says why"), "{}", refused.err);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+
+    // what is held by it comes at the next start
+    let began = Instant::now();
+    assert_eq!(daemon.stop().await, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    bed.refuse(USERS, &[], 0).await;
+    let _daemon = bed.start().await;
+    bed.until_document(doc! { "_id": bob }, |d| holds(d, "name", "Robert")).await;
+    assert!(holds(&bed.document(ada).await.unwrap(), "name", "left 2"));
 }

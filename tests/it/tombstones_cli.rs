@@ -46,7 +46,7 @@ async fn a_deleted_person_comes_back_exactly_and_is_made_again_on_the_other_side
     bed.until("the row goes", async || bed.row(ada).await.is_none()).await;
     let tombstone = kept(&bed, ada).await;
     let listed = run(&bed, &["tombstones", "list", "--user", &format!("legacy:{ada}"), "--since", "1h"]);
-    assert!(listed.code != Some(0), "nobody is there under this id: {}", listed.out);
+    assert!(listed.code == Some(0) && listed.out.contains(&ada.to_hex()), "{}{}", listed.out, listed.err);
     let listed = run(&bed, &["tombstones", "list", "--entity", "user", "--since", "1h", "--json"]);
     assert_eq!(listed.json()["tombstones"][0]["legacy_id"], ada.to_hex());
     let shown = run(&bed, &["tombstones", "show", &tombstone]).out;
@@ -130,6 +130,35 @@ async fn who_was_deleted_while_the_other_side_changed_them_comes_back_by_their_c
     assert!(again.err.contains("was resolved by"), "{}", again.err);
     let noted = "SELECT count(*) FROM biograph_bridge.tombstone WHERE restored_by <> '' AND restored_at IS NOT NULL";
     assert_eq!(bed.count(noted).await, 1);
+    who_is_gone_on_both_sides_is_found(&bed, &daemon).await;
+}
+
+async fn who_is_gone_on_both_sides_is_found(bed: &Bed, daemon: &Daemon) {
+    let (lin, lin_row) = bed.shared_person("Lin").await;
+    let books = bed.legacy.collection::<Document>("authapp_booksmodel");
+    let book = doc! { "user_id": lin, "title": "Notes", "biographs": [], "is_published": true, "status_key": 1 };
+    let book = books.insert_one(book).await.unwrap().inserted_id;
+    bed.until_count("SELECT count(*) FROM books WHERE title = 'Notes'", 1).await;
+    bed.until_settled(daemon).await;
+    daemon.hold();
+    books.delete_one(doc! { "_id": book }).await.unwrap();
+    bed.users().delete_one(doc! { "_id": lin }).await.unwrap();
+    bed.sql(&format!(
+        "DELETE FROM books WHERE title = 'Notes'; DELETE FROM user_profiles WHERE user_id = {lin_row}; \
+         DELETE FROM users WHERE id = {lin_row}"
+    ))
+    .await;
+    daemon.go_on();
+    bed.until_count("SELECT count(*) FROM biograph_bridge.tombstone WHERE deleted_on = 'both'", 2).await;
+    for name in [format!("legacy:{lin}"), format!("renaissance:{lin_row}")] {
+        let listed = run(bed, &["tombstones", "list", "--user", &name, "--json"]);
+        let listed = listed.json()["tombstones"].as_array().unwrap().iter().map(|one| one["entity"].clone()).collect();
+        let mut listed: Vec<Json> = listed;
+        listed.sort_by_key(Json::to_string);
+        assert_eq!(listed, ["book", "user"], "{name}");
+    }
+    let nobody = run(bed, &["tombstones", "list", "--user", &format!("legacy:{}", ObjectId::new())]);
+    assert!(nobody.code == Some(1) && nobody.err.contains("nobody has this legacy"), "{}", nobody.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

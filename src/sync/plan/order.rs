@@ -9,6 +9,7 @@ use crate::{
         image::Image,
         mapping::{Entity, Field},
         mask::mask,
+        policy::Policy,
         reading::Reading,
         side::Side,
         value::Value,
@@ -94,10 +95,21 @@ fn values(entity: &Entity, record: &Record, order: &Order) -> Result<Vec<(usize,
 
 fn value(entity: &Entity, images: [&Image; 2], order: &Order, ordered: &OrderedField) -> Result<Value, String> {
     let field = entity.fields.get(ordered.field).ok_or("the field is not mapped any more")?;
+    let [legacy, renaissance] = both(field, images);
+    // what was made of both values is neither, and nobody keeps what it was
+    let made = matches!(field.policy, Policy::Union | Policy::Sum) && legacy.digest() == renaissance.digest();
     for ((side, image), expected) in Side::ALL.into_iter().zip(images).zip(ordered.expected) {
         let reading = field.get(side, image);
         // half of it may have been carried out before
         let known = |digest| digest == expected || ordered.values.iter().any(|value| Digest::of(value) == digest);
+        if !reading.digest().is_some_and(known) && made {
+            return Err(format!(
+                "{}: both sides hold what its policy {} made of both values, or what they were changed to since: change it in \
+                 either application",
+                field.name,
+                field.policy.as_str()
+            ));
+        }
         if !reading.digest().is_some_and(known) {
             return Err(format!("{} has changed since: {side} now holds {}", field.name, shown(&reading)));
         }

@@ -70,8 +70,12 @@ pub struct BatchReport {
 }
 
 impl BatchReport {
-    /// The keys of a record wait for a side.
+    /// The keys of a record wait for a side. An order about it does not.
     pub(super) fn hold(&mut self, side: Side, work: Work) {
+        if work.record.order.is_some() {
+            let why = format!("{side} takes no writes now: `biograph-bridge status` says why");
+            self.orders.push((work.record.legacy_id, Err(why)));
+        }
         self.held.extend(work.keys.into_iter().map(|key| (side, key)));
     }
 }

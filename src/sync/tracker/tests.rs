@@ -122,6 +122,25 @@ fn keys_of_one_side_that_cannot_be_settled_leave_room_for_those_of_the_other() {
 }
 
 #[test]
+fn keys_that_wait_for_a_database_are_told_apart_until_they_are_settled_or_fail_otherwise() {
+    let mut t = tracker();
+    for id in 1..=3 {
+        t.offer(STREAM, &hint(id, 10)).unwrap();
+    }
+    let keys = take(&mut t);
+    t.hold(&keys, 0);
+    t.hold(&[key(9)], 0);
+    assert_eq!((t.moving(), t.len()), (0, 3));
+    let keys = take(&mut t);
+    assert_eq!(t.moving(), 0, "another attempt is no progress");
+    t.offer(STREAM, &hint(1, 11)).unwrap();
+    t.done([key(1)]);
+    t.put_back([key(2)], 0);
+    t.hold(&keys[2..], 0);
+    assert_eq!((t.moving(), t.len()), (2, 3));
+}
+
+#[test]
 fn an_idle_stream_advances() {
     let mut t = tracker();
     t.position(STREAM, Position::Lsn(7));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    model::digest::Digest,
+    model::{digest::Digest, policy::Policy},
     sync::ports::{ConflictRow, Resolution},
 };
 
@@ -134,4 +134,17 @@ fn an_order_that_does_not_hold_any_more_is_refused_and_the_record_goes_on() {
     ordered(&mut record, name, &[text("Third")], ["Ada L", "Ada L"]);
     examine(&entity, &mut record);
     assert_eq!(refused(&record), "the record is gone from legacy");
+}
+
+#[test]
+fn an_order_about_what_was_made_of_both_values_says_so() {
+    let mut entity = user();
+    let name = entity.field("name").unwrap();
+    entity.fields[name].policy = Policy::Sum;
+    let mut record = agreed(&entity);
+    set(&entity, &mut record.legacy, Side::Legacy, "name", &text("Both"));
+    set(&entity, &mut record.renaissance, Side::Renaissance, "name", &text("Both"));
+    ordered(&mut record, name, &[text("Third")], ["Ada L", "Ada L"]);
+    examine(&entity, &mut record);
+    assert!(refused(&record).contains("what its policy sum made of both values"), "{}", refused(&record));
 }
