@@ -54,7 +54,7 @@ async fn look(
     findings.extend(tables::findings(session, &role, entities).await?);
     findings.extend(mappings(pool, entities).await?);
     findings.extend(parts::findings(session, &role, setup::plan(pool, entities).await?).await?);
-    findings.push(parts::fence_triggers(session, entities).await);
+    findings.push(parts::fence_triggers(session, entities).await?);
     Ok(())
 }
 

@@ -86,23 +86,22 @@ async fn abilities(session: &mut PgConnection, plan: &Plan) -> Result<Abilities>
 }
 
 /// Whether triggers hold what applications write for people who are elsewhere: all mapped tables have one or none has.
-pub(super) async fn fence_triggers(session: &mut PgConnection, entities: &[Entity]) -> Finding {
-    let tables = match setup::fenced(session, entities).await {
-        Ok(tables) => tables,
-        Err(error) => return Finding::warning(FENCE_TRIGGERS, error.to_string(), error.hint().unwrap_or(FENCES)),
-    };
-    let stale: Vec<&str> =
-        tables.iter().filter(|table| !table.sql.is_empty()).map(|table| table.table.as_str()).collect();
-    match (stale.is_empty(), tables.iter().any(|table| table.has_any)) {
-        (true, _) => Finding::good(FENCE_TRIGGERS, "in place on every mapped table"),
-        (false, false) => {
-            Finding::good(FENCE_TRIGGERS, format!("none, applications hold writes by themselves ({FENCES})"))
-        }
-        (false, true) => {
-            let detail = format!("missing, disabled or of another mapping on {}", stale.join(", "));
-            Finding::warning(FENCE_TRIGGERS, detail, FENCES)
-        }
+pub(super) async fn fence_triggers(session: &mut PgConnection, entities: &[Entity]) -> Result<Finding> {
+    if setup::fence_triggers_installed(session).await?.is_empty() {
+        let detail = format!("none, applications hold writes by themselves ({FENCES})");
+        return Ok(Finding::good(FENCE_TRIGGERS, detail));
     }
+    let stale = match setup::fenced(session, entities).await {
+        Ok(tables) => {
+            tables.into_iter().filter(|table| !table.sql.is_empty()).map(|table| table.table).collect::<Vec<_>>()
+        }
+        Err(error) => return Ok(Finding::warning(FENCE_TRIGGERS, error.to_string(), error.hint().unwrap_or(FENCES))),
+    };
+    if stale.is_empty() {
+        return Ok(Finding::good(FENCE_TRIGGERS, "in place on every mapped table"));
+    }
+    let detail = format!("missing, disabled or of another mapping on {}", stale.join(", "));
+    Ok(Finding::warning(FENCE_TRIGGERS, detail, FENCES))
 }
 
 fn slot_state(slot: &SlotStatus) -> Option<Finding> {

@@ -38,8 +38,6 @@ pub enum FenceTriggers {
 pub struct Fenced {
     /// The table, quoted.
     pub table: String,
-    /// Whether it has one at all, as it should be or not.
-    pub has_any: bool,
     /// The statements that make it as it should be; none if it is.
     pub sql: Vec<String>,
 }
@@ -55,7 +53,7 @@ pub async fn fence_triggers(
     match wanted {
         FenceTriggers::On => install(&mut session, entities).await?,
         FenceTriggers::Off => {
-            for (table, sql) in installed(session.connection()).await? {
+            for (table, sql) in fence_triggers_installed(session.connection()).await? {
                 session
                     .apply(Part::FenceTrigger, format!("no fence trigger on {table}"), vec![sql], Waits::Briefly)
                     .await?;
@@ -100,7 +98,7 @@ pub async fn fenced(connection: &mut PgConnection, entities: &[Entity]) -> Resul
         .await
         .map_err(during("looking for the fence triggers"))?;
         let sql = if state == Some((true, true)) { Vec::new() } else { statements(table, &function, &body) };
-        fenced.push(Fenced { table: table.quoted(), has_any: state.is_some(), sql });
+        fenced.push(Fenced { table: table.quoted(), sql });
     }
     Ok(fenced)
 }
@@ -229,7 +227,7 @@ async fn may_create(connection: &mut PgConnection, tables: &[Fenced]) -> Result<
 }
 
 /// The tables that have one, each with the statement that removes it: the function is the bridge's own, the table need not be.
-pub(super) async fn installed(connection: &mut PgConnection) -> Result<Vec<(String, String)>> {
+pub async fn fence_triggers_installed(connection: &mut PgConnection) -> Result<Vec<(String, String)>> {
     let found = sqlx::query_as(
         "SELECT t.tgrelid::regclass::text, format('DROP FUNCTION %s CASCADE', t.tgfoid::regprocedure)
          FROM pg_trigger t WHERE t.tgname = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY 1",
@@ -239,7 +237,7 @@ pub(super) async fn installed(connection: &mut PgConnection) -> Result<Vec<(Stri
 
 /// Removes all of them; the tables that had one.
 pub(super) async fn remove(connection: &mut PgConnection) -> Result<Vec<String>> {
-    let found = installed(connection).await?;
+    let found = fence_triggers_installed(connection).await?;
     for (table, sql) in &found {
         execute(connection, sql)
             .await

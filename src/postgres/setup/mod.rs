@@ -12,7 +12,7 @@ mod teardown;
 
 use sqlx::PgPool;
 
-pub use fence_triggers::{FenceTriggers, Fenced, fence_triggers, fenced};
+pub use fence_triggers::{FenceTriggers, Fenced, fence_triggers, fence_triggers_installed, fenced};
 pub use identity::{Located, locate, replica_identity};
 pub use index::legacy_id_index;
 pub use migrate::{StateVersion, state_version, upgrade};
