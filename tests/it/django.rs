@@ -119,7 +119,7 @@ impl Answer {
 
 impl Bed {
     /// Says where a person is, in both databases, as the bridge does.
-    async fn place(&self, id: ObjectId, row: i64, state: &str, epoch: i64) {
+    async fn flag(&self, id: ObjectId, row: i64, state: &str, epoch: i64) {
         self.sql(&format!(
             "INSERT INTO biograph_bridge.cutover (legacy_id, renaissance_id, state, epoch) VALUES ('{id}', {row}, '{state}', {epoch}) \
              ON CONFLICT (legacy_id) DO UPDATE SET state = excluded.state, epoch = excluded.epoch"
@@ -146,13 +146,13 @@ async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django
     assert_eq!(biograph.post("profile", Some(&old), json!({ "name": "Ada Byron" })).await.status, 200);
     bed.until_name(id, "Ada Byron").await;
 
-    bed.place(id, row, "draining", 1).await;
+    bed.flag(id, row, "draining", 1).await;
     assert!(biograph.post("profile", Some(&old), json!({ "name": "Too late" })).await.is_held());
     assert_eq!(biograph.get("profile", &old).await.body["name"], "Ada Byron", "reading goes on");
     assert!(biograph.post("login", None, in_biograph.clone()).await.is_held());
     assert!(renaissance.post("login", None, by_phone.clone()).await.is_held());
 
-    bed.place(id, row, "renaissance", 2).await;
+    bed.flag(id, row, "renaissance", 2).await;
     assert!(biograph.post("profile", Some(&old), json!({ "name": "Too late" })).await.is_sent_to("renaissance"));
     assert!(biograph.post("login", None, in_biograph).await.is_sent_to("renaissance"));
     assert_eq!(
@@ -168,9 +168,9 @@ async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django
     let shown = |d: &Document| holds(d, "name", "Ada King") && holds(d, "profile_settings", "F");
     bed.until_document(doc! { "_id": id }, shown).await;
 
-    bed.place(id, row, "draining", 3).await;
+    bed.flag(id, row, "draining", 3).await;
     assert!(renaissance.post("profile", Some(&token), json!({ "first_name": "Too late" })).await.is_held());
-    bed.place(id, row, "legacy", 4).await;
+    bed.flag(id, row, "legacy", 4).await;
     assert!(renaissance.post("login", None, by_email).await.is_sent_to("biograph"));
     tokio::time::sleep(REMEMBERED).await;
     assert!(renaissance.get("profile", &token).await.is_sent_to("biograph"), "reads too, once forgotten");
@@ -205,9 +205,9 @@ async fn what_django_makes_crosses_and_what_the_fence_triggers_refuse_is_answere
 
     let careless = json!({ "id": row, "bio": "written without asking" });
     assert!(renaissance.post("careless", None, careless.clone()).await.is_sent_to("biograph"));
-    bed.place(id, row, "draining", 1).await;
+    bed.flag(id, row, "draining", 1).await;
     assert!(renaissance.post("careless", None, careless.clone()).await.is_held());
-    bed.place(id, row, "renaissance", 2).await;
+    bed.flag(id, row, "renaissance", 2).await;
     assert_eq!(renaissance.post("careless", None, careless).await.body["changed"], 1);
     assert!(bed.legacy.collection::<Document>(USERS).count_documents(doc! {}).await.unwrap() == 2);
 }
