@@ -1,12 +1,13 @@
 //! Pauses in the state, and the links they are about.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{AssertSqlSafe, FromRow, PgPool};
 
-use super::{read::parse_legacy, store::Postgres};
+use super::{capture::leave_mark, read::parse_legacy, sql::quote_ident, store::Postgres};
 use crate::{
     error::{Error, Result},
     model::{
         fact::PauseCause,
+        hint::Position,
         key::{EntityIndex, LegacyId, RenaissanceId},
         mapping::Entity,
         pause::{Deletions, Pause, Scope},
@@ -218,14 +219,28 @@ impl PauseStore for Postgres {
 
     async fn tables(&self, index: EntityIndex) -> Result<Places> {
         let (entity, _) = self.entity(index)?;
-        let tables: Vec<(String, Option<i64>)> = sqlx::query_as(
-            "SELECT name, to_regclass(quote_ident(name))::oid::int8 FROM unnest($1::text[]) AS wanted (name)",
+        let tables: Vec<(String, Option<i64>, Option<i64>)> = sqlx::query_as(
+            "SELECT name, oid::int8, pg_relation_filenode(oid)::int8 \
+             FROM (SELECT name, to_regclass(quote_ident(name))::oid AS oid FROM unnest($1::text[]) AS wanted (name)) t",
         )
         .bind(insisted(entity))
         .fetch_all(&self.pool)
         .await
         .map_err(Error::from)?;
-        Ok(tables.into_iter().map(|(name, oid)| (name, oid.map(|oid| oid.to_string()))).collect())
+        // a partitioned table stores nothing itself
+        let identity = |oid, storage: Option<i64>| format!("{oid}/{}", storage.unwrap_or(0));
+        Ok(tables.into_iter().map(|(name, oid, at)| (name, oid.map(|oid: i64| identity(oid, at)))).collect())
+    }
+
+    async fn is_empty(&self, index: EntityIndex) -> Result<bool> {
+        let (entity, _) = self.entity(index)?;
+        let Some(root) = entity.renaissance.tables.first() else { return Ok(false) };
+        let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", quote_ident(&root.name));
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.pool).await.map_err(Error::from)
+    }
+
+    async fn mark(&self) -> Result<Position> {
+        leave_mark(&self.pool).await
     }
 
     async fn known_structure(&self, index: EntityIndex, side: Side) -> Result<Option<String>> {

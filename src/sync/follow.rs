@@ -137,10 +137,12 @@ impl<S: Source, Q: HintQueue, L: LegacyStore, R: RenaissanceStore> Follower<'_, 
                 self.offer(lane, hint).await;
             }
             Captured::Position(position) => {
+                self.reconciler.streamed(self.side, &position);
                 self.queue.position(lane, position.clone());
                 *from = position;
             }
             Captured::Idle(position) => {
+                self.reconciler.streamed(self.side, &position);
                 self.queue.position(lane, position.clone());
                 *from = position;
                 if self.queue.backlog(lane).0 == 0 {

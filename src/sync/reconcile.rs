@@ -14,6 +14,7 @@ mod pauses;
 mod references;
 mod rehearse;
 mod report;
+mod rewritten;
 mod shadow;
 mod structure;
 
@@ -42,6 +43,7 @@ use self::{
     guard::Guard,
     outcome::{exclude, hollow, refuse, settle, take_document},
     references::Pull,
+    rewritten::Rewrites,
 };
 use super::{
     orders::Orders,
@@ -94,6 +96,8 @@ pub struct Reconciler<L, R> {
     guard: Guard,
     /// What it writes again and again.
     breaker: Breaker,
+    /// Tables that may have been emptied.
+    rewrites: Rewrites,
 }
 
 /// A record in the batch with the keys that led to it.
@@ -144,6 +148,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             pauses: Present::default(),
             guard: Guard::new(Limits::default().deletions),
             breaker: Breaker::new(Limits::default().loops),
+            rewrites: Rewrites::default(),
         }
     }
 
@@ -315,8 +320,12 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             work.decide(entity, &given);
             work.approved = self.guard.is_approved(&work.keys);
         }
-        self.guard(index, entity, &works).await?;
+        let doubtful = self.guard(index, entity, &works).await?;
         for mut work in works {
+            if doubtful && work.deletes_unasked(Side::Legacy) {
+                report.not_visible.extend(work.keys);
+                continue;
+            }
             let insists = work.insists;
             match &mut work.planned {
                 None => settle(entity, work, None, report),

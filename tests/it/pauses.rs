@@ -260,6 +260,42 @@ async fn a_truncated_or_replaced_table_pauses_its_entity_and_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_that_was_not_heard_of_yet_deletes_nothing_and_other_rewrites_hold_nothing_up() {
+    let toys = nursery().await;
+    let daemon = toys.bed.start().await;
+    let (bears, dolls) = (fill(&toys, "bears", 3).await, fill(&toys, "dolls", 3).await);
+    toys.bed.sql("VACUUM FULL dolls").await;
+    toys.bed.sql(&format!("DELETE FROM dolls WHERE old_id = '{}'", dolls[0])).await;
+    until_documents(&toys, "dolls", 2).await;
+    assert_eq!(daemon.stop().await, Some(0));
+
+    // what happens to the documents is heard of long before the TRUNCATE, and the table is not even empty
+    toys.bed.sql("CREATE TABLE filler AS SELECT n FROM generate_series(1, 500000) n").await;
+    toys.bed.sql("TRUNCATE bears").await;
+    toys.bed.sql("INSERT INTO bears (name) VALUES ('native')").await;
+    let touched = doc! { "$set": { "unmapped": 1 } };
+    toys.bed.legacy.collection::<Document>("bears").update_many(doc! {}, touched.clone()).await.unwrap();
+    let daemon = toys.bed.spawn();
+    assert_eq!(pauses(&until_state(&daemon, &toys.bed, "paused").await), ["bear - truncated"]);
+    assert!(count(&toys, "bears").await >= 3);
+    must(&toys.bed, "resume --entity bear --deletions restore");
+    toys.until_cell("SELECT count(*) FROM bears", "4").await;
+    until_documents(&toys, "bears", 4).await;
+    until_state(&daemon, &toys.bed, "streaming").await;
+    toys.bed.sql(&format!("DELETE FROM bears WHERE old_id = '{}'", bears[0])).await;
+    until_documents(&toys, "bears", 3).await;
+    assert_eq!(daemon.stop().await, Some(0));
+
+    // one that is never heard of, as the position is lost with it
+    toys.bed.sql("TRUNCATE dolls").await;
+    toys.bed.sql("SELECT pg_drop_replication_slot('biograph_bridge')").await;
+    toys.bed.legacy.collection::<Document>("dolls").update_many(doc! {}, touched).await.unwrap();
+    let daemon = toys.bed.spawn();
+    assert_eq!(pauses(&until_state(&daemon, &toys.bed, "paused").await), ["doll - truncated"]);
+    assert_eq!(count(&toys, "dolls").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_position_is_healed_for_all_but_what_is_paused_and_for_that_once_it_is_resumed() {
     let toys = nursery().await;
     let daemon = toys.bed.start().await;

@@ -161,14 +161,8 @@ impl Source for PostgresSource {
         Ok(Position::Lsn(lsn.cast_unsigned()))
     }
 
-    /// A transaction of its own: committing it writes the log out at once, and it comes through the stream like any other.
     async fn mark(&self) -> Result<Position> {
-        let lsn: i64 = sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_logical_emit_message(true, $1, ''), '0/0')::int8")
-            .bind(MARK)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(during("leaving a mark in the log"))?;
-        Ok(Position::Lsn(lsn.cast_unsigned()))
+        leave_mark(&self.pool).await
     }
 
     async fn clock(&self) -> Result<i64> {
@@ -227,6 +221,17 @@ impl Capture for PostgresCapture {
             None => Err(Error::retry("the replication stream has ended")),
         }
     }
+}
+
+/// Leaves a mark in the log. A transaction of its own: committing it writes the log out at once, and it comes through the stream
+/// like any other.
+pub(super) async fn leave_mark(pool: &PgPool) -> Result<Position> {
+    let lsn: i64 = sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_logical_emit_message(true, $1, ''), '0/0')::int8")
+        .bind(MARK)
+        .fetch_one(pool)
+        .await
+        .map_err(during("leaving a mark in the log"))?;
+    Ok(Position::Lsn(lsn.cast_unsigned()))
 }
 
 fn lsn_of(position: &Position) -> Result<u64> {

@@ -6,6 +6,7 @@ use crate::{
     error::Result,
     model::{
         fact::PauseCause,
+        hint::Position,
         key::{EntityIndex, Key, LegacyId, RenaissanceId},
         pause::{Deletions, Pause, Scope},
         side::Side,
@@ -92,8 +93,14 @@ pub trait PauseStore: Send + Sync {
     /// How many links an entity has.
     fn links(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
 
-    /// The tables an entity cannot be without.
+    /// The tables an entity cannot be without. Where rows are stored follows their identity after a slash.
     fn tables(&self, entity: EntityIndex) -> impl Future<Output = Result<Places>> + Send;
+
+    /// Whether the entity's first table holds no row.
+    fn is_empty(&self, entity: EntityIndex) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Leaves a mark in the log of renaissance, as [`Source::mark`](super::Source::mark) does.
+    fn mark(&self) -> impl Future<Output = Result<Position>> + Send;
 
     /// What told the structure of an entity's side from others when that was last in order, as it was given to
     /// [`PauseStore::know_structure`].

@@ -123,6 +123,13 @@ pub(super) const fn deletes(planned: &Planned) -> Option<Side> {
     }
 }
 
+impl Work {
+    /// Whether the record is deleted on a side without a person having said so.
+    pub(super) fn deletes_unasked(&self, side: Side) -> bool {
+        !self.approved && self.planned.as_ref().and_then(deletes) == Some(side)
+    }
+}
+
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Lets the deletion of the record that this key names through the guard.
     pub fn approve(&self, key: Key) {
@@ -135,16 +142,18 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 
     /// Looks at the deletions of a batch before any of them is carried out. If they are too many, or the place where the records
-    /// are missing is not what it was, a pause begins; what was decided before is then not written.
-    pub(super) async fn guard(&self, index: EntityIndex, entity: &Entity, works: &[Work]) -> Result<()> {
+    /// are missing is not what it was, a pause begins; what was decided before is then not written. Whether documents must not be
+    /// deleted yet, as nobody knows whether their rows were.
+    pub(super) async fn guard(&self, index: EntityIndex, entity: &Entity, works: &[Work]) -> Result<bool> {
+        let mut doubtful = false;
         for side in Side::ALL {
-            let doomed = works.iter().filter(|work| work.planned.as_ref().and_then(deletes) == Some(side));
-            let unasked = doomed.filter(|work| !work.approved).count() as u64;
+            let unasked = works.iter().filter(|work| work.deletes_unasked(side)).count() as u64;
             if unasked > 0 && !self.pause_if_replaced(index, side.other()).await? {
+                doubtful |= side == Side::Legacy && self.may_be_truncated(index).await?;
                 self.pause_if_burst((index, entity), side, unasked).await?;
             }
         }
-        Ok(())
+        Ok(doubtful)
     }
 
     async fn pause_if_burst(&self, (index, entity): (EntityIndex, &Entity), side: Side, planned: u64) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Reconciler;
+use super::{Reconciler, rewritten::rewritten};
 use crate::{
     error::{Error, Result},
     model::{fact::PauseCause, hint::Structure, key::EntityIndex, pause::Scope, side::Side},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Collections or tables by their names, with what told each from others.
-type Known = BTreeMap<String, String>;
+pub(super) type Known = BTreeMap<String, String>;
 
 /// SQLSTATE of a table that is not there.
 const UNDEFINED_TABLE: &str = "42P01";
@@ -33,11 +33,12 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(())
     }
 
-    /// Pauses entities whose collection or tables are not those that were in order last; takes the others as in order.
+    /// Pauses entities whose collection or tables are not those that were in order last; takes the others as in order, unless
+    /// the stream has to tell yet how they were rewritten.
     pub async fn look_at_structures(&self) -> Result<()> {
         for index in (0..=u16::MAX).map(EntityIndex).take(self.entities.len()) {
             for side in Side::ALL.into_iter().filter(|side| !self.asks_already(index, *side)) {
-                if !self.pause_if_replaced(index, side).await? {
+                if !self.pause_if_replaced(index, side).await? && !self.is_rewritten(index, side).await? {
                     self.take_structure(index, side).await?;
                 }
             }
@@ -48,6 +49,16 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Takes what is there now as in order.
     pub async fn take_structure(&self, index: EntityIndex, side: Side) -> Result<()> {
         let now = self.places(index, side).await?;
+        self.know(index, side, now).await
+    }
+
+    async fn is_rewritten(&self, index: EntityIndex, side: Side) -> Result<bool> {
+        let (known, now) = (self.known(index, side).await?, self.places(index, side).await?);
+        Ok(rewritten(known.as_ref(), &now).is_some())
+    }
+
+    /// Takes places as in order.
+    pub(super) async fn know(&self, index: EntityIndex, side: Side, now: Places) -> Result<()> {
         let there: Known = now.into_iter().filter_map(|(name, identity)| Some((name, identity?))).collect();
         let text = serde_json::to_string(&there)
             .map_err(|error| Error::halt("the structure cannot be noted").with_source(error))?;
@@ -63,8 +74,19 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let Some((place, is_there)) = lost(known.as_ref(), &now) else { return Ok(false) };
         let (what, how) = (kind(side), if is_there { "is another one than before" } else { "is gone" });
         let detail = format!("{what} {place} {how}");
-        self.pause_for(structural(index, side, PauseCause::Dropped, detail)).await?;
+        self.pause_structure(index, side, PauseCause::Dropped, detail).await?;
         Ok(true)
+    }
+
+    /// Pauses an entity both ways, until somebody says what is to become of what is missing on a side.
+    pub(super) async fn pause_structure(
+        &self,
+        index: EntityIndex,
+        side: Side,
+        cause: PauseCause,
+        detail: String,
+    ) -> Result<()> {
+        self.pause_for(structural(index, side, cause, detail)).await
     }
 
     /// After a read that failed: whether that was because a table is gone, whose entity is paused now.
@@ -88,13 +110,13 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         pauses.0.iter().any(|pause| pause.scope == whole && pause.missing_on == Some(side) && pause.answer.is_none())
     }
 
-    async fn known(&self, index: EntityIndex, side: Side) -> Result<Option<Known>> {
+    pub(super) async fn known(&self, index: EntityIndex, side: Side) -> Result<Option<Known>> {
         let text = self.renaissance.known_structure(index, side).await?;
         let read = |text: String| serde_json::from_str(&text).map_err(|error| unreadable().with_source(error));
         text.map(read).transpose()
     }
 
-    async fn places(&self, index: EntityIndex, side: Side) -> Result<Places> {
+    pub(super) async fn places(&self, index: EntityIndex, side: Side) -> Result<Places> {
         match side {
             Side::Legacy => self.legacy.collection(index).await,
             Side::Renaissance => self.renaissance.tables(index).await,
@@ -120,10 +142,15 @@ fn lost<'p>(known: Option<&Known>, now: &'p Places) -> Option<(&'p str, bool)> {
         let before = known.and_then(|known| known.get(name));
         match (identity, before) {
             (None, _) => Some((name.as_str(), false)),
-            (Some(identity), Some(before)) if identity != before => Some((name.as_str(), true)),
+            (Some(identity), Some(before)) if which(identity) != which(before) => Some((name.as_str(), true)),
             (Some(_), _) => None,
         }
     })
+}
+
+/// The identity without the place where its rows are stored, which follows a slash.
+fn which(identity: &str) -> &str {
+    identity.split_once('/').map_or(identity, |(which, _)| which)
 }
 
 /// A pause of an entity both ways.
@@ -150,5 +177,6 @@ mod tests {
         assert_eq!((lost(Some(&known), &same), lost(None, &same)), (None, None));
         assert_eq!(lost(Some(&known), &vec![place("users", Some("3"))]), Some(("users", true)));
         assert_eq!(lost(None, &vec![place("users", None)]), Some(("users", false)));
+        assert_eq!(lost(Some(&known), &vec![place("users", Some("1/17"))]), None, "its rows are stored elsewhere");
     }
 }

@@ -128,6 +128,14 @@ impl PauseStore for Rows {
         Ok(Vec::new())
     }
 
+    async fn is_empty(&self, _: EntityIndex) -> Result<bool> {
+        foreign()
+    }
+
+    async fn mark(&self) -> Result<Position> {
+        foreign()
+    }
+
     async fn known_structure(&self, _: EntityIndex, _: Side) -> Result<Option<String>> {
         Ok(None)
     }
