@@ -127,6 +127,7 @@ impl Bed {
             .env("BRIDGE_RENAISSANCE_URL", &self.urls.1)
             .env("BRIDGE_MAPPINGS", concat!(env!("CARGO_MANIFEST_DIR"), "/mappings"))
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("BRIDGE_VERIFY_RATE", "0")
             .env("BRIDGE_WITHOUT", mechanisms)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdin(Stdio::null())

@@ -10,6 +10,7 @@ mod process;
 mod raw;
 mod report;
 mod steady;
+mod verify;
 
 use std::io::Write;
 
@@ -58,6 +59,8 @@ enum Part {
     FirstCopy,
     /// A steady load on both sides, with and without journal, intents and fencing
     Steady,
+    /// Comparing everybody
+    Verify,
 }
 
 fn main() -> Result<()> {
@@ -90,6 +93,12 @@ async fn measure(options: &Options) -> Result<Report> {
         steady::measure(&bed, &mut people, options.repeat, &mut report).await?;
         return Ok(report);
     }
+    if options.only == Some(Part::Verify) {
+        steady::prepare(&mut bed).await?;
+        let runs = verify::measure(&bed, options.repeat).await?;
+        report.row("verify", &runs.bridge, &runs.raw);
+        return Ok(report);
+    }
     let copies = first_copy::measure(&mut bed, options.people, options.repeat, true).await?;
     report.row("first copy, friends and subscribers too", &copies.bridge, &copies.raw);
     let copies = first_copy::measure(&mut bed, options.people, options.repeat, false).await?;
@@ -99,6 +108,8 @@ async fn measure(options: &Options) -> Result<Report> {
         return Ok(report);
     }
 
+    let runs = verify::measure(&bed, options.repeat).await?;
+    report.row("verify", &runs.bridge, &runs.raw);
     let mut people = changes::load(&bed.pool).await?;
     steady::measure(&bed, &mut people, options.repeat, &mut report).await?;
     let mut bridge = [Vec::new(), Vec::new()];

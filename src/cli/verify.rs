@@ -1,5 +1,6 @@
 //! `verify`: compare both sides under live traffic, watched.
 
+mod independent;
 mod report;
 mod watch;
 
@@ -93,7 +94,7 @@ impl Verify {
             } else {
                 self.begin(&pool, &databases, &entities).await?
             };
-            self.follow(&pool, run).await
+            self.follow(&pool, run, (&databases, &entities)).await
         })
     }
 
@@ -122,7 +123,12 @@ impl Verify {
         })
     }
 
-    async fn follow(&self, pool: &Pool, run: i64) -> Result<(), Failure> {
+    async fn follow(
+        &self,
+        pool: &Pool,
+        run: i64,
+        (databases, entities): (&Databases, &[Entity]),
+    ) -> Result<(), Failure> {
         if self.no_wait {
             let words = format!("begun; `biograph-bridge verify --attach` follows number {run}\n");
             return if self.json { print::json(&json!({ "run": run })) } else { print::text(&words) };
@@ -140,7 +146,10 @@ impl Verify {
                 .with_hint("start it again: it goes on where it was, and `biograph-bridge verify --attach` follows it")
                 .into());
         }
-        let report = Report::load(pool, run, i64::from(self.limit)).await?;
+        let mut report = Report::load(pool, run, i64::from(self.limit)).await?;
+        if report.is_of_everybody() {
+            report.independent = independent::look(databases, entities, report.entities_asked()).await?;
+        }
         if self.json {
             print::json(&report)?;
         } else {

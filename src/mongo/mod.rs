@@ -14,6 +14,7 @@ mod ledger;
 mod pages;
 mod patch;
 mod preflight;
+mod raw;
 mod restore;
 mod sessions;
 mod setup;

@@ -23,6 +23,7 @@ pub mod pauses;
 mod persons;
 pub mod pgoutput;
 pub mod preflight;
+mod raw;
 mod read;
 mod refusal;
 pub mod report;

@@ -15,7 +15,9 @@ pub use self::{
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
     pages::{Listed, Page, Strays},
     pauses::{By, NewPause, PauseStore, Places, Returning},
-    verify::{Asked, Counts, Found, Part, PersonIds, Progress, Run, State, Suspect, Verified, VerifyStore},
+    verify::{
+        Asked, Counts, Found, Part, PersonIds, Progress, RawSum, RawSums, Run, State, Suspect, Verified, VerifyStore,
+    },
 };
 use crate::{
     error::{Error, Result},

@@ -7,7 +7,10 @@ mod watch;
 
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::watch::{Watch, Watching};
@@ -66,17 +69,20 @@ where
     /// Compares whatever is due until `stop`. What fails in passing is tried again; other failures end the run and are noted
     /// with it.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
-        let mut backoff = Backoff::new(Policy::CONNECTION);
+        let (mut backoff, mut rested) = (Backoff::new(Policy::CONNECTION), Instant::now());
         loop {
             let turn = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 // something else is asked for: what was under way resumes where it was
                 () = self.asked.notified() => continue,
-                turn = self.turn(stop) => turn,
+                turn = self.turn(rested, stop) => turn,
             };
             match turn {
-                Ok(()) => backoff.reset(),
+                Ok(()) => {
+                    backoff.reset();
+                    rested = Instant::now() + REST;
+                }
                 Err(_) if stop.is_cancelled() => return Ok(()),
                 Err(error) if error.disposition() == Disposition::Retry || error.is_blocked() => {
                     tracing::warn!(%error, "comparing is interrupted; it goes on where it was");
@@ -90,15 +96,15 @@ where
         }
     }
 
-    /// One run, from where it was to its end.
-    async fn turn(&self, stop: &CancellationToken) -> Result<()> {
+    /// One run, from where it was to its end; in the background not before it has rested.
+    async fn turn(&self, rested: Instant, stop: &CancellationToken) -> Result<()> {
         let store = self.reconciler.renaissance();
         self.status.verified(&store.last_verified().await?);
         let run = match (store.due_verify().await?, self.background) {
             (Some(run), _) if !run.background || self.background.is_some() => run,
             (Some(_) | None, None) => return std::future::pending().await,
             (Some(_) | None, Some(_)) => {
-                tokio::time::sleep(REST).await;
+                sleep_until(rested).await;
                 store.begin_background().await?
             }
         };

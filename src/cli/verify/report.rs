@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::independent::{self, Opinion};
 use crate::{
     cli::{Failure, paint::Paint, screen::count},
     error::{Error, Result},
@@ -23,6 +24,8 @@ pub(super) struct Report {
     entities: BTreeMap<String, Counts>,
     /// The first of each entity.
     findings: Vec<Finding>,
+    /// What both servers count, whatever the mappings say.
+    pub(super) independent: Vec<Opinion>,
 }
 
 impl Report {
@@ -40,7 +43,18 @@ impl Report {
             all.parked += one.parked;
             all.paused += one.paused;
         }
-        Ok(Self { run: past, entities, findings: report::findings(pool, run, limit).await? })
+        let findings = report::findings(pool, run, limit).await?;
+        Ok(Self { run: past, entities, findings, independent: Vec::new() })
+    }
+
+    /// Whether it was not about one person.
+    pub(super) const fn is_of_everybody(&self) -> bool {
+        self.run.asked.person.is_none()
+    }
+
+    /// The entities that it was about; none means all.
+    pub(super) fn entities_asked(&self) -> &[String] {
+        &self.run.asked.entities
     }
 
     fn total(&self, of: impl Fn(&Counts) -> i64) -> i64 {
@@ -69,6 +83,9 @@ impl Report {
             text.push_str(&format!("{}\n", paint.bad(why)));
         }
         text.push_str(&format!("{}\n", self.summary(paint)));
+        if !self.independent.is_empty() {
+            text.push_str(&independent::text(&self.independent));
+        }
         text
     }
 

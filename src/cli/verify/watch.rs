@@ -82,7 +82,8 @@ impl<'a> Watch<'a> {
             if part.part == "documents" {
                 one.total = part.total.map(known);
             }
-            one.done = part.done && matches!(part.part.as_str(), "links" | "person" | "rows");
+            // links come last
+            one.done |= part.done && matches!(part.part.as_str(), "links" | "person");
         }
         let width = entities.keys().map(String::len).max().unwrap_or(0);
         let mut lines = Vec::new();

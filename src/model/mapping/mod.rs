@@ -13,6 +13,7 @@ mod lens;
 mod limits;
 mod loss;
 mod parse;
+mod plain;
 pub mod shown;
 pub mod transform;
 pub mod trial;
@@ -30,6 +31,7 @@ pub use self::{
     lens::HalfLens,
     loss::{Loss, spelled},
     parse::parse,
+    plain::Plain,
 };
 
 /// One mapped kind of record, compiled from its mapping file. Slots of an [`super::image::Image`] are in the order of

@@ -171,6 +171,24 @@ pub struct Suspect {
     pub rounds: i32,
 }
 
+/// What many records hold in one field, counted as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RawSum {
+    /// How many hold nothing: null, missing, the empty text.
+    pub empty: f64,
+    /// The lengths of texts, how often it is true, or the numbers, added up.
+    pub sum: f64,
+}
+
+/// What many records hold, counted as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawSums {
+    /// How many were there.
+    pub records: f64,
+    /// Per field.
+    pub fields: Vec<RawSum>,
+}
+
 /// How the last complete look at an entity ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
