@@ -54,6 +54,8 @@ pub struct EngineSettings {
     pub journal_retention: Option<Duration>,
     /// How long is kept what deleted records held; `None`: for ever.
     pub tombstone_retention: Option<Duration>,
+    /// How long applications may take to notice that they are to hold the writes of a person who moves.
+    pub cutover_drain: Duration,
     /// Records a second that sweeps may walk; `None`: as many as they can.
     pub backfill_rate: Option<NonZeroU32>,
     /// Records per chunk of a sweep, after each of which its progress is saved.
@@ -80,6 +82,7 @@ impl Default for EngineSettings {
             parked_retry: Duration::from_secs(60),
             journal_retention: Some(Duration::from_hours(90 * 24)),
             tombstone_retention: Some(Duration::from_hours(90 * 24)),
+            cutover_drain: Duration::from_secs(5),
             backfill_rate: None,
             sweep_chunk: 1000,
             // reads both sides at a tenth of what the bridge can, or less

@@ -30,6 +30,7 @@ const LATENCY: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 /// From leaving a heartbeat until it has come through, in seconds.
 const HEARTBEAT: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// Duration of a batch, in seconds.
+const CUTOVER_SECONDS: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 30.0, 60.0, 120.0];
 const BATCH_SECONDS: &[f64] = &[0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Records in a batch.
 const BATCH_RECORDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0];
@@ -78,6 +79,7 @@ pub struct Metrics {
     sweep_progress: GaugeVec,
     verify_differences: IntGaugeVec,
     people: IntGaugeVec,
+    cutover_duration: HistogramVec,
     state: IntGaugeVec,
 }
 
@@ -114,6 +116,7 @@ impl Metrics {
             sweep_progress: r.optional("sweep_progress_ratio", "How much of a sweep is done, 0 to 1; absent if none ran.", &["entity", "kind"]),
             verify_differences: r.gauge_vec("verify_differences", "Records that differed, and were not repaired, when the entity was last compared completely; absent until it was.", &["entity"]),
             people: r.gauge_vec("people", "People by where they are between the systems.", &["state"]),
+            cutover_duration: r.histogram_of("cutover_duration_seconds", "How long the writes of a person were held who moved, from the fence to the flip.", CUTOVER_SECONDS, &[]),
             state: r.gauge_vec("state", "1 for what the daemon is doing, 0 for the others.", &["state"]),
             registry: registry.clone(),
             entities,
@@ -245,6 +248,11 @@ impl Metrics {
         self.people.with_label_values(&[state.as_str()]).set(count);
     }
 
+    /// `cutover_duration_seconds`.
+    pub fn moved(&self, took: Duration) {
+        self.cutover_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+    }
+
     /// `state`, one-hot.
     pub fn state(&self, current: DaemonState) {
         for state in DaemonState::ALL {
@@ -257,6 +265,7 @@ impl Metrics {
     }
 
     fn create_at_zero(&self) {
+        self.cutover_duration.with_label_values::<&str>(&[]);
         for direction in Direction::ALL.map(Direction::as_str) {
             self.sync_latency.with_label_values(&[direction]);
             self.heartbeat.with_label_values(&[direction]);
@@ -354,8 +363,12 @@ impl Register<'_> {
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> HistogramVec {
+        self.histogram_of(name, help, buckets, &["direction"])
+    }
+
+    fn histogram_of(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
         let opts = HistogramOpts::new(name, help).namespace(PREFIX).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(opts, &["direction"]))
+        self.add(HistogramVec::new(opts, labels))
     }
 }
 

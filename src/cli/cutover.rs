@@ -1,7 +1,10 @@
 //! `cutover`: moving people from one side to the other, and looking where they are.
 
 mod history;
+mod moving;
+mod rollback;
 mod show;
+mod start;
 
 use clap::Subcommand;
 
@@ -10,6 +13,8 @@ use super::{Failure, options::SettingFlags};
 /// Move people to Renaissance or back, and see where they are
 #[derive(Debug, Subcommand)]
 pub(super) enum Cutover {
+    Start(start::Start),
+    Rollback(rollback::Rollback),
     Show(show::Show),
     History(history::History),
 }
@@ -17,6 +22,8 @@ pub(super) enum Cutover {
 impl Cutover {
     pub(super) fn run(self, settings: SettingFlags) -> Result<(), Failure> {
         match self {
+            Self::Start(start) => start.run(settings),
+            Self::Rollback(rollback) => rollback.run(settings),
             Self::Show(show) => show.run(settings),
             Self::History(history) => history.run(settings),
         }

@@ -132,6 +132,16 @@ pub(crate) struct SettingFlags {
         hide_short_help = true
     )]
     tombstone_retention: Option<String>,
+    /// How long applications may take to notice that they are to hold the writes of a person who moves [default: 5s]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "BRIDGE_CUTOVER_DRAIN",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    cutover_drain: Option<String>,
     /// Records a second that a backfill may walk; 0: as many as it can [default: 0]
     #[arg(
         long,
@@ -219,6 +229,7 @@ impl SettingFlags {
             (Setting::ParkedRetry, self.parked_retry),
             (Setting::JournalRetention, self.journal_retention),
             (Setting::TombstoneRetention, self.tombstone_retention),
+            (Setting::CutoverDrain, self.cutover_drain),
             (Setting::BackfillRate, self.backfill_rate),
             (Setting::SweepChunk, self.sweep_chunk),
             (Setting::VerifyRate, self.verify_rate),

@@ -93,13 +93,19 @@ fn as_filter(person: &Person, entities: &[Entity]) -> parked::Person {
 }
 
 async fn search(clues: &[Clue], databases: &Databases, entities: &[Entity]) -> Result<Vec<Person>> {
+    let (legacy, store, entities) = stores(databases, entities).await?;
+    find((&legacy, &store), &entities, clues).await
+}
+
+/// Both stores, for reading, and the mappings tied to the tables.
+pub(super) async fn stores(databases: &Databases, entities: &[Entity]) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>)> {
     let pool = connect::reading_pool(databases.renaissance_url.expose())?;
     let tables: Vec<&str> = entities.iter().flat_map(Entity::table_names).collect();
     let catalog = catalog::load(&pool, &tables).await?;
     let entities = Arc::new(bound(entities, &catalog)?);
     let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::clone(&entities)).await?;
     let store = Postgres::open_for_reading(pool, Arc::clone(&entities), &catalog).await?;
-    find((&legacy, &store), &entities, clues).await
+    Ok((legacy, store, entities))
 }
 
 /// `user legacy:65f0… renaissance:12, by phone and username`.

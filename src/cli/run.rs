@@ -155,6 +155,7 @@ pub(super) const fn settings(engine: &EngineSettings, backfill: Backfill) -> Set
         parked_retry: engine.parked_retry,
         backfill,
         backfill_rate: engine.backfill_rate,
+        cutover_drain: engine.cutover_drain,
         sweep_chunk: engine.sweep_chunk,
         verify_rate: engine.verify_rate,
         verify_background: engine.verify_background,

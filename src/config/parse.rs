@@ -85,6 +85,7 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
     let parked = take(values, Setting::ParkedRetry, problems, |text| duration(text, 1, 86_400));
     let journal = take(values, Setting::JournalRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
     let tombstones = take(values, Setting::TombstoneRetention, problems, |text| duration(text, 0, LONGEST_KEPT));
+    let cutover = take(values, Setting::CutoverDrain, problems, |text| duration(text, 0, 3600));
     let rate = take(values, Setting::BackfillRate, problems, |text| within(count(text)?, 0, 10_000_000));
     let chunk = take(values, Setting::SweepChunk, problems, |text| within(count(text)?, 1, 10_000));
     let verify = take(values, Setting::VerifyRate, problems, |text| within(count(text)?, 0, 10_000_000));
@@ -101,6 +102,7 @@ fn engine(values: &mut Values, problems: &mut Problems) -> Option<EngineSettings
         parked_retry: parked.or_default(|| default.parked_retry)?,
         journal_retention: journal.optional()?.map_or(default.journal_retention, unless_zero),
         tombstone_retention: tombstones.optional()?.map_or(default.tombstone_retention, unless_zero),
+        cutover_drain: cutover.or_default(|| default.cutover_drain)?,
         backfill_rate: rate_of(rate.or_default(|| 0)?),
         verify_rate: verify.optional()?.map_or(default.verify_rate, rate_of),
         verify_background: background.optional()?.map_or(default.verify_background, rate_of),

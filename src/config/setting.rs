@@ -33,6 +33,8 @@ pub enum Setting {
     JournalRetention,
     /// How long is kept what deleted records held.
     TombstoneRetention,
+    /// How long applications may take to notice that a person moves.
+    CutoverDrain,
     /// Records a second that sweeps may walk.
     BackfillRate,
     /// Records per chunk of a sweep.
@@ -49,7 +51,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::LegacyUri,
         Self::RenaissanceUrl,
         Self::Mappings,
@@ -65,6 +67,7 @@ impl Setting {
         Self::ParkedRetry,
         Self::JournalRetention,
         Self::TombstoneRetention,
+        Self::CutoverDrain,
         Self::BackfillRate,
         Self::SweepChunk,
         Self::VerifyRate,
@@ -91,6 +94,7 @@ impl Setting {
             Self::ParkedRetry => "parked_retry",
             Self::JournalRetention => "journal_retention",
             Self::TombstoneRetention => "tombstone_retention",
+            Self::CutoverDrain => "cutover_drain",
             Self::BackfillRate => "backfill_rate",
             Self::SweepChunk => "sweep_chunk",
             Self::VerifyRate => "verify_rate",
@@ -127,6 +131,7 @@ impl Setting {
             | Self::ParkedRetry
             | Self::JournalRetention
             | Self::TombstoneRetention
+            | Self::CutoverDrain
             | Self::BackfillRate
             | Self::SweepChunk
             | Self::VerifyRate

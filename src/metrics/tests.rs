@@ -31,6 +31,7 @@ fn feed_everything(metrics: &Metrics) {
     metrics.swept(user, SweepKind::Backfill, 100, Some(0.5));
     metrics.verify_differences(user, 0);
     metrics.people(PersonState::Legacy, 7);
+    metrics.moved(Duration::from_secs(6));
     metrics.state(DaemonState::Streaming);
 }
 
@@ -77,6 +78,7 @@ fn counters_start_at_zero_and_unknown_gauges_are_absent() {
         "biograph_bridge_conflicts_total{entity=\"user\",field=\"email\",policy=\"park\",winner=\"none\"} 0",
         "biograph_bridge_parked{entity=\"user\",reason=\"too_long\"} 0",
         "biograph_bridge_sync_latency_seconds_count{direction=\"legacy_to_renaissance\"} 0",
+        "biograph_bridge_cutover_duration_seconds_count 0",
         "biograph_bridge_state{state=\"starting\"} 1",
         "biograph_bridge_state{state=\"streaming\"} 0",
     ] {

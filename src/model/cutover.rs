@@ -135,6 +135,11 @@ impl Move {
         self.ask
     }
 
+    /// How it will have ended once the mirror has followed, if that is clear by now.
+    pub const fn ending(&self) -> Option<Outcome> {
+        self.ending
+    }
+
     /// Takes in what became of it.
     pub fn hear(&mut self, heard: Heard) {
         self.ask = match (self.ask, heard) {
@@ -142,6 +147,10 @@ impl Move {
             (Ask::Swap { to, .. }, Heard::Done) => {
                 self.row = to;
                 Ask::Mirror(to)
+            }
+            // what was decided under the present owner is still on its way
+            (Ask::Swap { from, to }, Heard::Late) if from.owner != to.owner => {
+                self.end_on(from.owner, Outcome::TimedOut)
             }
             (Ask::Swap { .. }, _) | (_, Heard::Beaten) => Ask::End(Outcome::Overtaken),
             (Ask::Mirror(_), Heard::Done) => self.ending.map_or(Ask::Drain, Ask::End),

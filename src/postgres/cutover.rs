@@ -2,6 +2,7 @@
 
 pub mod history;
 mod owned;
+mod unmapped;
 
 use sqlx::{FromRow, PgConnection};
 
@@ -11,7 +12,7 @@ use crate::{
     model::{
         cutover::CutoverRow,
         fact::PersonState,
-        key::{LegacyId, RenaissanceId},
+        key::{EntityIndex, LegacyId, RenaissanceId},
         side::Side,
     },
     sync::ports::{By, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
@@ -29,8 +30,10 @@ const BEGIN: &str = "INSERT INTO biograph_bridge.cutover AS c (legacy_id, renais
 const SWAP: &str = "UPDATE biograph_bridge.cutover SET renaissance_id = coalesce($2, renaissance_id), state = $5, epoch = $6, \
     since = clock_timestamp(), leaving = $7, moved = moved OR $8 WHERE legacy_id = $1 AND state = $3 AND epoch = $4 RETURNING ";
 /// What was decided under the present owner and is on its way to legacy. The row is held: nothing new can be decided.
-const UNDER_WAY: &str = "SELECT EXISTS (SELECT FROM biograph_bridge.intent i JOIN biograph_bridge.link l \
-    ON l.entity = i.entity AND l.legacy_id = i.legacy_id WHERE coalesce(l.person, l.legacy_id) = $1)";
+const UNDER_WAY: &str = "SELECT EXISTS (SELECT FROM biograph_bridge.open_intent) AND EXISTS (SELECT FROM \
+    (SELECT entity, legacy_id FROM biograph_bridge.link WHERE person = $1 UNION ALL \
+     SELECT entity, legacy_id FROM biograph_bridge.link WHERE entity = ANY($2) AND legacy_id = $1) l \
+    JOIN biograph_bridge.open_intent i ON i.entity = l.entity AND l.legacy_id = ANY(i.legacy_ids))";
 const NOTE: &str = "INSERT INTO biograph_bridge.cutover_history (legacy_id, renaissance_id, step, outcome, toward, state, epoch, \
     detail, findings, who, reason, batch, request) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 const LAST: &str = "SELECT DISTINCT ON (legacy_id) legacy_id, renaissance_id, toward, who, reason, batch, request \
@@ -39,7 +42,8 @@ const END_UNBEGUN: &str = "INSERT INTO biograph_bridge.cutover_history (legacy_i
       detail, who, reason, batch, request) \
     SELECT legacy_id, renaissance_id, 'refused', 'refused', toward, state, epoch, \
       'the daemon stopped before the move began: nothing was changed', who, reason, batch, request \
-    FROM biograph_bridge.cutover_history h WHERE step = 'asked' AND request IS NOT NULL AND batch IS NULL AND NOT EXISTS \
+    FROM biograph_bridge.cutover_history h WHERE step = 'asked' AND request IS NOT NULL AND batch IS NULL \
+      AND at < (SELECT taken_at FROM biograph_bridge.lease) AND NOT EXISTS \
       (SELECT FROM biograph_bridge.cutover_history later WHERE later.request = h.request AND later.legacy_id = h.legacy_id \
        AND later.id > h.id)";
 
@@ -132,7 +136,7 @@ impl CutoverStore for Postgres {
         let Some(row) = row else { return Ok((Swapped::Beaten, None)) };
         let standing = row.standing()?;
         if to.owner != from.owner {
-            let under_way = sqlx::query_scalar(UNDER_WAY).bind(journey.person.to_string());
+            let under_way = sqlx::query_scalar(UNDER_WAY).bind(journey.person.to_string()).bind(self.person_entities());
             if under_way.fetch_one(&mut *transaction).await.map_err(Error::from)? {
                 return Ok((Swapped::Busy, None));
             }
@@ -171,6 +175,14 @@ impl CutoverStore for Postgres {
 
     async fn possessions(&self, person: LegacyId, renaissance: RenaissanceId) -> Result<Possessions> {
         self.owned(person, renaissance).await
+    }
+
+    async fn unmapped_rows(&self, entity: EntityIndex, ids: &[RenaissanceId]) -> Result<Vec<(String, u64)>> {
+        self.rows_unmapped(entity, ids).await
+    }
+
+    async fn unmapped_columns(&self) -> Result<Vec<String>> {
+        self.columns_unmapped().await
     }
 
     async fn unsettled(&self, person: LegacyId) -> Result<Vec<Unsettled>> {

@@ -16,11 +16,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    cutover::{Mover, Movers, Wish},
     follow::{Follower, Unaddressable},
     healing::{Healer, forget_bases},
     heartbeat::Heartbeat,
     pace::Pace,
-    ports::{CutoverStore, HealingStore, LegacyStore, RenaissanceStore, Source, VerifyStore},
+    ports::{CutoverMirror, CutoverStore, HealingStore, LegacyStore, RenaissanceStore, Source, VerifyStore},
     queue::{HintQueue, InProcess},
     reconcile::{Limits, Reconciler},
     requests::{Executor, Inbox},
@@ -80,6 +81,8 @@ pub struct Settings {
     pub verify_background: Option<NonZeroU32>,
     /// What is taken for a mistake.
     pub limits: Limits,
+    /// How long applications may take to notice that they are to hold a person's writes.
+    pub cutover_drain: Duration,
     /// Decide and journal, write nothing.
     pub shadow: bool,
 }
@@ -118,7 +121,7 @@ pub struct Bridge<L, R, SL, SR> {
 
 impl<L, R, SL, SR> Bridge<L, R, SL, SR>
 where
-    L: LegacyStore + 'static,
+    L: LegacyStore + CutoverMirror + 'static,
     R: RenaissanceStore + HealingStore + VerifyStore + CutoverStore + 'static,
     SL: Source + 'static,
     SR: Source + 'static,
@@ -174,7 +177,9 @@ where
         let (ask, asks) = mpsc::channel(1);
         tasks.spawn(Arc::clone(&bridge).sweep(Arc::clone(&queue), asks, intake.clone()));
         tasks.spawn(Arc::clone(&bridge).resume(Arc::clone(&queue), ask.clone(), intake.clone()));
-        tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, ask, intake.clone()));
+        let (movers, wishes) = Movers::new();
+        tasks.spawn(Arc::clone(&bridge).move_people(Arc::clone(&queue), wishes, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, (ask, movers), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).verify(Arc::clone(&queue), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).heartbeats(Arc::clone(&queue), intake.clone()));
@@ -288,7 +293,7 @@ where
         self: Arc<Self>,
         queue: Arc<InProcess>,
         inbox: impl Inbox,
-        sweeps: mpsc::Sender<Ask>,
+        (sweeps, movers): (mpsc::Sender<Ask>, Movers),
         stop: CancellationToken,
     ) -> Result<()> {
         let (legacy, store, entities) = (self.reconciler.legacy(), self.reconciler.renaissance(), &self.entities[..]);
@@ -303,6 +308,7 @@ where
             entities,
             pauses: self.reconciler.pauses(),
             stops: self.reconciler.stops(),
+            movers: &movers,
             forgive: &|key| self.reconciler.forgive(key),
             verify: &self.verify,
             shadow,
@@ -312,6 +318,20 @@ where
             () = stop.cancelled() => Ok(()),
             failed = executor.run(inbox) => failed,
         }
+    }
+
+    /// Moves people.
+    async fn move_people(
+        self: Arc<Self>,
+        queue: Arc<InProcess>,
+        wishes: mpsc::Receiver<Wish>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        if self.settings.shadow {
+            return Ok(());
+        }
+        let (sources, about) = ((&self.sources.0, &self.sources.1), (&*self.status, &self.entities[..]));
+        Mover::new(&self.reconciler, sources, &*queue, about, self.settings.cutover_drain).run(wishes, &stop).await
     }
 
     /// Brings back keys that wait for something outside of them: a unique value to become free, a reference to appear.

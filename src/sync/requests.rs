@@ -3,6 +3,7 @@
 //! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice. They are
 //! carried out one after the other, but for those that wait until records have been reconciled: others go on meanwhile.
 
+mod cutover;
 mod pauses;
 mod verify;
 
@@ -14,9 +15,10 @@ use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
+    cutover::Movers,
     orders::Orders,
     pauses::Present,
-    ports::{LegacyStore, RenaissanceStore, VerifyStore},
+    ports::{CutoverStore, LegacyStore, RenaissanceStore, VerifyStore},
     queue::HintQueue,
     resolve::Resolver,
     stops::Stops,
@@ -47,7 +49,7 @@ pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
     /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`, `explain`, `pause`,
-    /// `resume`, `verify`.
+    /// `resume`, `verify`, `cutover`, `cutover_look`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -56,7 +58,7 @@ pub struct Request {
 impl Request {
     /// Whether carrying it out waits until records have been reconciled. Of the others, each sees what those before it did.
     fn waits_for_records(&self) -> bool {
-        matches!(self.command.as_str(), "parked_retry" | "conflict_resolve" | "tombstone_restore")
+        matches!(self.command.as_str(), "parked_retry" | "conflict_resolve" | "tombstone_restore" | "cutover_look")
     }
 }
 
@@ -117,6 +119,8 @@ pub struct Executor<'a, L, R, Q> {
     pub forgive: &'a (dyn Fn(Key) + Send + Sync),
     /// What is paused.
     pub pauses: &'a Present,
+    /// Who moves people.
+    pub movers: &'a Movers,
     /// Told of each comparison that is asked for.
     pub verify: &'a Notify,
     /// What a database refuses for everybody.
@@ -125,7 +129,7 @@ pub struct Executor<'a, L, R, Q> {
     pub shadow: bool,
 }
 
-impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'_, L, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Answers requests for ever; failing to read them is tried again.
     pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
         let mut backoff = Backoff::new(Policy::CONNECTION);
@@ -202,6 +206,8 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'
             "verify" => self.verify(request.id, &arguments(request)?).await,
             "pause" => self.pause(arguments(request)?).await,
             "resume" => self.resume(arguments(request)?).await,
+            "cutover" => self.cut_over(request.id, arguments(request)?).await,
+            "cutover_look" => self.look_at_cutover(arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
         }
     }

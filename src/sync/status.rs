@@ -305,6 +305,11 @@ impl Status {
         self.metrics.people(state, count);
     }
 
+    /// A person is on the other side; so long their writes were held.
+    pub fn moved(&self, took: Duration) {
+        self.metrics.moved(took);
+    }
+
     /// A loop turned. From its first turn on it must turn again within [`STUCK`].
     pub fn turned(&self, name: &'static str) {
         self.live().loops.insert(name, Instant::now());

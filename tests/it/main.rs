@@ -26,6 +26,8 @@ mod conflicts_cli;
 #[cfg(test)]
 mod crash_points;
 #[cfg(test)]
+mod cutover;
+#[cfg(test)]
 mod django;
 #[cfg(test)]
 mod fence_triggers;

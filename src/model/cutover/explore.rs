@@ -215,7 +215,8 @@ impl Model for Scenario {
         }
         if let Some(person) = moving {
             actions.push(Action::Step);
-            if matches!(person.ask(), Ask::Drain | Ask::CatchUp | Ask::Compare) {
+            let flips = matches!(person.ask(), Ask::Swap { from, to } if from.owner != to.owner);
+            if flips || matches!(person.ask(), Ask::Drain | Ask::CatchUp | Ask::Compare) {
                 actions.push(Action::TooLate);
             }
         }

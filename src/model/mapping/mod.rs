@@ -17,6 +17,7 @@ mod plain;
 pub mod shown;
 pub mod transform;
 pub mod trial;
+mod unkept;
 
 use super::{catalog::ColumnInfo, key::EntityIndex, policy::Policy, side::Side, value::Value};
 
@@ -32,6 +33,7 @@ pub use self::{
     loss::{Loss, spelled},
     parse::parse,
     plain::Plain,
+    unkept::Unkept,
 };
 
 /// One mapped kind of record, compiled from its mapping file. Slots of an [`super::image::Image`] are in the order of

@@ -38,7 +38,8 @@ struct InTheWay {
 }
 
 impl Postgres {
-    fn person_entities(&self) -> Vec<&str> {
+    /// The names of the entities whose records are persons.
+    pub(super) fn person_entities(&self) -> Vec<&str> {
         persons(self.entities()).map(|(_, entity)| entity.name.as_str()).collect()
     }
 

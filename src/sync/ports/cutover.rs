@@ -137,6 +137,16 @@ pub trait CutoverStore: Send + Sync {
         renaissance: RenaissanceId,
     ) -> impl Future<Output = Result<Possessions>> + Send;
 
+    /// Rows that name one of these records of an entity and that no mapping knows: how many, by table.
+    fn unmapped_rows(
+        &self,
+        entity: EntityIndex,
+        ids: &[RenaissanceId],
+    ) -> impl Future<Output = Result<Vec<(String, u64)>>> + Send;
+
+    /// The columns of mapped tables that no mapping knows, as `table.column`.
+    fn unmapped_columns(&self) -> impl Future<Output = Result<Vec<String>>> + Send;
+
     /// What is parked of a person's, and the conflicts that nobody has decided.
     fn unsettled(&self, person: LegacyId) -> impl Future<Output = Result<Vec<Unsettled>>> + Send;
 

@@ -13,7 +13,7 @@ use crate::{
         side::{Direction, Side},
     },
     sync::{
-        ports::{By, LegacyStore, NewPause, RenaissanceStore, VerifyStore},
+        ports::{By, CutoverStore, LegacyStore, NewPause, RenaissanceStore, VerifyStore},
         queue::HintQueue,
         status::PauseReport,
     },
@@ -39,7 +39,7 @@ impl PauseArguments {
     }
 }
 
-impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'_, L, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
     fn scope(&self, arguments: &PauseArguments) -> Result<Scope> {
         let way = |word: &String| {
             let known = Direction::ALL.into_iter().find(|way| way.as_str() == *word);

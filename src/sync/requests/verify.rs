@@ -6,13 +6,13 @@ use super::Executor;
 use crate::{
     error::{Error, Result},
     sync::{
-        ports::{Asked, LegacyStore, RenaissanceStore, VerifyStore},
+        ports::{Asked, CutoverStore, LegacyStore, RenaissanceStore, VerifyStore},
         queue::HintQueue,
         verify::known,
     },
 };
 
-impl<L: LegacyStore, R: RenaissanceStore + VerifyStore, Q: HintQueue> Executor<'_, L, R, Q> {
+impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Notes what is to be compared; it is begun at once, and goes on by itself.
     pub(super) async fn verify(&self, request: i64, asked: &Asked) -> Result<Json> {
         known(asked, self.entities)?;

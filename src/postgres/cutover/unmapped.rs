@@ -1,0 +1,65 @@
+//! What Renaissance holds about records that no mapping knows: BioGraph has no place for it.
+
+use sqlx::AssertSqlSafe;
+
+use crate::{
+    error::{Error, Result},
+    model::key::{EntityIndex, RenaissanceId},
+    postgres::{catalog, sql::quote_ident, store::Postgres},
+};
+
+/// Tables with a foreign key of one column to a table ($1), without those of the mappings ($2) and of the bridge.
+const REFERRING: &str = "SELECT k.conrelid::regclass::text, a.attname::text FROM pg_constraint k \
+    JOIN pg_class c ON c.oid = k.conrelid JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
+    WHERE k.contype = 'f' AND k.confrelid = to_regclass($1) AND cardinality(k.conkey) = 1 AND c.relname <> ALL($2) \
+      AND c.relnamespace <> COALESCE(to_regnamespace('biograph_bridge'), 0) ORDER BY 1, 2";
+
+impl Postgres {
+    pub(super) async fn rows_unmapped(&self, index: EntityIndex, ids: &[RenaissanceId]) -> Result<Vec<(String, u64)>> {
+        let (entity, _) = self.entity(index)?;
+        let mapped: Vec<&str> = self.entities().iter().flat_map(|entity| entity.table_names()).collect();
+        let Some(root) = entity.renaissance.tables.first() else { return Ok(Vec::new()) };
+        let referring: Vec<(String, String)> = sqlx::query_as(REFERRING)
+            .bind(quote_ident(&root.name))
+            .bind(mapped)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::from)?;
+        let mut found: Vec<(String, u64)> = Vec::new();
+        for (table, column) in referring {
+            // the server has quoted the table's name
+            let sql = format!("SELECT count(*) FROM {table} WHERE {} = ANY($1)", quote_ident(&column));
+            let count: i64 =
+                sqlx::query_scalar(AssertSqlSafe(sql)).bind(ids).fetch_one(&self.pool).await.map_err(Error::from)?;
+            match (u64::try_from(count).unwrap_or(0), found.last_mut()) {
+                (0, _) => {}
+                (count, Some((last, rows))) if *last == table => *rows += count,
+                (count, _) => found.push((table, count)),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn columns_unmapped(&self) -> Result<Vec<String>> {
+        let tables: Vec<&str> = self.entities().iter().flat_map(|entity| entity.table_names()).collect();
+        let catalog = catalog::load(&self.pool, &tables).await?;
+        let mut unmapped = Vec::new();
+        for entity in self.entities().iter() {
+            for (n, table) in entity.renaissance.tables.iter().enumerate().filter(|(_, table)| table.members.is_none())
+            {
+                let known = |name: &str| {
+                    let columns = entity.renaissance.columns.iter();
+                    let mut mapped = columns.filter(|column| column.table == n && !column.filter_only);
+                    name == table.key
+                        || table.parent.as_deref() == Some(name)
+                        || (n == 0 && name == entity.renaissance.legacy_id_column)
+                        || mapped.any(|column| column.name == name)
+                };
+                let columns = catalog.tables.get(&table.name).map_or(&[][..], |table| &table.columns);
+                let unknown = columns.iter().filter(|column| !column.generated && !known(&column.name));
+                unmapped.extend(unknown.map(|column| format!("{}.{}", table.name, column.name)));
+            }
+        }
+        Ok(unmapped)
+    }
+}

@@ -1,0 +1,113 @@
+//! What a former run left: people on the way, wishes that never began, and mirrors that are behind.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::Mover;
+use crate::{
+    error::Result,
+    model::{fact::PersonState, key::LegacyId},
+    sync::ports::{
+        By, CutoverMirror, CutoverStore, HealingStore, Journey, LegacyStore, RenaissanceStore, Source, Standing,
+        VerifyStore,
+    },
+    sync::queue::HintQueue,
+};
+
+/// Rows looked at together.
+const PAGE: u32 = 1000;
+/// How often all mirrors are held against their rows.
+const REPAIR: Duration = Duration::from_mins(30);
+/// How soon again, if that has failed.
+const AGAIN: Duration = Duration::from_secs(5);
+
+impl<L, R, SL, SR, Q> Mover<'_, L, R, SL, SR, Q>
+where
+    L: LegacyStore + CutoverMirror,
+    R: RenaissanceStore + HealingStore + VerifyStore + CutoverStore,
+    SL: Source,
+    SR: Source,
+    Q: HintQueue,
+{
+    /// Those on the way whom nobody has in hand, and at whose wish they are. A failure only means later.
+    pub(super) async fn left_on_the_way(&self) -> Vec<(Standing, Journey)> {
+        self.unattended().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for people on the way; it is tried again");
+            Vec::new()
+        })
+    }
+
+    async fn unattended(&self) -> Result<Vec<(Standing, Journey)>> {
+        let mut draining = self.store().walk_standings(None, true, PAGE).await?;
+        draining.retain(|standing| !self.has_in_hand(standing.person));
+        if draining.is_empty() {
+            return Ok(Vec::new());
+        }
+        let persons: Vec<LegacyId> = draining.iter().map(|standing| standing.person).collect();
+        let wished = self.store().last_journeys(&persons).await?;
+        let mut wished: HashMap<LegacyId, Journey> = wished.into_iter().map(|one| (one.person, one)).collect();
+        let unknown = |standing: &Standing| Journey {
+            person: standing.person,
+            renaissance: standing.renaissance,
+            to: standing.row.owner.other(),
+            by: By::default(),
+            batch: None,
+            request: None,
+        };
+        let joined = draining.into_iter().map(|standing| {
+            let journey = wished.remove(&standing.person).unwrap_or_else(|| unknown(&standing));
+            (standing, journey)
+        });
+        Ok(joined.collect())
+    }
+
+    /// Wishes that a former daemon took and never began are over.
+    pub(super) async fn forget_unbegun(&self) {
+        match self.store().end_unbegun().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "moves were asked for that a former daemon never began"),
+            Err(error) => tracing::warn!(%error, "wishes that never began could not be ended"),
+        }
+    }
+
+    /// Holds all mirrors against their rows, at once and then now and then.
+    pub(super) async fn repair_mirror(&self) -> Result<()> {
+        loop {
+            let pause = match self.repair_all().await {
+                Ok(0) => REPAIR,
+                Ok(repaired) => {
+                    tracing::warn!(repaired, "mirrors of cutover rows were behind and are repaired");
+                    REPAIR
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot repair the mirror of who is where; it is tried again");
+                    AGAIN
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// How many were behind.
+    async fn repair_all(&self) -> Result<u64> {
+        let (mut after, mut repaired) = (None, 0);
+        loop {
+            let page = self.store().walk_standings(after, false, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(repaired) };
+            after = Some(last.person);
+            let persons: Vec<LegacyId> = page.iter().map(|standing| standing.person).collect();
+            let mirrored: HashMap<LegacyId, i64> = self.legacy().mirrored(&persons).await?.into_iter().collect();
+            for standing in page {
+                let (state, says) = (standing.row.state, mirrored.get(&standing.person));
+                // those on the way are seen to by their moves
+                if says.is_some_and(|epoch| *epoch >= standing.row.epoch)
+                    || state == PersonState::Draining
+                    || self.has_in_hand(standing.person)
+                {
+                    continue;
+                }
+                self.legacy().mirror(&standing).await?;
+                repaired += 1;
+            }
+        }
+    }
+}
