@@ -40,7 +40,7 @@ impl Bed {
     }
 
     /// State and epoch: of the row, and of the mirror.
-    pub(crate) async fn place(&self, id: ObjectId) -> [Option<(String, i64)>; 2] {
+    pub(crate) async fn whereabouts(&self, id: ObjectId) -> [Option<(String, i64)>; 2] {
         let row: Option<(String, i64)> =
             sqlx::query_as("SELECT state, epoch FROM biograph_bridge.cutover WHERE legacy_id = $1")
                 .bind(id.to_hex())
@@ -94,7 +94,7 @@ async fn application(
     stop: Arc<AtomicBool>,
 ) {
     while !stop.load(Ordering::Relaxed) {
-        let [row, mirror] = bed.place(id).await;
+        let [row, mirror] = bed.whereabouts(id).await;
         let (state, side) = if on_legacy { (mirror, "legacy") } else { (row, "renaissance") };
         let allowed = state.map_or(on_legacy, |(state, _)| state == side);
         if allowed {
@@ -121,7 +121,7 @@ async fn a_person_moves_over_and_back_while_both_applications_write_and_nothing_
 
     let (code, looked) = bed.cutover(&["start", &user(ada), "--dry-run"]);
     assert_eq!((code, &looked["people"][0]["outcome"]), (0, &json!("would_move")), "{looked}");
-    assert_eq!(bed.place(ada).await, [None, None], "a dry run changes nothing");
+    assert_eq!(bed.whereabouts(ada).await, [None, None], "a dry run changes nothing");
 
     let (numbers, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
     let applications = [true, false].map(|on_legacy| {
@@ -132,13 +132,13 @@ async fn a_person_moves_over_and_back_while_both_applications_write_and_nothing_
     let (code, moved) = bed.cutover(&["start", &user(ada), "--reason", "first volunteer"]);
     eprintln!("moved in {:?}, of which {DRAIN:?} to drain", begun.elapsed());
     assert_eq!((code, &moved["people"][0]["outcome"]), (0, &json!("moved")), "{moved}");
-    assert_eq!(bed.place(ada).await, on("renaissance", 2));
+    assert_eq!(bed.whereabouts(ada).await, on("renaissance", 2));
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (code, again) = bed.cutover(&["start", &user(ada)]);
     assert_eq!((code, &again["people"][0]["outcome"]), (3, &json!("already")), "{again}");
     let (code, back) = bed.cutover(&["rollback", &user(ada), "--yes"]);
     assert_eq!((code, &back["people"][0]["outcome"]), (0, &json!("moved")), "{back}");
-    assert_eq!(bed.place(ada).await, on("legacy", 4));
+    assert_eq!(bed.whereabouts(ada).await, on("legacy", 4));
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
     for application in applications {
@@ -164,7 +164,7 @@ async fn a_person_moves_over_and_back_while_both_applications_write_and_nothing_
         (&json!("legacy"), &json!(4), &json!(4)),
         "{shown}"
     );
-    assert_eq!(bed.place(bystander).await, [None, None]);
+    assert_eq!(bed.whereabouts(bystander).await, [None, None]);
 
     // whom they left goes on writing: merged, and journalled
     let renamed = sqlx::query("UPDATE users SET first_name = 'Stale' WHERE old_user_id = $1");
@@ -206,10 +206,10 @@ async fn who_cannot_move_stays_and_hears_why() {
     let finding = &people[0]["findings"][0];
     assert_eq!(finding["check"], "user");
     assert!(finding["detail"].as_str().unwrap().contains("differs in name (moved: renaissance)"), "{finding}");
-    assert_eq!(bed.place(differs).await, on("legacy", 2));
+    assert_eq!(bed.whereabouts(differs).await, on("legacy", 2));
     assert_eq!(people[1]["outcome"], "refused", "{told}");
     assert_eq!(people[1]["findings"][0]["check"], "parked");
-    assert_eq!(bed.place(parked).await, [None, None], "refused before anybody was held");
+    assert_eq!(bed.whereabouts(parked).await, [None, None], "refused before anybody was held");
     assert_eq!(people[2]["outcome"], "refused", "{told}");
     let text = told.to_string();
     assert!(!text.contains("Other") && !text.contains("odd"), "no values: {text}");
@@ -227,7 +227,7 @@ async fn who_cannot_move_stays_and_hears_why() {
         both.map(|one| one.join().unwrap()["people"][0]["outcome"].clone()).into()
     });
     assert!(outcomes.contains(&json!("moved")) && outcomes.contains(&json!("already")), "{outcomes:?}");
-    assert_eq!(bed.place(twice).await, on("renaissance", 2));
+    assert_eq!(bed.whereabouts(twice).await, on("renaissance", 2));
     assert_eq!(bed.command(&["pause", "--user", &user(twice)]).output().unwrap().status.code(), Some(0));
     let (code, told) = bed.cutover(&["rollback", &user(twice), "--yes"]);
     assert_eq!((code, &told["people"][0]["findings"][0]["check"]), (3, &json!("pauses")), "{told}");
@@ -263,7 +263,7 @@ async fn a_bridge_that_dies_at_any_step_of_a_move_leaves_nobody_on_the_way() {
         assert_eq!(doomed.end().await, Some(6), "{point}: {}", bed.log_tail());
         bed.settings.pop();
         // the application on legacy goes on as its flag allows
-        let [_, mirror] = bed.place(id).await;
+        let [_, mirror] = bed.whereabouts(id).await;
         let writes = mirror.as_ref().is_none_or(|(state, _)| state == "legacy");
         if writes {
             bed.set(id, "name", "Ada King").await;
@@ -272,8 +272,8 @@ async fn a_bridge_that_dies_at_any_step_of_a_move_leaves_nobody_on_the_way() {
         let started = Instant::now();
         let begun = point != "cutover: before the fence";
         let wanted = if begun { on("renaissance", 2) } else { [None, None] };
-        while bed.place(id).await != wanted {
-            assert!(started.elapsed() < PATIENCE, "{point}: {:?} {}", bed.place(id).await, bed.log_tail());
+        while bed.whereabouts(id).await != wanted {
+            assert!(started.elapsed() < PATIENCE, "{point}: {:?} {}", bed.whereabouts(id).await, bed.log_tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         bed.until_name(id, if writes { "Ada King" } else { "Ada" }).await;
