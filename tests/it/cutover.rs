@@ -240,14 +240,14 @@ async fn a_bridge_that_dies_at_any_step_of_a_move_leaves_nobody_on_the_way() {
     let mut bed = Bed::for_moves().await;
     let calm = bed.start().await;
     let points = [
-        "cutover: before the fence",
-        "cutover: after the fence",
-        "cutover: after mirroring",
-        "cutover: after the mark",
-        "cutover: after comparing",
-        "cutover: before the end",
-        "cutover: after the end",
-        "cutover: after mirroring:2",
+        "cutover before the fence",
+        "cutover after the fence",
+        "cutover after mirroring",
+        "cutover after the mark",
+        "cutover after comparing",
+        "cutover before the end",
+        "cutover after the end",
+        "cutover after mirroring:2",
     ];
     let mut people = Vec::new();
     for point in points {
@@ -270,7 +270,7 @@ async fn a_bridge_that_dies_at_any_step_of_a_move_leaves_nobody_on_the_way() {
         }
         let next = bed.start().await;
         let started = Instant::now();
-        let begun = point != "cutover: before the fence";
+        let begun = point != "cutover before the fence";
         let wanted = if begun { on("renaissance", 2) } else { [None, None] };
         while bed.whereabouts(id).await != wanted {
             assert!(started.elapsed() < PATIENCE, "{point}: {:?} {}", bed.whereabouts(id).await, bed.log_tail());

@@ -64,7 +64,7 @@ where
             let late = Instant::now() >= travel.deadline;
             match look {
                 Ok(look) if look.findings.is_empty() && look.unclear.is_empty() => {
-                    drill::crash_point("cutover: after comparing");
+                    drill::crash_point("cutover after comparing");
                     self.note(travel, "compared", Some(format!("{} records agree", look.records))).await;
                     return Heard::Done;
                 }

@@ -106,7 +106,7 @@ where
         let (begins, flips) = (to.state == PersonState::Draining, to.owner != from.owner);
         let step = travel.step(begins, flips);
         let patience = Instant::now() + STOPPING;
-        drill::crash_point(if begins { "cutover: before the fence" } else { "cutover: before the end" });
+        drill::crash_point(if begins { "cutover before the fence" } else { "cutover before the end" });
         loop {
             let written = self.store().swap(&travel.journey, from, to, &step).await;
             let error = match written {
@@ -150,7 +150,7 @@ where
     }
 
     fn written(&self, travel: &mut Travel, standing: Standing, (begins, flips): (bool, bool)) {
-        drill::crash_point(if begins { "cutover: after the fence" } else { "cutover: after the end" });
+        drill::crash_point(if begins { "cutover after the fence" } else { "cutover after the end" });
         self.status.recovered(MOVING);
         if begins {
             travel.fenced = Instant::now();
@@ -174,7 +174,7 @@ where
             return Ok(Heard::Beaten);
         };
         let patience = Instant::now() + STOPPING;
-        drill::crash_point("cutover: before mirroring");
+        drill::crash_point("cutover before mirroring");
         loop {
             match self.legacy().mirror(standing).await {
                 Ok(epoch) => {
@@ -182,7 +182,7 @@ where
                     if epoch > row.epoch {
                         tracing::error!(epoch, row = row.epoch, "the mirror of a person is ahead of their cutover row");
                     }
-                    drill::crash_point("cutover: after mirroring");
+                    drill::crash_point("cutover after mirroring");
                     self.note(travel, "mirrored", None).await;
                     return Ok(Heard::Done);
                 }
@@ -204,7 +204,7 @@ where
             Wait::Drain => self.reconciler.pauses().settled().await,
             Wait::CatchUp => {
                 let mark = self.mark().await?;
-                drill::crash_point("cutover: after the mark");
+                drill::crash_point("cutover after the mark");
                 self.marks().passed(&mark, by.saturating_duration_since(Instant::now())).await?;
             }
         }
@@ -231,7 +231,7 @@ where
             };
             match done {
                 Ok(()) => {
-                    drill::crash_point("cutover: after a step");
+                    drill::crash_point("cutover after a step");
                     self.note(travel, wait.step(), None).await;
                     return Heard::Done;
                 }
