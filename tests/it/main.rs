@@ -89,6 +89,8 @@ mod proxy;
 #[cfg(test)]
 mod redelivery;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod rules_records;

@@ -1,0 +1,50 @@
+//! The rights in `deploy/` are enough, and are no more than what they say.
+
+use mongodb::bson::doc;
+
+use crate::bed::{Bed, holds};
+
+/// The statements of a file, one by one: an index is built beside traffic, which no transaction may hold.
+fn statements(file: &str) -> Vec<String> {
+    let code = file.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+    code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bridge_lives_with_the_rights_in_deploy_and_applications_see_who_is_where() {
+    let mut bed = Bed::new().await;
+    for file in [include_str!("../../deploy/rights.sql"), include_str!("../../deploy/rights-friends.sql")] {
+        for statement in statements(file) {
+            bed.sql(&statement).await;
+        }
+    }
+    bed.sql("ALTER ROLE bridge PASSWORD 'secret'; CREATE ROLE renaissance_app LOGIN").await;
+    let (_, address) = bed.renaissance_url.split_once('@').unwrap();
+    bed.renaissance_url = format!("postgres://bridge:secret@{address}");
+    assert!(bed.command(&["init"]).status().unwrap().success(), "init needs no more");
+    let check = bed.command(&["check"]).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+
+    let daemon = bed.start().await;
+    let (ada, row) = bed.shared_person("Ada").await;
+    bed.sql(&format!("UPDATE users SET first_name = 'Grace' WHERE id = {row}")).await;
+    bed.until_document(doc! { "_id": ada }, |person| holds(person, "name", "Grace")).await;
+
+    for statement in statements(include_str!("../../deploy/rights-applications.sql")) {
+        bed.sql(&format!("SET ROLE bridge; {statement}; RESET ROLE")).await;
+    }
+    for (privilege, expected) in [
+        ("has_table_privilege('renaissance_app', 'biograph_bridge.cutover', 'SELECT')", 1),
+        ("has_table_privilege('renaissance_app', 'biograph_bridge.cutover', 'INSERT, UPDATE, DELETE')", 0),
+        ("has_table_privilege('renaissance_app', 'biograph_bridge.conflict', 'SELECT')", 0),
+        ("has_table_privilege('bridge', 'social_accounts', 'SELECT, INSERT, UPDATE, DELETE')", 0),
+        ("(SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolbypassrls FROM pg_roles WHERE rolname = 'bridge')", 0),
+    ] {
+        let held: i32 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT ({privilege})::int")))
+            .fetch_one(&bed.pool)
+            .await
+            .unwrap();
+        assert_eq!(held, expected, "{privilege}");
+    }
+    assert_eq!(daemon.stop().await, Some(0));
+}
