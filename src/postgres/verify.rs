@@ -163,6 +163,29 @@ impl VerifyStore for Postgres {
         transaction.commit().await.map_err(Error::from)
     }
 
+    async fn parked_of(
+        &self,
+        entity: EntityIndex,
+        records: &[(Option<LegacyId>, Option<RenaissanceId>)],
+    ) -> Result<Vec<(usize, Option<String>)>> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (legacy, renaissance): (Vec<Option<String>>, Vec<Option<RenaissanceId>>) =
+            records.iter().map(|(legacy, row)| (legacy.map(|id| id.to_string()), *row)).unzip();
+        let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
+            "SELECT DISTINCT v.n, p.field FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS v(legacy, renaissance, n) \
+             JOIN biograph_bridge.parked p ON p.entity = $1 AND (p.legacy_id = v.legacy OR p.renaissance_id = v.renaissance)",
+        )
+        .bind(&self.entity(entity)?.0.name)
+        .bind(legacy)
+        .bind(renaissance)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(Error::from)?;
+        Ok(rows.into_iter().filter_map(|(n, field)| Some((usize::try_from(n - 1).ok()?, field))).collect())
+    }
+
     async fn end_verify(&self, run: i64, outcome: &str) -> Result<()> {
         let mut transaction = self.begin_on_state().await?;
         sqlx::query("UPDATE biograph_bridge.verify_run SET ended_at = now(), outcome = $2 WHERE id = $1")

@@ -162,6 +162,15 @@ async fn every_planted_difference_is_found_with_the_side_that_moved_and_repaired
     assert!(shown.out.contains("no differences") && !shown.out.contains("Person"), "{}", shown.out);
     let status = daemon.status().await.unwrap();
     assert_eq!(status["verified"].as_array().unwrap().iter().filter(|one| one["entity"] == "user").count(), 1);
+
+    // what a database refuses is parked, and no difference that nobody knows of
+    bed.sql("ALTER TABLE users ADD CONSTRAINT short CHECK (length(first_name) < 40) NOT VALID").await;
+    let (refused, _) = people[count];
+    bed.set(refused, "name", "N".repeat(50)).await;
+    bed.until_count("SELECT count(*) FROM biograph_bridge.parked", 1).await;
+    let known = verify(&bed, &[]).await;
+    assert_eq!((known.code, told(&known, "parked").len()), (Some(0), 1), "{}{}", known.out, known.err);
+    assert_eq!((user(&known)["parked"], user(&known)["differing"]), (1, 0), "{}", known.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

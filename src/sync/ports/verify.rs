@@ -122,7 +122,7 @@ pub enum State {
     Unsettled,
     /// It was different and was repaired.
     Repaired,
-    /// Repairing it came to something that is parked.
+    /// What differs is parked.
     Parked,
 }
 
@@ -230,6 +230,13 @@ pub trait VerifyStore: Send + Sync {
         progress: &Progress,
         found: &[Found],
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// What is parked of these records: the place in the list, the field (`None`: the whole record).
+    fn parked_of(
+        &self,
+        entity: EntityIndex,
+        records: &[(Option<LegacyId>, Option<RenaissanceId>)],
+    ) -> impl Future<Output = Result<Vec<(usize, Option<String>)>>> + Send;
 
     /// Ends a run; `outcome`: `complete`, or why it stopped. Forgets the oldest runs.
     fn end_verify(&self, run: i64, outcome: &str) -> impl Future<Output = Result<()>> + Send;

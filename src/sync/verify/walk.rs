@@ -219,6 +219,7 @@ where
         } else {
             found.extend(told.differing.iter().map(|one| self.found(entity, one, State::Differs)));
         }
+        self.know_parked(entity, &mut found).await?;
         for one in &found {
             let counts = &mut progress.counts;
             *match one.state {
@@ -229,6 +230,26 @@ where
             } += 1;
         }
         Ok(found)
+    }
+
+    /// What a database refuses is parked: it would be written if it could be, and is listed already.
+    async fn know_parked(&self, entity: EntityIndex, found: &mut [Found]) -> Result<()> {
+        let mut differing: Vec<&mut Found> = found.iter_mut().filter(|one| one.state == State::Differs).collect();
+        let records: Vec<_> = differing.iter().map(|one| (one.legacy, one.renaissance)).collect();
+        for (place, field) in self.reconciler.renaissance().parked_of(entity, &records).await? {
+            let Some(one) = differing.get_mut(place) else { continue };
+            match field {
+                None => one.state = State::Parked,
+                Some(field) => {
+                    let had = !one.fields.is_empty();
+                    one.fields.retain(|(name, _)| *name != field);
+                    if had && one.fields.is_empty() {
+                        one.state = State::Parked;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn save(
