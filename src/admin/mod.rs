@@ -1,6 +1,7 @@
-//! HTTP on `listen`: metrics, probes, status. Read-only.
+//! HTTP on `listen`: metrics, probes, status, where a person is. Read-only.
 
 mod page;
+mod route;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
@@ -68,6 +69,7 @@ fn router(status: Arc<Status>, token: Option<Secret<String>>) -> Router {
     let guarded = Router::new()
         .route("/", get(status_page))
         .route("/api/status", get(api_status))
+        .route("/api/route", get(route::route))
         .route_layer(from_fn_with_state(Arc::new(token), guard));
     open.merge(guarded).with_state(status)
 }

@@ -24,7 +24,7 @@ use crate::{
         capture::PostgresSource,
         catalog, connect,
         lease::{self, Lease},
-        pauses, preflight,
+        moved, pauses, preflight,
         request::Inbox,
         setup,
         store::Postgres,
@@ -32,6 +32,7 @@ use crate::{
     retry::{Backoff, Failures, Policy, STEADY, retry},
     sync::{
         bridge::{Bridge, Settings},
+        directory::Keeper,
         finding::Finding,
         identities::Identities,
         room::Room,
@@ -152,6 +153,9 @@ impl Engine<'_> {
         };
         let marks = identity::count((&legacy, &store), mark, self.settings.shadow);
         let gauges = self.gauges(pool, &legacy, &store);
+        let bound = Arc::clone(&entities);
+        let keeper = Keeper { directory: self.status.directory(), legacy: &legacy, store: &store, entities: &bound };
+        keeper.directory.begin(lease.1.get().copied().unwrap_or_default());
         let status = Arc::clone(&self.status);
         let bridge = Bridge::new(
             (legacy.clone(), store.clone()),
@@ -170,6 +174,7 @@ impl Engine<'_> {
                 other => other,
             },
             never = gauges => never,
+            () = keeper.keep(moved::News::new(pool)) => Ok(()),
             failed = marks => failed,
             never = self.retention.keep(&store) => never,
         }
@@ -260,7 +265,11 @@ impl Engine<'_> {
             turn.tick().await;
             if turns_to_skip == 0 {
                 let started = Instant::now();
-                match store.people().await {
+                let counted = match self.status.directory().counts() {
+                    Some(counted) => Ok(counted),
+                    None => store.people().await,
+                };
+                match counted {
                     Ok(people) => people.iter().for_each(|(state, count)| self.status.people(*state, *count)),
                     Err(error) => warn!(%error, "cannot count people"),
                 }

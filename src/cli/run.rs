@@ -78,7 +78,8 @@ pub(super) struct Daemon {
 impl Daemon {
     /// A daemon for these entities.
     pub(super) fn new(config: Config, databases: Databases, entities: Vec<Entity>, backfill: Backfill) -> Self {
-        let status = Arc::new(Status::new(entities.iter().map(EntityLabels::from).collect()));
+        let status = Status::new(entities.iter().map(EntityLabels::from).collect()).knowing(&entities);
+        let status = Arc::new(status);
         Self { config, databases, entities, backfill, shadow: false, status }
     }
 

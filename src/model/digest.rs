@@ -81,6 +81,14 @@ fn tagged(tag: u8, bytes: &[u8], hasher: &mut SipHasher13) {
     hasher.write(bytes);
 }
 
+/// The hash of a value under a word, keyed: without the key nobody can tell from it which value it was. Never zero.
+pub fn sealed((one, other): (u64, u64), word: &str, value: &Value) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(one, other);
+    tagged(4, word.as_bytes(), &mut hasher);
+    feed(value, &mut hasher);
+    hasher.finish().max(1)
+}
+
 /// What both sides last agreed on, one digest per field of the entity in mapping order; `None` where they never agreed.
 /// Fields that are merged member by member also keep a digest per member, those that are added up the number itself. Beside them:
 /// where the record ceased to belong.

@@ -8,6 +8,7 @@ pub mod counterparts;
 pub mod cutover;
 pub mod decimal;
 pub mod digest;
+pub mod directory;
 pub mod fact;
 pub mod hint;
 pub mod image;

@@ -85,7 +85,7 @@ pub fn persons(entities: &[Entity]) -> impl Iterator<Item = (EntityIndex, &Entit
 }
 
 /// The fields that name a person by themselves.
-fn keys(entity: &Entity) -> impl Iterator<Item = (usize, &Field)> {
+pub fn keys(entity: &Entity) -> impl Iterator<Item = (usize, &Field)> {
     let single =
         entity.natural_keys.iter().filter_map(|key| if let [field] = key.as_slice() { Some(*field) } else { None });
     single.filter_map(|field| Some((field, entity.fields.get(field)?)))
@@ -102,13 +102,13 @@ fn words(entities: &[Entity]) -> Vec<&str> {
 }
 
 /// A primary key; digits that begin with `+` or 0 are something else.
-fn renaissance_id(text: &str) -> Option<i64> {
+pub fn renaissance_id(text: &str) -> Option<i64> {
     let digits = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_: &i64| digits)
 }
 
 /// The canonical values that somebody may mean who types this, as either side would understand it.
-fn meant(field: &Field, text: &str) -> Vec<Value> {
+pub fn meant(field: &Field, text: &str) -> Vec<Value> {
     let mut values: Vec<Value> = Vec::new();
     for value in Side::ALL.into_iter().flat_map(|side| field.half(side).meant(text)) {
         if value != Value::Null && !values.contains(&value) {

@@ -18,6 +18,7 @@ pub mod identity;
 mod journal;
 pub mod lease;
 mod members;
+pub mod moved;
 pub mod parked;
 pub mod pauses;
 mod persons;

@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod cutover;
+pub mod directory;
 pub mod finding;
 pub mod follow;
 pub mod healing;

@@ -18,7 +18,10 @@ pub use report::{
     SideReport, StatusReport, SweepReport, VerifyReport,
 };
 
-use super::ports::{Healing, Verified};
+use super::{
+    directory::Directory,
+    ports::{Healing, Verified},
+};
 use crate::{
     error::Error,
     metrics::{EntityLabels, Metrics},
@@ -26,6 +29,7 @@ use crate::{
         fact::{DaemonState, Feed, Lag, PersonState, PositionLoss, Reconciled, RetryClass, SweepKind},
         hint::Position,
         key::EntityIndex,
+        mapping::Entity,
         pause::Pauses,
         problem::Reason,
         side::{Direction, Side},
@@ -67,6 +71,7 @@ pub struct Status {
     applied: [AtomicU64; 2],
     conflicts: AtomicU64,
     live: Mutex<Live>,
+    directory: Directory,
 }
 
 impl Status {
@@ -80,7 +85,20 @@ impl Status {
             applied: Default::default(),
             conflicts: AtomicU64::new(0),
             live: Mutex::default(),
+            directory: Directory::new(&[]),
         }
+    }
+
+    /// The same, which also knows the people of these entities once it is told of them.
+    #[must_use]
+    pub fn knowing(mut self, entities: &[Entity]) -> Self {
+        self.directory = Directory::new(entities);
+        self
+    }
+
+    /// Who is where.
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// What the daemon is doing now.
@@ -323,6 +341,7 @@ impl Status {
     /// The engine was dropped as it stood: no loop turns and no side is connected until it starts again.
     pub fn let_go(&self) {
         self.live().loops.clear();
+        self.directory.rest();
         Side::ALL.into_iter().for_each(|side| self.feed(side, Feed::Down));
     }
 

@@ -248,6 +248,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     }
 
     fn tell(&self, index: EntityIndex, taken: &[Taken], report: &BatchReport, took: Duration) {
+        self.status.directory().settled(index, &report.settled);
         for effect in &report.effects {
             self.status.reconciled(index, outcome(*effect), 1);
         }

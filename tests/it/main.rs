@@ -89,8 +89,9 @@ mod proxy;
 #[cfg(test)]
 mod redelivery;
 #[cfg(test)]
-mod rights;
 #[cfg(test)]
+mod rights;
+mod route;
 mod rules;
 #[cfg(test)]
 mod rules_records;

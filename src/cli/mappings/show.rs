@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
     model::{
-        mapping::{DeleteRule, Entity, Field, Flow, Table, spelled},
+        mapping::{DeleteRule, Entity, Field, Flow, Login, Table, spelled},
         side::Side,
     },
     telemetry::Audience,
@@ -58,9 +58,17 @@ struct Shown {
     owner: Option<String>,
     updated: Option<String>,
     natural_keys: Vec<Vec<String>>,
+    logins: Vec<Way>,
     delete: &'static str,
     filters: Vec<String>,
     fields: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Way {
+    way: String,
+    by: String,
+    sides: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +105,7 @@ impl From<&Entity> for Shown {
             owner: entity.owner.as_ref().and_then(name),
             updated: entity.updated.as_ref().and_then(name),
             natural_keys: entity.natural_keys.iter().map(|key| key.iter().filter_map(name).collect()).collect(),
+            logins: entity.logins.iter().map(|login| way(entity, login)).collect(),
             delete: match entity.deletes {
                 DeleteRule::Mirror => "mirror",
                 DeleteRule::Keep => "keep",
@@ -106,6 +115,12 @@ impl From<&Entity> for Shown {
             fields: entity.fields.iter().map(|field| row(entity, field)).collect(),
         }
     }
+}
+
+fn way(entity: &Entity, login: &Login) -> Way {
+    let by = entity.fields.get(login.field).map(|field| field.name.clone()).unwrap_or_default();
+    let sides = Side::ALL.into_iter().zip(login.sides).filter(|(_, there)| *there);
+    Way { way: login.way.clone(), by, sides: sides.map(|(side, _)| side.to_string()).collect() }
 }
 
 fn row(entity: &Entity, field: &Field) -> Row {
@@ -139,6 +154,9 @@ impl Shown {
         lines.push(format!("  owner: {}", self.owner.as_deref().unwrap_or("each is a person itself")));
         if !keys.is_empty() {
             lines.push(format!("  recognised by: {}", keys.join(", then ")));
+        }
+        for login in &self.logins {
+            lines.push(format!("  logs in by {}: {}, on {}", login.by, login.way, login.sides.join(" and ")));
         }
         lines.push(format!("  delete: {}", self.delete));
         lines.extend(self.filters.iter().map(|filter| format!("  only if {filter}")));

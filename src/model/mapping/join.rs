@@ -62,6 +62,8 @@ impl Entity {
         let field_now = |field: usize| place(&fields, field);
         let keys = self.natural_keys.iter().filter_map(|key| key.iter().map(|field| field_now(*field)).collect());
         kept.natural_keys = keys.collect();
+        kept.logins.retain(|login| field_now(login.field).is_some());
+        kept.logins.iter_mut().for_each(|login| login.field = field_now(login.field).unwrap_or_default());
         kept.owner = self.owner.and_then(field_now);
         kept.label = self.label.and_then(field_now);
         kept.filters.retain(|filter| filter.side == Side::Legacy || place(&columns, filter.slot).is_some());

@@ -51,6 +51,8 @@ pub struct Entity {
     /// Keys by which an unlinked record is found on the other side, strongest first; each is one or more fields that all have
     /// to match.
     pub natural_keys: Vec<Vec<usize>>,
+    /// The ways in which people log in; none unless records are persons.
+    pub logins: Vec<Login>,
     /// The reference field whose target's person owns a record; `None`: each record is a person itself.
     pub owner: Option<usize>,
     /// The field with the time when a record was last updated; `latest` goes by it.
@@ -147,6 +149,17 @@ pub struct Members {
     pub column: String,
     /// Whether the table may be missing: then its field is off.
     pub optional: bool,
+}
+
+/// A way in which people log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Its name: `phone_otp`.
+    pub way: String,
+    /// The field without which nobody can log in this way.
+    pub field: usize,
+    /// Whether each side offers it: legacy, renaissance.
+    pub sides: [bool; 2],
 }
 
 /// What the deletion of a record on one side does to the other.

@@ -7,6 +7,7 @@ pub(super) mod form;
 mod half;
 mod insert;
 mod keys;
+mod login;
 mod parts;
 mod slots;
 mod tables;
@@ -63,6 +64,7 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let fields: Vec<Option<Field>> =
         declared.iter().map(|keys| field::field(keys, policy, &mut slots, &mut groups)).collect();
     let filters = root.tables("filter");
+    let logins = root.tables("login");
     let named_by_root: [Option<Item<'_>>; 4] = ["natural_keys", "owner", "label", "updated"].map(|key| root.get(key));
     let cases = root.tables("case").iter().filter_map(case::case).collect();
     root.finish();
@@ -86,6 +88,7 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let label = label.and_then(|item| named(root, &names, &root.text_of("label", item)?, Some(item)));
     let updated = updated.and_then(|item| updated_of(root, (&fields, &names), item));
     field::check_latest(root, &fields, updated);
+    let logins = login::logins(root, &logins, &fields, owner.is_some());
     let (tables, paths, columns) = slots.into_parts();
     Some(Entity {
         name: name?,
@@ -99,6 +102,7 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
         },
         fields,
         natural_keys,
+        logins,
         owner,
         updated,
         filters,

@@ -128,3 +128,21 @@ fn checking_several_files_finds_what_they_both_claim() {
     }
     assert!(errors.iter().any(|error| error.starts_with("c.toml:1: ")));
 }
+
+#[test]
+fn a_way_to_log_in_names_a_field_and_where_it_is_offered() {
+    for (from, to, said) in [
+        ("by = \"phone\"", "by = \"phoen\"", "there is no field `phoen`; did you mean `phone`?"),
+        ("by = \"phone\"\n", "", "`by` is missing"),
+        ("sides = [\"renaissance\"]", "sides = [\"renaisance\"]", "did you mean `renaissance`?"),
+        ("sides = [\"renaissance\"]", "sides = []", "nobody could log in that way"),
+        ("way = \"email_jwt\"", "way = \"phone_otp\"", "declared twice"),
+        ("way = \"email_jwt\"", "way = \"email_jwt\"\nwhen = 1", "unknown key `when`"),
+    ] {
+        let found = changed(from, to);
+        assert!(found.len() == 1 && found[0].contains(said), "{to}: {found:?}");
+    }
+    let owned = include_str!("../../../../mappings/book.toml").to_owned()
+        + "\n[[login]]\nway = \"title\"\nby = \"title\"\nsides = [\"legacy\"]\n";
+    assert!(refusals(&owned)[0].contains("only people log in"));
+}

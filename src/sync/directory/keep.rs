@@ -1,0 +1,311 @@
+//! Keeps the directory current: walks everybody once, then looks again at whoever changed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::atomic::Ordering::{AcqRel, Acquire},
+    time::{Duration, Instant},
+};
+
+use super::{Directory, LOADING, READY};
+use crate::{
+    error::Result,
+    model::{
+        cutover::CutoverRow,
+        directory::{Known, People},
+        image::Image,
+        key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
+        mapping::{Entity, Field},
+        person,
+        side::Side,
+        value::Value,
+    },
+    retry::{Backoff, Failures, Policy},
+    sync::ports::{CutoverStore, LegacyStore, Listed, RenaissanceStore},
+};
+
+/// People who are read at once.
+const PAGE: u32 = 500;
+/// How often everybody is looked at again, in case something was missed.
+const AGAIN: Duration = Duration::from_secs(6 * 3600);
+/// Once everybody is known, another walk takes this share of the time: one part of looking, so many of rest.
+const REST: u32 = 4;
+const NAME: &str = "the directory of people";
+
+/// What was heard of cutover rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// The row of this person changed, whoever changed it.
+    Person(LegacyId),
+    /// Some changes may have gone unheard.
+    Missed,
+}
+
+/// Hears of changes of cutover rows.
+pub trait News: Send {
+    /// Waits for the next one. After an error it is asked again, and something may have been missed.
+    fn next(&mut self) -> impl Future<Output = Result<Noticed>> + Send;
+}
+
+/// Feeds a directory from both sides.
+pub struct Keeper<'a, L, R> {
+    /// The directory.
+    pub directory: &'a Directory,
+    /// The legacy side.
+    pub legacy: &'a L,
+    /// The renaissance side and the state.
+    pub store: &'a R,
+    /// The entities, as the stores have them.
+    pub entities: &'a [Entity],
+}
+
+/// Both ids of a person, as far as there are any.
+type Ids = (Option<LegacyId>, Option<RenaissanceId>);
+
+impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
+    /// Keeps it current until dropped. What fails is tried again and ends nothing.
+    pub async fn keep(&self, mut news: impl News) {
+        // it hears before it looks: nothing happens unheard in between
+        if let Err(error) = news.next().await {
+            tracing::warn!(%error, "cannot listen for people who move yet");
+        }
+        tokio::join!(self.listen(&mut news), self.look());
+    }
+
+    async fn listen(&self, news: &mut impl News) {
+        let (mut backoff, mut failures) = (Backoff::new(Policy::RUNNING), Failures::default());
+        loop {
+            match news.next().await {
+                Ok(Noticed::Person(person)) => self.directory.changed(person),
+                Ok(Noticed::Missed) => self.directory.look_at_all(),
+                Err(error) => {
+                    failures.failed("listening for people who move", &error);
+                    tokio::time::sleep(backoff.after(&error)).await;
+                    self.directory.look_at_all();
+                    continue;
+                }
+            }
+            failures.succeeded("listening for people who move");
+            backoff.reset();
+        }
+    }
+
+    async fn look(&self) {
+        let (mut backoff, mut failures) = (Backoff::new(Policy::RUNNING), Failures::default());
+        loop {
+            let woken = self.directory.wake.notified();
+            let all = std::mem::take(&mut self.directory.due().all);
+            let looked = if all {
+                self.walk().await.inspect_err(|_| self.directory.due().all = true)
+            } else {
+                self.look_at_changed().await
+            };
+            if let Err(error) = looked {
+                failures.failed(NAME, &error);
+                tokio::time::sleep(backoff.after(&error)).await;
+                continue;
+            }
+            failures.succeeded(NAME);
+            backoff.reset();
+            if tokio::time::timeout(AGAIN, woken).await.is_err() {
+                self.directory.due().all = true;
+            }
+        }
+    }
+
+    /// Looks at everybody, and at whoever changes meanwhile.
+    async fn walk(&self) -> Result<()> {
+        self.directory.people_mut().begin_walk();
+        for (index, _) in person::persons(self.entities) {
+            let mut after = None;
+            loop {
+                let began = Instant::now();
+                let page = self.legacy.page(index, after, PAGE, Listed::All).await?;
+                let keys: Vec<SideId> = page.listed.into_iter().map(SideId::Legacy).collect();
+                self.look_at(index, &keys).await?;
+                after = page.last;
+                self.after_page(began).await?;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let mut after = None;
+            loop {
+                let began = Instant::now();
+                let page = self.store.page(index, after, PAGE, Listed::All).await?;
+                // those that have a document were met there
+                let keys = page.listed.into_iter().map(SideId::Renaissance);
+                let keys: Vec<SideId> = {
+                    let people = self.directory.people();
+                    keys.filter(|id| !people.is_met(index, *id)).collect()
+                };
+                self.look_at(index, &keys).await?;
+                after = page.last;
+                self.after_page(began).await?;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        self.directory.people_mut().end_walk();
+        self.directory.complete();
+        Ok(())
+    }
+
+    async fn after_page(&self, began: Instant) -> Result<()> {
+        if self.directory.is_ready() {
+            tokio::time::sleep(began.elapsed() * REST).await;
+        }
+        self.look_at_changed().await
+    }
+
+    /// Looks at those who changed.
+    async fn look_at_changed(&self) -> Result<()> {
+        loop {
+            let due: Vec<Key> = {
+                let keys = &mut self.directory.due().keys;
+                let due: Vec<Key> = keys.iter().take(PAGE as usize).copied().collect();
+                due.iter().for_each(|key| _ = keys.remove(key));
+                due
+            };
+            if due.is_empty() {
+                return Ok(());
+            }
+            for (index, _) in person::persons(self.entities) {
+                let keys: Vec<SideId> = due.iter().filter(|key| key.entity == index).map(|key| key.id).collect();
+                if let Err(error) = self.look_at(index, &keys).await {
+                    self.directory.due().keys.extend(due);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Reads these people as they are now on both sides.
+    async fn look_at(&self, index: EntityIndex, keys: &[SideId]) -> Result<()> {
+        let Some(entity) = self.entities.get(usize::from(index.0)).filter(|_| !keys.is_empty()) else { return Ok(()) };
+        self.directory.due().heard.clear();
+        let mut asked: HashSet<SideId> = keys.iter().copied().collect();
+        {
+            let people = self.directory.people();
+            for (legacy, renaissance) in keys.iter().filter_map(|id| people.ids(index, *id)) {
+                asked.extend(legacy.map(SideId::Legacy));
+                asked.extend(renaissance.map(SideId::Renaissance));
+            }
+        }
+        let (documents, rows) = apart(&asked);
+        let resolved = self.store.resolve(index, &documents, &rows).await?;
+        let pairs = resolved.iter().map(|resolved| (resolved.link.legacy, resolved.link.renaissance));
+        let pairs: HashMap<LegacyId, RenaissanceId> = pairs.collect();
+        for (legacy, renaissance) in &pairs {
+            asked.extend([SideId::Legacy(*legacy), SideId::Renaissance(*renaissance)]);
+        }
+        let (documents, rows) = apart(&asked);
+        let (images, read, standings) = tokio::try_join!(
+            self.legacy.read(index, &documents, None),
+            self.store.read(index, &rows),
+            self.store.standings(&documents)
+        )?;
+        let standings: HashMap<LegacyId, CutoverRow> = standings.iter().map(|one| (one.person, one.row)).collect();
+        let mut found: Vec<(Ids, [Option<Image>; 2])> = Vec::new();
+        let mut rows: HashMap<RenaissanceId, Image> =
+            rows.iter().zip(read.images).filter_map(|(id, image)| Some((*id, image?))).collect();
+        for (id, image) in documents.iter().zip(images) {
+            let linked = pairs.get(id).copied();
+            let counterpart = linked.and_then(|linked| rows.remove(&linked));
+            found.push(((Some(*id), linked), [image, counterpart]));
+        }
+        found.extend(rows.into_iter().map(|(id, image)| ((None, Some(id)), [None, Some(image)])));
+        found.retain(|(_, images)| images.iter().any(Option::is_some));
+        self.take_in((index, entity), asked, &found, &standings);
+        Ok(())
+    }
+
+    /// Replaces what is known of those who were asked about by what was found.
+    fn take_in(
+        &self,
+        (index, entity): (EntityIndex, &Entity),
+        asked: HashSet<SideId>,
+        found: &[(Ids, [Option<Image>; 2])],
+        standings: &HashMap<LegacyId, CutoverRow>,
+    ) {
+        let fields: Vec<&Field> = person::keys(entity).map(|(_, field)| field).collect();
+        let due = self.directory.due();
+        let mut people = self.directory.people_mut();
+        let mut gone = asked;
+        for ((legacy, renaissance), images) in found {
+            let heard = legacy.filter(|legacy| due.heard.contains(legacy)).and_then(|legacy| people.row(legacy));
+            let row = heard.or_else(|| standings.get(legacy.as_ref()?).copied()).unwrap_or(CutoverRow::UNMOVED);
+            let known = Known {
+                entity: index,
+                legacy: *legacy,
+                renaissance: *renaissance,
+                names: names(&people, &fields, images),
+                ways: ways(entity, images),
+                row,
+            };
+            legacy.iter().for_each(|id| _ = gone.remove(&SideId::Legacy(*id)));
+            renaissance.iter().for_each(|id| _ = gone.remove(&SideId::Renaissance(*id)));
+            people.put(&known);
+        }
+        gone.into_iter().for_each(|id| people.remove(index, id));
+    }
+}
+
+impl Directory {
+    fn is_ready(&self) -> bool {
+        self.stage.load(Acquire) == READY
+    }
+
+    /// Everybody is known now.
+    fn complete(&self) {
+        self.due().complete = true;
+        // whoever is away meanwhile stays so
+        _ = self.stage.compare_exchange(LOADING, READY, AcqRel, Acquire);
+    }
+}
+
+fn apart(ids: &HashSet<SideId>) -> (Vec<LegacyId>, Vec<RenaissanceId>) {
+    let (mut documents, mut rows) = (Vec::new(), Vec::new());
+    for id in ids {
+        match id {
+            SideId::Legacy(id) => documents.push(*id),
+            SideId::Renaissance(id) => rows.push(*id),
+        }
+    }
+    (documents, rows)
+}
+
+/// What a field says on a side, if it names anybody.
+fn name(field: &Field, side: Side, image: &Image) -> Option<Value> {
+    let reading = field.get(side, image);
+    reading.value().filter(|value| **value != Value::Null).cloned()
+}
+
+/// What names a person on either side, sealed, each once.
+fn names(people: &People, fields: &[&Field], images: &[Option<Image>; 2]) -> Vec<u64> {
+    let mut names = Vec::new();
+    for field in fields {
+        for (side, image) in Side::ALL.into_iter().zip(images) {
+            let value = image.as_ref().and_then(|image| name(field, side, image));
+            let sealed = value.map(|value| people.seal(&field.name, &value));
+            names.extend(sealed.filter(|sealed| !names.contains(sealed)));
+        }
+    }
+    names
+}
+
+/// The ways to log in that a person has on each side.
+fn ways(entity: &Entity, images: &[Option<Image>; 2]) -> [u8; 2] {
+    let mut ways = [0; 2];
+    for (index, side) in Side::ALL.into_iter().enumerate() {
+        let Some(image) = &images[index] else { continue };
+        for (bit, login) in entity.logins.iter().enumerate().filter(|(_, login)| login.sides[index]) {
+            let field = entity.fields.get(login.field);
+            if field.is_some_and(|field| name(field, side, image).is_some()) {
+                ways[index] |= 1 << bit;
+            }
+        }
+    }
+    ways
+}
