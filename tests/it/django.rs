@@ -52,8 +52,12 @@ struct Answer {
 
 impl Site {
     fn start(bed: &Bed, project: &str) -> Self {
+        Self::start_as(bed, project, &bed.renaissance_url)
+    }
+
+    fn start_as(bed: &Bed, project: &str, postgres: &str) -> Self {
         let mut command = python(&["serve.py", project]);
-        command.env("TEST_POSTGRES_URL", &bed.renaissance_url).env("TEST_MONGO_URI", &bed.legacy_uri);
+        command.env("TEST_POSTGRES_URL", postgres).env("TEST_MONGO_URI", &bed.legacy_uri);
         let libraries = bed.postgres.bin_dir().with_file_name("lib");
         let libpq = ["libpq.so.5", "libpq.5.dylib"].map(|name| libraries.join(name));
         // a Postgres of the system has it where the system keeps libraries
@@ -183,7 +187,14 @@ async fn what_django_makes_crosses_and_what_the_fence_triggers_refuse_is_answere
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let _daemon = bed.start().await;
     let (id, row) = bed.shared_person("Ada").await;
-    let renaissance = Site::start(&bed, "renaissance");
+    // the rights that an application has, and those that the README gives it
+    bed.sql(
+        "CREATE ROLE app LOGIN PASSWORD 'secret'; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app; \
+         GRANT USAGE ON SCHEMA biograph_bridge TO app; GRANT SELECT ON biograph_bridge.cutover TO app",
+    )
+    .await;
+    let (_, place) = bed.renaissance_url.split_once('@').unwrap();
+    let renaissance = Site::start_as(&bed, "renaissance", &format!("postgres://app:secret@{place}"));
 
     let told = json!({
         "username": "grace", "email": "grace@example.net", "password": "correct horse", "name": "Grace Hopper", "title": "A bug",
