@@ -11,7 +11,6 @@ use biograph_bridge::sandbox::python_packages;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use reqwest::redirect::Policy;
 use serde_json::{Value as Json, json};
-use sqlx::Row;
 
 use crate::bed::{Bed, USERS, holds};
 
@@ -122,6 +121,13 @@ impl Answer {
 }
 
 impl Bed {
+    /// `cutover …` for a person, begun.
+    fn move_her(&self, arguments: &[&str], id: ObjectId) -> Child {
+        let user = format!("legacy:{id}");
+        let mut command = self.command(&[&["cutover"], arguments, &[user.as_str()]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Says where a person is, in both databases, as the bridge does.
     async fn flag(&self, id: ObjectId, row: i64, state: &str, epoch: i64) {
         self.sql(&format!(
@@ -137,9 +143,11 @@ impl Bed {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django() {
-    let (bed, _daemon) = Bed::running().await;
+    let mut bed = Bed::new().await;
+    bed.settings.push(("BRIDGE_CUTOVER_DRAIN", "2s".to_owned()));
+    let _daemon = bed.start().await;
     let id = bed.insert_person("Ada", doc! { "phone_number": "8475550100", "email": "ada@example.org" }).await;
-    let row: i64 = bed.until_name(id, "Ada").await.get("id");
+    bed.until_name(id, "Ada").await;
     let (renaissance, biograph) = (Site::start(&bed, "renaissance"), Site::start(&bed, "biograph"));
     assert_eq!(renaissance.get("schema", "").await.body["differences"], json!([]), "the models fit the tables");
 
@@ -150,15 +158,18 @@ async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django
     assert_eq!(biograph.post("profile", Some(&old), json!({ "name": "Ada Byron" })).await.status, 200);
     bed.until_name(id, "Ada Byron").await;
 
-    bed.flag(id, row, "draining", 1).await;
-    assert!(biograph.post("profile", Some(&old), json!({ "name": "Too late" })).await.is_held());
+    let moving = bed.move_her(&["start"], id);
+    bed.until("her writes are held", async || {
+        biograph.post("profile", Some(&old), json!({ "name": "Ada Byron" })).await.is_held()
+    })
+    .await;
     assert_eq!(biograph.get("profile", &old).await.body["name"], "Ada Byron", "reading goes on");
     assert!(biograph.post("login", None, in_biograph.clone()).await.is_held());
     assert!(renaissance.post("login", None, by_phone.clone()).await.is_held());
 
-    bed.flag(id, row, "renaissance", 2).await;
+    assert!(moving.wait_with_output().unwrap().status.success(), "{}", bed.log_tail());
     assert!(biograph.post("profile", Some(&old), json!({ "name": "Too late" })).await.is_sent_to("renaissance"));
-    assert!(biograph.post("login", None, in_biograph).await.is_sent_to("renaissance"));
+    assert!(biograph.post("login", None, in_biograph.clone()).await.is_sent_to("renaissance"));
     assert_eq!(
         renaissance.post("login", None, by_email.clone()).await.status,
         401,
@@ -172,10 +183,15 @@ async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django
     let shown = |d: &Document| holds(d, "name", "Ada King") && holds(d, "profile_settings", "F");
     bed.until_document(doc! { "_id": id }, shown).await;
 
-    bed.flag(id, row, "draining", 3).await;
-    assert!(renaissance.post("profile", Some(&token), json!({ "first_name": "Too late" })).await.is_held());
-    bed.flag(id, row, "legacy", 4).await;
+    let moving = bed.move_her(&["rollback", "--yes"], id);
+    bed.until("her writes are held here", async || {
+        renaissance.post("profile", Some(&token), json!({ "first_name": "Ada King" })).await.is_held()
+    })
+    .await;
+    assert!(moving.wait_with_output().unwrap().status.success(), "{}", bed.log_tail());
     assert!(renaissance.post("login", None, by_email).await.is_sent_to("biograph"));
+    let old = biograph.log_in(in_biograph).await;
+    assert_eq!(biograph.get("profile", &old).await.body["name"], "Ada King", "what she did meanwhile came along");
     tokio::time::sleep(REMEMBERED).await;
     assert!(renaissance.get("profile", &token).await.is_sent_to("biograph"), "reads too, once forgotten");
 }
