@@ -33,6 +33,7 @@ mod django;
 mod fence_triggers;
 #[cfg(test)]
 mod healing;
+#[cfg(test)]
 mod heartbeats;
 #[cfg(test)]
 mod identity;
@@ -89,9 +90,10 @@ mod proxy;
 #[cfg(test)]
 mod redelivery;
 #[cfg(test)]
-#[cfg(test)]
 mod rights;
+#[cfg(test)]
 mod route;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod rules_records;
