@@ -3,6 +3,8 @@
 
 mod comparing;
 
+mod tasks;
+
 use std::{
     num::NonZeroU32,
     sync::Arc,
@@ -16,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cutover::{Mover, Movers, Wish},
+    cutover::Movers,
     follow::{Follower, Unaddressable},
     healing::{Healer, forget_bases},
     heartbeat::Heartbeat,
@@ -38,7 +40,7 @@ use crate::{
     error::{Disposition, Error, Result},
     model::{
         fact::{DaemonState, Lag, PositionLoss},
-        hint::{Freshness, Hint, Position, Stray},
+        hint::{Position, Stray},
         key::EntityIndex,
         mapping::Entity,
         side::Side,
@@ -317,43 +319,6 @@ where
             biased;
             () = stop.cancelled() => Ok(()),
             failed = executor.run(inbox) => failed,
-        }
-    }
-
-    /// Moves people.
-    async fn move_people(
-        self: Arc<Self>,
-        queue: Arc<InProcess>,
-        wishes: mpsc::Receiver<Wish>,
-        stop: CancellationToken,
-    ) -> Result<()> {
-        if self.settings.shadow {
-            return Ok(());
-        }
-        let (sources, about) = ((&self.sources.0, &self.sources.1), (&*self.status, &self.entities[..]));
-        Mover::new(&self.reconciler, sources, &*queue, about, self.settings.cutover_drain).run(wishes, &stop).await
-    }
-
-    /// Brings back keys that wait for something outside of them: a unique value to become free, a reference to appear.
-    async fn parked_again(self: Arc<Self>, queue: Arc<InProcess>, stop: CancellationToken) -> Result<()> {
-        let store = self.reconciler.renaissance();
-        if self.settings.shadow {
-            return Ok(());
-        }
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(self.settings.parked_retry) => {}
-            }
-            match store.parked_for_others().await {
-                Ok(keys) => {
-                    for key in keys {
-                        let hint = Hint { key, freshness: Freshness::Any, committed_at: None };
-                        queue.offer(Lane::Sweep(key.id.side()), hint).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot read what is parked; it is tried again later"),
-            }
         }
     }
 
