@@ -16,7 +16,7 @@ fn feed_everything(metrics: &Metrics) {
     }
     for side in Side::ALL {
         metrics.hint(side, user);
-        metrics.clock_skew(side, Some(0.1));
+        metrics.clock_skew(side, 0.1);
         metrics.echoes(side, 2);
         metrics.checkpoint_age(side, Some(Duration::from_secs(1)));
         metrics.retry(side, RetryClass::Error);
