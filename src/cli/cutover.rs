@@ -1,6 +1,8 @@
 //! `cutover`: moving people from one side to the other, and looking where they are.
 
+mod batch;
 mod history;
+mod list;
 mod moving;
 mod rollback;
 mod show;
@@ -14,8 +16,10 @@ use super::{Failure, options::SettingFlags};
 #[derive(Debug, Subcommand)]
 pub(super) enum Cutover {
     Start(start::Start),
+    Batch(Box<batch::Batch>),
     Rollback(rollback::Rollback),
     Show(show::Show),
+    List(list::List),
     History(history::History),
 }
 
@@ -23,6 +27,8 @@ impl Cutover {
     pub(super) fn run(self, settings: SettingFlags) -> Result<(), Failure> {
         match self {
             Self::Start(start) => start.run(settings),
+            Self::Batch(batch) => batch.run(settings),
+            Self::List(list) => list.run(settings),
             Self::Rollback(rollback) => rollback.run(settings),
             Self::Show(show) => show.run(settings),
             Self::History(history) => history.run(settings),

@@ -22,6 +22,24 @@ pub(super) async fn named(text: &str, databases: &Databases, entities: &[Entity]
     one(search(&clues, databases, entities).await?, &clues, entities)
 }
 
+/// The same for many texts, with one pair of connections.
+pub(super) async fn each(
+    texts: &[&str],
+    databases: &Databases,
+    entities: &[Entity],
+) -> Result<Vec<Result<parked::Person, Failure>>, Failure> {
+    let (legacy, store, bound) = stores(databases, entities).await?;
+    let mut all = Vec::with_capacity(texts.len());
+    for text in texts {
+        all.push(match meant(text, entities) {
+            Ok(clues) => one(find((&legacy, &store), &bound, &clues).await?, &clues, entities)
+                .map(|person| as_filter(&person, entities)),
+            Err(wrong) => Err(wrong),
+        });
+    }
+    Ok(all)
+}
+
 fn meant(text: &str, entities: &[Entity]) -> Result<Vec<Clue>, Failure> {
     clues(text, entities).map_err(|what| Failure::Usage(Box::new(Error::halt(format!("USER: {what}")))))
 }

@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod calendar;
 pub mod catalog;
+pub mod cohort;
 pub mod conflict;
 pub mod counterparts;
 pub mod cutover;

@@ -5,6 +5,7 @@ mod awaits;
 pub mod capture;
 pub mod catalog;
 mod codec;
+pub mod cohorts;
 mod commit;
 pub mod conflicts;
 pub mod connect;

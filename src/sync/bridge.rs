@@ -181,6 +181,7 @@ where
         tasks.spawn(Arc::clone(&bridge).resume(Arc::clone(&queue), ask.clone(), intake.clone()));
         let (movers, wishes) = Movers::new();
         tasks.spawn(Arc::clone(&bridge).move_people(Arc::clone(&queue), wishes, intake.clone()));
+        tasks.spawn(Arc::clone(&bridge).move_cohorts(movers.clone(), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).answer(Arc::clone(&queue), inbox, (ask, movers), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).verify(Arc::clone(&queue), intake.clone()));
         tasks.spawn(Arc::clone(&bridge).parked_again(Arc::clone(&queue), intake.clone()));

@@ -1,5 +1,6 @@
 //! The doors to both databases. `mongo` and `postgres` implement them; tests implement them with scripted faults.
 
+mod cohorts;
 mod cutover;
 mod healing;
 mod journal;
@@ -10,6 +11,7 @@ mod verify;
 use std::{collections::HashSet, future::Future};
 
 pub use self::{
+    cohorts::{Batch, Begun, Chosen, CohortStore, NewBatch, Toll},
     cutover::{CutoverMirror, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
     healing::{Healing, HealingStore, Loss},
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},

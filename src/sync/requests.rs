@@ -3,6 +3,7 @@
 //! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice. They are
 //! carried out one after the other, but for those that wait until records have been reconciled: others go on meanwhile.
 
+mod cohorts;
 mod cutover;
 mod pauses;
 mod verify;
@@ -49,7 +50,8 @@ pub struct Request {
     /// Its number; later ones are greater.
     pub id: i64,
     /// What to do: `backfill`, `parked_retry`, `parked_drop`, `conflict_resolve`, `tombstone_restore`, `explain`, `pause`,
-    /// `resume`, `verify`, `cutover`, `cutover_look`.
+    /// `resume`, `verify`, `cutover`, `cutover_look`,
+    /// `cutover_batch`, `cutover_batch_state`.
     pub command: String,
     /// With what; an object.
     pub arguments: Json,
@@ -207,6 +209,8 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
             "pause" => self.pause(arguments(request)?).await,
             "resume" => self.resume(arguments(request)?).await,
             "cutover" => self.cut_over(request.id, arguments(request)?).await,
+            "cutover_batch" => self.begin_batch(request.id, arguments(request)?).await,
+            "cutover_batch_state" => self.change_batch(&arguments(request)?).await,
             "cutover_look" => self.look_at_cutover(arguments(request)?).await,
             other => Err(Error::halt(format!("this daemon does not know the request `{other}`"))),
         }

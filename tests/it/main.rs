@@ -22,6 +22,8 @@ mod cli_harness;
 #[cfg(test)]
 mod cli_mappings;
 #[cfg(test)]
+mod cohorts;
+#[cfg(test)]
 mod conflicts_cli;
 #[cfg(test)]
 mod crash_points;

@@ -10,7 +10,8 @@ use crate::{
     error::Result,
     model::hint::{Freshness, Hint},
     sync::{
-        cutover::{Mover, Wish},
+        cohorts::Cohorts,
+        cutover::{Mover, Movers, Wish},
         ports::{CutoverMirror, CutoverStore, HealingStore, LegacyStore, RenaissanceStore, Source, VerifyStore},
         queue::{HintQueue, InProcess},
         tracker::Lane,
@@ -36,6 +37,14 @@ where
         }
         let (sources, about) = ((&self.sources.0, &self.sources.1), (&*self.status, &self.entities[..]));
         Mover::new(&self.reconciler, sources, &*queue, about, self.settings.cutover_drain).run(wishes, &stop).await
+    }
+
+    /// Moves people who move together.
+    pub(super) async fn move_cohorts(self: Arc<Self>, movers: Movers, stop: CancellationToken) -> Result<()> {
+        if !self.settings.shadow {
+            Cohorts::new(self.reconciler.renaissance(), &movers, &self.status).run(&stop).await;
+        }
+        Ok(())
     }
 
     /// Brings back keys that wait for something outside of them: a unique value to become free, a reference to appear.

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use serde_json::Value as Json;
 
-use super::By;
+use super::{By, CohortStore};
 use crate::{
     error::Result,
     model::{
@@ -97,7 +97,7 @@ pub struct Unsettled {
 }
 
 /// The part of the state that moving people needs.
-pub trait CutoverStore: Send + Sync {
+pub trait CutoverStore: CohortStore {
     /// Where these persons are; those that nobody ever moved are left out.
     fn standings(&self, persons: &[LegacyId]) -> impl Future<Output = Result<Vec<Standing>>> + Send;
 

@@ -1,0 +1,96 @@
+//! `cutover batch`: people who are to move together. A request only notes them; how it goes on is in the state.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::Executor;
+use crate::{
+    error::{Error, Result},
+    model::{cohort::Share, key::LegacyId, side::Side},
+    sync::{
+        ports::{By, Chosen, CutoverStore, LegacyStore, NewBatch, RenaissanceStore, VerifyStore},
+        queue::HintQueue,
+    },
+};
+
+/// Arguments of `cutover_batch`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchArguments {
+    /// Legacy ids; else a share is moved.
+    people: Option<Vec<String>>,
+    percent: Option<String>,
+    limit: Option<i64>,
+    concurrency: u32,
+    max_failures: Option<i64>,
+    max_parked: i64,
+    max_conflicts: i64,
+    max_lag_ms: i64,
+    timeout_ms: Option<i64>,
+    who: Option<String>,
+    reason: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Arguments of `cutover_batch_state`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StateArguments {
+    batch: i64,
+    /// `running`, `paused`, `stopped`.
+    state: String,
+}
+
+impl BatchArguments {
+    fn chosen(&self) -> Result<(Chosen, String)> {
+        match (&self.people, &self.percent) {
+            (Some(people), None) => {
+                let ids: std::result::Result<Vec<LegacyId>, _> = people.iter().map(|id| id.parse()).collect();
+                let ids = ids.map_err(|_| Error::halt("people are named by their legacy ids"))?;
+                Ok((Chosen::People(ids), format!("a file of {}", people.len())))
+            }
+            (None, Some(percent)) => {
+                let share: Share = percent.parse().map_err(Error::halt)?;
+                Ok((Chosen::Below(share.bound()), format!("{percent} %")))
+            }
+            _ => Err(Error::halt("a batch is either of people or of a share of them")),
+        }
+    }
+}
+
+impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
+    /// Begins a batch, once, and says under which number.
+    pub(super) async fn begin_batch(&self, request: i64, arguments: BatchArguments) -> Result<Json> {
+        let (chosen, words) = arguments.chosen()?;
+        let batch = NewBatch {
+            to: Side::Renaissance,
+            chosen,
+            words,
+            limit: arguments.limit,
+            concurrency: arguments.concurrency,
+            max_failures: arguments.max_failures,
+            max_parked: arguments.max_parked,
+            max_conflicts: arguments.max_conflicts,
+            max_lag_ms: arguments.max_lag_ms,
+            timeout_ms: arguments.timeout_ms,
+            by: By { who: arguments.who, reason: arguments.reason },
+            request,
+        };
+        let begun = self.store.begin_batch(&batch, arguments.dry_run).await?;
+        Ok(json!({ "batch": begun.id, "people": begun.people, "taken": begun.taken }))
+    }
+
+    /// Pauses, resumes or stops a batch.
+    pub(super) async fn change_batch(&self, arguments: &StateArguments) -> Result<Json> {
+        let StateArguments { batch, state } = arguments;
+        if !["running", "paused", "stopped"].contains(&state.as_str()) {
+            return Err(Error::halt(format!("a batch cannot be made `{state}`")));
+        }
+        if self.store.set_batch_state(*batch, state, None).await? {
+            Ok(json!({ "batch": batch, "state": state }))
+        } else {
+            Err(Error::halt(format!("there is no batch {batch}, or it has ended")))
+        }
+    }
+}

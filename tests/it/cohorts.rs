@@ -1,0 +1,132 @@
+//! People move together: by file and by share, with limits, and over a death of the daemon.
+
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{doc, oid::ObjectId};
+use serde_json::json;
+
+use crate::bed::{Bed, PATIENCE};
+
+impl Bed {
+    async fn until_linked(&self, people: usize) {
+        let started = Instant::now();
+        let linked = "SELECT count(*) FROM biograph_bridge.link WHERE entity = 'user' AND base IS NOT NULL";
+        while sqlx::query_scalar::<_, i64>(linked).fetch_one(&self.pool).await.unwrap() < i64::try_from(people).unwrap()
+        {
+            assert!(started.elapsed() < PATIENCE, "not everybody is linked: {}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn people(&self, count: usize) -> Vec<ObjectId> {
+        let mut people = Vec::new();
+        for n in 0..count {
+            people.push(self.insert_person(&format!("Person {n}"), doc! {}).await);
+        }
+        people
+    }
+
+    async fn are_on(&self, state: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM biograph_bridge.cutover WHERE state = $1")
+            .bind(state)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Something parked of a person, so that they cannot move.
+    async fn spoil(&self, id: ObjectId) {
+        sqlx::query(
+            "INSERT INTO biograph_bridge.parked (entity, legacy_id, field, reason, detail, person) \
+             VALUES ('user', $1, 'name', 'too_long', 'for the test', $1)",
+        )
+        .bind(id.to_hex())
+        .execute(&self.pool)
+        .await
+        .unwrap();
+    }
+}
+
+/// How many people the cohort has; `BRIDGE_COHORT=1000` for the whole of it.
+fn size() -> usize {
+    std::env::var("BRIDGE_COHORT").ok().and_then(|size| size.parse().ok()).unwrap_or(60)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cohort_moves_all_but_who_cannot_and_a_death_in_the_middle_changes_nothing() {
+    let bed = Bed::for_moves().await;
+    let daemon = bed.start().await;
+    let people = bed.people(size()).await;
+    bed.until_linked(people.len()).await;
+    let bad = &people[7..10];
+    for id in bad {
+        bed.spoil(*id).await;
+    }
+    let file = bed.log.with_file_name("cohort.txt");
+    let listed: String = people.iter().map(|id| format!("legacy:{id} # somebody\n")).collect();
+    std::fs::write(&file, format!("{listed}legacy:{}\nlegacy:{}\n", people[0], ObjectId::new())).unwrap();
+    let path = file.to_str().unwrap();
+    let refused = bed.cutover_output(&["batch", "--file", path]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let (twice, nobody) = (people.len() + 1, people.len() + 2);
+    assert!(said.contains(&format!("line {twice}: the same person as in line 1")), "{said}");
+    assert!(said.contains(&format!("line {nobody}: nobody has")), "{said}");
+    assert_eq!(bed.are_on("renaissance").await, 0, "nothing has begun");
+
+    std::fs::write(&file, listed).unwrap();
+    let (_, begun) = bed.cutover(&["batch", "--file", path, "--concurrency", "20", "--no-wait"]);
+    let batch = begun["batch"].as_i64().unwrap().to_string();
+    let other = bed.cutover_output(&["batch", "--percent", "50"]);
+    assert_eq!(other.status.code(), Some(3), "they are in a batch already");
+    let started = Instant::now();
+    while bed.are_on("renaissance").await < 10 {
+        assert!(started.elapsed() < PATIENCE, "{}", bed.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    daemon.kill();
+    let daemon = bed.start().await;
+    let (code, done) = bed.cutover(&["batch", "--resume", &batch]);
+    eprintln!("{} people in {:?}", people.len(), started.elapsed());
+    let moved = people.len() - bad.len();
+    assert_eq!((code, &done["batch"]["moved"]), (3, &json!(moved)), "{done}");
+    let mut named: Vec<_> = done["failed"].as_array().unwrap().iter().map(|one| one["legacy_id"].clone()).collect();
+    named.sort_by_key(ToString::to_string);
+    assert_eq!(named, bad.iter().map(|id| json!(id.to_hex())).collect::<Vec<_>>());
+    assert_eq!(bed.are_on("renaissance").await, i64::try_from(moved).unwrap());
+    assert_eq!(bed.are_on("draining").await, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_share_is_inside_a_greater_one_and_a_batch_pauses_above_its_limits() {
+    let bed = Bed::for_moves().await;
+    let daemon = bed.start().await;
+    let people = bed.people(24).await;
+    bed.until_linked(people.len()).await;
+    let counts = ["20", "60", "100"]
+        .map(|percent| bed.cutover(&["batch", "--percent", percent, "--dry-run"]).1["people"].as_i64().unwrap());
+    assert!(counts[0] <= counts[1] && counts[1] <= counts[2] && counts[2] == 24, "{counts:?}");
+    assert_eq!(bed.are_on("renaissance").await, 0, "a dry run changes nothing");
+    for wrong in ["0", "101", "many"] {
+        assert_eq!(bed.cutover_output(&["batch", "--percent", wrong]).status.code(), Some(2), "{wrong}");
+    }
+    let (code, done) = bed.cutover(&["batch", "--percent", "60"]);
+    assert_eq!((code, &done["batch"]["moved"]), (0, &json!(counts[1])), "{done}");
+    let (_, inside) = bed.cutover(&["batch", "--percent", "20", "--dry-run"]);
+    assert_eq!(inside["people"], json!(0), "all of them are there: {inside}");
+
+    for id in &people {
+        bed.spoil(*id).await;
+    }
+    let (code, paused) = bed.cutover(&["batch", "--percent", "100", "--concurrency", "2", "--max-failures", "2"]);
+    assert_eq!((code, &paused["batch"]["state"]), (3, &json!("paused")), "{paused}");
+    assert!(paused["batch"]["why"].as_str().unwrap().contains("did not move"), "{paused}");
+    sqlx::query("DELETE FROM biograph_bridge.parked").execute(&bed.pool).await.unwrap();
+    let batch = paused["batch"]["id"].to_string();
+    let (_, done) = bed.cutover(&["batch", "--resume", &batch]);
+    assert_eq!((&done["batch"]["state"], &done["batch"]["left"]), (&json!("ended"), &json!(0)), "{done}");
+    let (code, listed) = bed.cutover(&["list"]);
+    assert_eq!((code, listed["batches"].as_array().unwrap().len()), (0, 2), "{listed}");
+    daemon.stop().await;
+}
