@@ -9,6 +9,7 @@ mod latency;
 mod process;
 mod raw;
 mod report;
+mod route;
 mod steady;
 mod verify;
 
@@ -26,15 +27,17 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 
 /// Records per batch, of the bridge (its default) and of the raw runs alike.
 const BATCH: usize = 1000;
+/// People unless somebody says otherwise.
+const PEOPLE: u32 = 50_000;
 
 /// Measures the bridge against the raw cost of the same reads and writes
 #[derive(Parser)]
 struct Options {
     /// Measure only this
     only: Option<Part>,
-    /// People in sync, and changes in a backlog
-    #[arg(long, default_value_t = 50_000)]
-    people: u32,
+    /// People in sync, and changes in a backlog [default: 50000]
+    #[arg(long)]
+    people: Option<u32>,
     /// A tenth of everything: 5000 people
     #[arg(long, env = "BENCH_SHORT")]
     short: bool,
@@ -61,15 +64,20 @@ enum Part {
     Steady,
     /// Comparing everybody
     Verify,
+    /// Asking where people are; needs no servers, and knows 1,000,000 people unless --people says otherwise
+    Route,
 }
 
 fn main() -> Result<()> {
     let mut options = Options::parse();
     if options.short {
-        options.people = 5000;
+        options.people = Some(5000);
         options.samples = options.samples.min(100);
     }
     options.repeat = options.repeat.max(1);
+    if options.only == Some(Part::Route) {
+        return lookups(&options);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(measure(&options))?;
     let mut out = std::io::stdout().lock();
@@ -81,10 +89,22 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn lookups(options: &Options) -> Result<()> {
+    let lookups = route::measure(if options.short { 100_000 } else { options.people.unwrap_or(1_000_000) })?;
+    let mut out = std::io::stdout().lock();
+    if options.json {
+        writeln!(out, "{:#}", lookups.to_json())?
+    } else {
+        write!(out, "{lookups}")?
+    }
+    Ok(())
+}
+
 async fn measure(options: &Options) -> Result<Report> {
-    let mut bed = Bed::start(options.people).await?;
+    let everybody = options.people.unwrap_or(PEOPLE);
+    let mut bed = Bed::start(everybody).await?;
     let mut report = Report::new(json!({
-        "people": options.people, "repeat": options.repeat, "batch": BATCH, "servers": bed.versions().await?,
+        "people": everybody, "repeat": options.repeat, "batch": BATCH, "servers": bed.versions().await?,
         "settings": bed::SETTINGS,
     }));
     if options.only == Some(Part::Steady) {
@@ -99,9 +119,9 @@ async fn measure(options: &Options) -> Result<Report> {
         report.row("verify", &runs.bridge, &runs.raw);
         return Ok(report);
     }
-    let copies = first_copy::measure(&mut bed, options.people, options.repeat, true).await?;
+    let copies = first_copy::measure(&mut bed, everybody, options.repeat, true).await?;
     report.row("first copy, friends and subscribers too", &copies.bridge, &copies.raw);
-    let copies = first_copy::measure(&mut bed, options.people, options.repeat, false).await?;
+    let copies = first_copy::measure(&mut bed, everybody, options.repeat, false).await?;
     report.row("first copy", &copies.bridge, &copies.raw);
     report.beside("first copy, beside a script that writes one person after the other", &copies.bridge, &copies.script);
     if options.only == Some(Part::FirstCopy) {

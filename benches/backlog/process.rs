@@ -31,10 +31,19 @@ pub(crate) fn cpu_of_family(parent: u32) -> Result<u64> {
 
 /// The most memory it ever had, in bytes.
 pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
+    size(pid, "VmHWM")
+}
+
+/// The memory it has, in bytes.
+pub(crate) fn memory(pid: u32) -> Result<u64> {
+    size(pid, "VmRSS")
+}
+
+fn size(pid: u32, which: &str) -> Result<u64> {
     let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
     let fields: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
-    let peak = fields.get("VmHWM").and_then(|text| text.trim().strip_suffix(" kB")).ok_or("no VmHWM")?;
-    Ok(peak.parse::<u64>()? * 1024)
+    let size = fields.get(which).and_then(|text| text.trim().strip_suffix(" kB")).ok_or("an unexpected status")?;
+    Ok(size.parse::<u64>()? * 1024)
 }
 
 /// How many processes wanted to run during the last minute.
