@@ -72,8 +72,10 @@ async fn setting_up_is_idempotent_and_taken_down_again() {
     let world = World::new().await;
     assert_eq!(world.legacy.init().await.unwrap(), [], "done before");
     let removed = world.legacy.teardown().await.unwrap();
-    assert!(removed.contains(&LedgerPlan::Collection("biograph_bridge_ledger".to_owned())), "{removed:?}");
-    assert_eq!(removed.len(), 1 + user().natural_keys.len(), "{removed:?}");
+    for collection in ["biograph_bridge_ledger", "biograph_bridge_cutover"] {
+        assert!(removed.contains(&LedgerPlan::Collection(collection.to_owned())), "{removed:?}");
+    }
+    assert_eq!(removed.len(), 2 + user().natural_keys.len(), "{removed:?}");
     let planned = world.legacy.missing().await.unwrap();
     assert_eq!(planned.len(), removed.len() + 1, "the index of the ledger went with it: {planned:?}");
     assert_eq!(world.people().list_index_names().await.unwrap(), ["_id_"]);

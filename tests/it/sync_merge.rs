@@ -118,6 +118,8 @@ async fn a_person_who_moved_over_without_a_link_is_renaissances_as_soon_as_they_
     bed.sql(&format!("UPDATE users SET old_user_id = '{unknown}' WHERE id = {row}")).await;
     daemon.go_on();
     bed.until_document(doc! { "_id": unknown }, |d| holds(d, "name", "in Renaissance")).await;
+    // the entry is held back until it is known that the document has landed
+    bed.until_count("SELECT count(*) FROM biograph_bridge.conflict WHERE intent IS NOT NULL", 0).await;
     let conflicts = bed.conflicts(unknown).await;
     assert!(conflicts.iter().all(|c| c.kind == "adopted" && c.owner == "renaissance"), "{conflicts:?}");
     let epochs = "SELECT count(*) FROM biograph_bridge.conflict WHERE epoch <> 2";
