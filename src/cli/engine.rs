@@ -164,6 +164,13 @@ impl Engine<'_> {
             status,
             self.settings.clone(),
         );
+        let keeping = async {
+            // a first copy reads everybody itself, and nobody has moved before it
+            while self.status.is_copying() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            keeper.keep(moved::News::new(pool)).await;
+        };
         tokio::select! {
             outcome = bridge.run(Inbox::new(pool), stop.clone()) => match outcome {
                 // what a foreign database says is explained by its being foreign
@@ -174,7 +181,7 @@ impl Engine<'_> {
                 other => other,
             },
             never = gauges => never,
-            () = keeper.keep(moved::News::new(pool)) => Ok(()),
+            () = keeping => Ok(()),
             failed = marks => failed,
             never = self.retention.keep(&store) => never,
         }

@@ -206,6 +206,10 @@ impl Directory {
             return;
         }
         let mut due = self.due();
+        // everybody is about to be looked at
+        if due.all {
+            return;
+        }
         due.keys.extend(keys);
         if due.keys.len() > MOST_DUE {
             due.keys = HashSet::new();

@@ -117,6 +117,11 @@ impl Status {
         self.live().state == Some(DaemonState::Streaming)
     }
 
+    /// Whether nothing was copied yet, or a first copy is under way.
+    pub fn is_copying(&self) -> bool {
+        matches!(self.live().state, None | Some(DaemonState::Starting | DaemonState::Backfilling))
+    }
+
     /// What is paused.
     pub fn pauses(&self, pauses: &Arc<Pauses>) {
         let mut live = self.live();

@@ -1,7 +1,7 @@
 //! Taking batches from the queue to the reconciler and their outcome to the queue and to people.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     pin::{Pin, pin},
     time::{Duration, Instant},
 };
@@ -24,7 +24,7 @@ use crate::{
     model::{
         fact::{Reconciled, RetryClass},
         hint::{Freshness, Hint},
-        key::{EntityIndex, Key},
+        key::{EntityIndex, Key, SideId},
         mapping::Entity,
         side::{Direction, Side},
     },
@@ -248,7 +248,9 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
     }
 
     fn tell(&self, index: EntityIndex, taken: &[Taken], report: &BatchReport, took: Duration) {
-        self.status.directory().settled(index, &report.settled);
+        if let Some(entity) = self.entities.get(usize::from(index.0)) {
+            self.status.directory().settled(index, &unlike_before(entity, report));
+        }
         for effect in &report.effects {
             self.status.reconciled(index, outcome(*effect), 1);
         }
@@ -268,6 +270,30 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             self.status.applied(direction, at.collect::<Vec<_>>(), shown.collect::<Vec<_>>());
         }
     }
+}
+
+/// The keys of a batch without those whose records have only exchanged fields that nobody is known by.
+fn unlike_before(entity: &Entity, report: &BatchReport) -> Vec<Key> {
+    if report.effects.iter().any(|effect| effect.parks) {
+        return report.settled.clone();
+    }
+    let logins = entity.logins.iter().map(|login| login.field);
+    let names: HashSet<usize> = entity.natural_keys.iter().flatten().copied().chain(logins).collect();
+    let (mut alike, mut unlike, mut keys) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for crossing in &report.crossings {
+        if crossing.fields.is_empty() || crossing.fields.iter().any(|field| names.contains(field)) {
+            unlike.insert(crossing.legacy_id);
+        } else {
+            alike.insert(crossing.legacy_id);
+        }
+    }
+    let same = |crossing: &&Crossing| !unlike.contains(&crossing.legacy_id);
+    keys.extend(report.crossings.iter().filter(same).filter_map(|crossing| crossing.key));
+    let is_alike = |key: &Key| match key.id {
+        SideId::Legacy(id) => alike.contains(&id) && !unlike.contains(&id),
+        SideId::Renaissance(_) => keys.contains(key),
+    };
+    report.settled.iter().filter(|key| !is_alike(key)).copied().collect()
 }
 
 const fn side_index(side: Side) -> usize {

@@ -32,6 +32,8 @@ async fn records_of_many_megabytes_cross_both_ways_a_few_at_a_time() {
     let many: usize = std::env::var("BRIDGE_TEST_BOOKS").map_or(MANY, |many| many.parse().unwrap());
     let bound = std::env::var("BRIDGE_TEST_BATCH_BYTES").unwrap_or_else(|_| "16MiB".to_owned());
     bed.settings.push(("BRIDGE_BATCH_BYTES", bound));
+    // however many there are, nobody is asked before they go
+    bed.settings.push(("BRIDGE_DELETE_GUARD_SHARE", "1".to_owned()));
     bed.sql("ALTER TABLE books ALTER COLUMN synopsis TYPE text").await;
     let started = Instant::now();
     let owner = bed.insert_person("Ada", doc! {}).await;
