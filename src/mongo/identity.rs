@@ -121,12 +121,14 @@ impl Legacy {
     /// Refuses a database that is not the known one, or no longer as it was left.
     pub(super) async fn verify(&self) -> Result<()> {
         let Some(expected) = self.guard.expected.get() else { return Ok(()) };
+        // before it is read: what is counted meanwhile is no reason to find too little
+        let counted = self.guard.mark.load(Ordering::Acquire);
         let found = self.identity().await?;
         let Some(found) = found.filter(|found| found.is(&expected.text())) else {
             let what = format!("another database than {} has taken the legacy address", self.database.name());
             return Err(other(Side::Legacy, &what));
         };
-        if found.mark < self.guard.mark.load(Ordering::Acquire) {
+        if found.mark < counted {
             return Err(Error::halt("the legacy database was put back to an earlier state while the bridge ran")
                 .with_loss(PositionLoss::Restored)
                 .with_hint("start the bridge again: it takes a new position and sweeps"));
