@@ -261,6 +261,15 @@ impl Bed {
     }
 }
 
+/// Runs a command to its end; its exit code, and what it said. One that does not end is killed.
+pub(crate) async fn output(command: Command) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::from(command);
+    let ended = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+    let output = ended.unwrap_or_else(|_| panic!("it does not end: {command:?}")).unwrap();
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    (output.status.code(), said)
+}
+
 impl Daemon {
     pub(crate) async fn status(&self) -> Option<Json> {
         reqwest::get(format!("http://127.0.0.1:{}/api/status", self.port)).await.ok()?.json().await.ok()

@@ -7,7 +7,7 @@ use mongodb::bson::{Binary, Document, doc, oid::ObjectId, spec::BinarySubtype};
 use serde_json::Value as Json;
 use sqlx::Row;
 
-use crate::bed::{Bed, Daemon, holds};
+use crate::bed::{Bed, Daemon, holds, output};
 
 /// People of whom one of each kind is changed while no daemon runs.
 struct Round {
@@ -216,9 +216,8 @@ async fn a_position_that_is_lost_again_and_again_ends_the_daemon_until_a_person_
     )
     .await;
     bed.sql("SELECT pg_drop_replication_slot('biograph_bridge')").await;
-    let ended = bed.command(&["run"]).output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(1), "{said}");
+    let (code, said) = output(bed.command(&["run"])).await;
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("3 times in a row") && said.contains("max_slot_wal_keep_size"), "{said}");
     let daemon = bed.start().await;
     bed.set(id, "name", "Ada King").await;

@@ -7,19 +7,13 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value as Json;
 use sqlx::Row;
 
-use crate::bed::{Bed, Daemon, holds};
+use crate::bed::{Bed, Daemon, holds, output};
 
 const PEOPLE: &str = "SELECT count(*) FROM users";
 
-fn output(mut command: Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-    (output.status.code(), said)
-}
-
-fn is_refused(bed: &Bed, option: &str) {
+async fn is_refused(bed: &Bed, option: &str) {
     for command in ["run", "check"] {
-        let (code, said) = output(bed.command(&[command]));
+        let (code, said) = output(bed.command(&[command])).await;
         assert_eq!(code, Some(1), "{command}: {said}");
         assert!(said.contains(&format!("init --{option}")), "{command}: {said}");
         let secret = bed.renaissance_url.split([':', '@']).nth(2).unwrap();
@@ -53,22 +47,22 @@ async fn another_database_is_refused_until_a_person_accepts_it() {
     daemon.stop().await;
     bed.legacy.drop().await.unwrap();
     make_collections(&bed.legacy).await.unwrap();
-    is_refused(&bed, "accept-legacy");
+    is_refused(&bed, "accept-legacy").await;
     assert_eq!(bed.count(PEOPLE).await, 1);
-    let (code, said) = output(bed.command(&["init", "--accept-legacy"]));
+    let (code, said) = output(bed.command(&["init", "--accept-legacy"])).await;
     assert_eq!(code, Some(0), "{said}");
     let daemon = bed.start().await;
     until_healed(&bed, &daemon, "legacy", "moved").await;
     bed.until_document(doc! { "_id": ada }, |d| holds(d, "name", "Ada")).await;
     assert_eq!(bed.count(PEOPLE).await, 1, "what is missing is made again, and nothing is deleted");
 
-    let (code, said) = output(bed.command(&["init", "--accept-renaissance"]));
+    let (code, said) = output(bed.command(&["init", "--accept-renaissance"])).await;
     assert!(code == Some(1) && said.contains("a daemon is active"), "{said}");
     daemon.stop().await;
     // the state as it is after a dump was restored on another server
     bed.sql("UPDATE biograph_bridge.identity SET id = '1/1' WHERE side = 'renaissance'").await;
-    is_refused(&bed, "accept-renaissance");
-    let (code, said) = output(bed.command(&["init", "--accept-renaissance"]));
+    is_refused(&bed, "accept-renaissance").await;
+    let (code, said) = output(bed.command(&["init", "--accept-renaissance"])).await;
     assert_eq!(code, Some(0), "{said}");
     bed.users().update_one(doc! { "_id": ada }, doc! { "$set": { "name": "Ada King" } }).await.unwrap();
     let daemon = bed.start().await;
@@ -78,7 +72,7 @@ async fn another_database_is_refused_until_a_person_accepts_it() {
 
     // a Renaissance that no bridge has ever seen
     let known = std::mem::replace(&mut bed.renaissance_url, bed.postgres.create_renaissance("another").await.unwrap());
-    is_refused(&bed, "accept-renaissance");
+    is_refused(&bed, "accept-renaissance").await;
     let written = "SELECT to_regnamespace('biograph_bridge') IS NOT NULL";
     let mut another = bed.postgres.connect("another").await.unwrap();
     assert!(

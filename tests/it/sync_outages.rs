@@ -1,19 +1,17 @@
 //! Servers that are down, refuse the login or cannot do what the bridge needs: waited for, or named with what to do.
 
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 use biograph_bridge::sandbox::{Mongod, MongodOptions, PostgresOptions, ServerChoice};
 use mongodb::bson::doc;
 
-use crate::bed::{Bed, PATIENCE, USERS, holds};
+use crate::bed::{Bed, USERS, holds, output};
 
 /// What a daemon that cannot start says on its way out.
-fn refused(mut command: Command) -> String {
-    let started = Instant::now();
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(started.elapsed() < PATIENCE && said.contains("fix"), "{said}");
+async fn refused(command: Command) -> String {
+    let (code, said) = output(command).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("fix"), "{said}");
     said
 }
 
@@ -57,31 +55,31 @@ async fn what_only_a_person_can_fix_ends_the_daemon_with_the_fix() {
         command.env(name, value);
         command
     };
-    let said = refused(with("BRIDGE_RENAISSANCE_URL", bed.renaissance_url.replace('@', "x@")));
+    let said = refused(with("BRIDGE_RENAISSANCE_URL", bed.renaissance_url.replace('@', "x@"))).await;
     assert!(said.contains("refused the login"), "{said}");
-    let said = refused(with("BRIDGE_LEGACY_URI", bed.legacy_uri.replace("mongodb://", "mongodb://ada:secret@")));
+    let said = refused(with("BRIDGE_LEGACY_URI", bed.legacy_uri.replace("mongodb://", "mongodb://ada:secret@"))).await;
     assert!(said.contains("refuses the bridge's login") && !said.contains("secret"), "{said}");
     let standalone = Mongod::standalone(MongodOptions::default()).await.unwrap();
-    let said = refused(with("BRIDGE_LEGACY_URI", format!("mongodb://{}/BioGraphDemo", standalone.address())));
+    let said = refused(with("BRIDGE_LEGACY_URI", format!("mongodb://{}/BioGraphDemo", standalone.address()))).await;
     assert!(said.contains("--replSet"), "{said}");
     bed.sql("ALTER TABLE users RENAME COLUMN profile_picture TO picture").await;
-    let said = refused(bed.command(&["run"]));
+    let said = refused(bed.command(&["run"])).await;
     assert!(said.contains("profile_picture"), "{said}");
     bed.sql("ALTER TABLE users RENAME COLUMN picture TO profile_picture; ALTER TABLE user_profiles RENAME TO profiles")
         .await;
-    let said = refused(bed.command(&["run"]));
+    let said = refused(bed.command(&["run"])).await;
     assert!(said.contains("user_profiles"), "{said}");
     bed.sql("ALTER TABLE profiles RENAME TO user_profiles").await;
     bed.users().drop().await.unwrap();
     bed.legacy.create_collection("AuthApp_usermodel").await.unwrap();
-    let said = refused(bed.command(&["run"]));
+    let said = refused(bed.command(&["run"])).await;
     assert!(said.contains(USERS) && said.contains("AuthApp_usermodel exists"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_without_logical_decoding_is_refused_with_the_command() {
     let bed = Bed::with(PostgresOptions { wal_level: "replica", ..PostgresOptions::default() }, 1).await;
-    let said = refused(bed.command(&["run"]));
+    let said = refused(bed.command(&["run"])).await;
     assert!(said.contains("wal_level") && said.contains("ALTER SYSTEM SET wal_level"), "{said}");
 }
 
