@@ -153,6 +153,17 @@ impl Base {
         }
     }
 
+    /// Forgets what was agreed on for a set that has lost members without anybody having taken them out: if more were agreed on
+    /// than there are now. Whether it had to.
+    pub fn forget_lost_members(&mut self, field: usize, now: usize) -> bool {
+        let lost = self.members(field).is_some_and(|members| members.len() > now);
+        if lost {
+            self.members.remove(&field);
+            self.set(field, None);
+        }
+        lost
+    }
+
     /// The number agreed on for a field, if it was kept.
     pub fn number(&self, field: usize) -> Option<&Value> {
         // a field that was not added up for a while may have one of long ago

@@ -1,6 +1,6 @@
 //! Lost positions in the state: the new one and the sweep that is due are one row, so that a crash forgets neither.
 
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::{read::parse_legacy, sql::quote_ident, store::Postgres};
 use crate::{
@@ -67,6 +67,29 @@ pub async fn note_move(pool: &sqlx::PgPool, side: Side, new: &Position) -> Resul
         .await
         .map(drop)
         .map_err(Error::from)
+}
+
+impl Postgres {
+    /// Writes bases to their links, by legacy ids.
+    pub(super) async fn write_bases(
+        &self,
+        transaction: &mut PgConnection,
+        index: EntityIndex,
+        (ids, bases): (Vec<String>, Vec<Vec<u8>>),
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE biograph_bridge.link l SET base = v.base, shape = $2 \
+             FROM unnest($3::text[], $4::bytea[]) AS v(id, base) WHERE l.entity = $1 AND l.legacy_id = v.id",
+        )
+        .bind(&self.entity(index)?.0.name)
+        .bind(self.shapes().current(index)?)
+        .bind(ids)
+        .bind(bases)
+        .execute(transaction)
+        .await
+        .map_err(Error::from)?;
+        Ok(())
+    }
 }
 
 impl HealingStore for Postgres {
@@ -143,21 +166,11 @@ impl HealingStore for Postgres {
             let Some(bytes) = bytes else { continue };
             let mut base = self.shapes().base(*shape, bytes, entity.fields.len())?;
             base.forget();
-            ids.push(id.as_str());
+            ids.push(id.clone());
             bases.push(base.to_bytes());
         }
         let mut transaction = self.begin_on_state().await?;
-        sqlx::query(
-            "UPDATE biograph_bridge.link l SET base = v.base, shape = $2 \
-             FROM unnest($3::text[], $4::bytea[]) AS v(id, base) WHERE l.entity = $1 AND l.legacy_id = v.id",
-        )
-        .bind(&entity.name)
-        .bind(self.shapes().current(index)?)
-        .bind(ids)
-        .bind(bases)
-        .execute(&mut *transaction)
-        .await
-        .map_err(Error::from)?;
+        self.write_bases(&mut transaction, index, (ids, bases)).await?;
         transaction.commit().await.map_err(Error::from)?;
         rows.last().map(|(id, ..)| parse_legacy(id)).transpose()
     }

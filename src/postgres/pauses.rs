@@ -1,5 +1,7 @@
 //! Pauses in the state, and the links they are about.
 
+use std::collections::HashMap;
+
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
 
 use super::{capture::leave_mark, read::parse_legacy, sql::quote_ident, store::Postgres};
@@ -39,6 +41,8 @@ const WALK: &str = "SELECT legacy_id, renaissance_id FROM biograph_bridge.link \
     WHERE entity = $2 AND base IS NOT NULL AND legacy_id > coalesce((SELECT walked FROM biograph_bridge.pause WHERE id = $1), '') \
     ORDER BY legacy_id LIMIT $3";
 const FORGET: &str = "UPDATE biograph_bridge.link SET base = NULL WHERE entity = $1 AND legacy_id = ANY($2)";
+const BASES: &str = "SELECT legacy_id, shape, base FROM biograph_bridge.link \
+    WHERE entity = $1 AND legacy_id = ANY($2) AND base IS NOT NULL FOR UPDATE";
 const PARK: &str = "INSERT INTO biograph_bridge.parked (entity, legacy_id, renaissance_id, reason, detail, person, pause) \
     SELECT entity, legacy_id, renaissance_id, $3, $4, person, $5 FROM biograph_bridge.link \
     WHERE entity = $1 AND legacy_id = ANY($2) \
@@ -207,6 +211,43 @@ impl PauseStore for Postgres {
         transaction.commit().await.map_err(Error::from)
     }
 
+    async fn park_thinned(
+        &self,
+        pause: i64,
+        index: EntityIndex,
+        sets: &[(LegacyId, Vec<(usize, usize)>)],
+    ) -> Result<()> {
+        let (entity, _) = self.entity(index)?;
+        let known: HashMap<String, _> = sets.iter().map(|(id, sets)| (id.to_string(), sets)).collect();
+        let mut transaction = self.begin_on_state().await?;
+        let links: Vec<(String, i32, Vec<u8>)> = sqlx::query_as(BASES)
+            .bind(&entity.name)
+            .bind(known.keys().cloned().collect::<Vec<_>>())
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        let (mut ids, mut bases) = (Vec::new(), Vec::new());
+        for (id, shape, bytes) in links {
+            let mut base = self.shapes().base(shape, &bytes, entity.fields.len())?;
+            let sets = known.get(&id).into_iter().copied().flatten();
+            if sets.filter(|(field, now)| base.forget_lost_members(*field, *now)).count() > 0 {
+                ids.push(id);
+                bases.push(base.to_bytes());
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.write_bases(&mut transaction, index, (ids.clone(), bases)).await?;
+        let park = sqlx::query(PARK).bind(&entity.name).bind(&ids).bind(Reason::Paused.as_str());
+        park.bind(format!("its sets lost members on one side; pause {pause} is ending"))
+            .bind(pause)
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
+        transaction.commit().await.map_err(Error::from)
+    }
+
     async fn links(&self, index: EntityIndex) -> Result<u64> {
         let (entity, _) = self.entity(index)?;
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM biograph_bridge.link WHERE entity = $1")
@@ -232,10 +273,10 @@ impl PauseStore for Postgres {
         Ok(tables.into_iter().map(|(name, oid, at)| (name, oid.map(|oid: i64| identity(oid, at)))).collect())
     }
 
-    async fn is_empty(&self, index: EntityIndex) -> Result<bool> {
+    async fn is_empty(&self, index: EntityIndex, table: &str) -> Result<bool> {
         let (entity, _) = self.entity(index)?;
-        let Some(root) = entity.renaissance.tables.first() else { return Ok(false) };
-        let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", quote_ident(&root.name));
+        let Some(table) = entity.table_names().find(|name| *name == table) else { return Ok(false) };
+        let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", quote_ident(table));
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.pool).await.map_err(Error::from)
     }
 

@@ -322,7 +322,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         }
         let doubtful = self.guard(index, entity, &works).await?;
         for mut work in works {
-            if doubtful && work.deletes_unasked(Side::Legacy) {
+            if doubtful && work.loses_unasked(entity) {
                 report.not_visible.extend(work.keys);
                 continue;
             }

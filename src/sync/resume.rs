@@ -130,7 +130,15 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resume<'_, L, R, Q> {
                 }
                 Side::Renaissance => {
                     let ids: Vec<RenaissanceId> = links.iter().map(|(_, row)| *row).collect();
-                    store.read(entity, &ids).await?.images.iter().map(Option::is_some).collect()
+                    let images = store.read(entity, &ids).await?.images;
+                    if answer == Deletions::Restore {
+                        let read = links.iter().map(|(legacy, _)| *legacy).zip(&images);
+                        let sets: Vec<_> = read
+                            .filter_map(|(id, image)| Some((id, self.reconciler.sets(entity, image.as_ref()?))))
+                            .collect();
+                        store.park_thinned(pause.id, entity, &sets).await?;
+                    }
+                    images.iter().map(Option::is_some).collect()
                 }
             };
             let missing = links.iter().zip(present).filter(|(_, present)| !present).map(|((legacy, _), _)| *legacy);

@@ -296,6 +296,36 @@ async fn a_truncate_that_was_not_heard_of_yet_deletes_nothing_and_other_rewrites
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_join_table_whose_truncate_was_not_heard_of_yet_takes_nobodys_friends() {
+    let bed = Bed::new().await;
+    bed.sql(include_str!("../../deploy/renaissance/friendships.sql")).await;
+    let daemon = bed.start().await;
+    let mut people = Vec::new();
+    for name in ["Ada", "Grace", "Alan"] {
+        people.push(bed.shared_person(name).await.0);
+    }
+    let (ada, friends) = (people[0], people[1..].to_vec());
+    bed.set(ada, "friends", friends.clone()).await;
+    bed.until_count("SELECT count(*) FROM friendships", 2).await;
+    bed.until_settled(&daemon).await;
+    assert_eq!(daemon.stop().await, Some(0));
+
+    // her document is looked at long before the TRUNCATE is heard of
+    bed.sql("CREATE TABLE filler AS SELECT n FROM generate_series(1, 500000) n").await;
+    bed.sql("TRUNCATE friendships").await;
+    bed.set(ada, "name", "Ada King").await;
+    let daemon = bed.spawn();
+    assert_eq!(pauses(&until_state(&daemon, &bed, "paused").await), ["user - truncated"]);
+    let hers = |document: &Document| holds(document, "friends", friends.clone());
+    bed.until_document(doc! { "_id": ada }, hers).await;
+    must(&bed, "resume --entity user --deletions restore");
+    bed.until_count("SELECT count(*) FROM friendships", 2).await;
+    bed.until_name(ada, "Ada King").await;
+    bed.until_document(doc! { "_id": ada }, hers).await;
+    assert_eq!(daemon.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_position_is_healed_for_all_but_what_is_paused_and_for_that_once_it_is_resumed() {
     let toys = nursery().await;
     let daemon = toys.bed.start().await;

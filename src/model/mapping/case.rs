@@ -183,7 +183,7 @@ impl Entity {
     }
 
     /// Whether a slot holds the rows of a join table, which have no order.
-    fn is_set(&self, side: Side, slot: usize) -> bool {
+    pub(crate) fn is_set(&self, side: Side, slot: usize) -> bool {
         let column = self.renaissance.columns.get(slot).filter(|_| side == Side::Renaissance);
         column.and_then(|column| self.renaissance.tables.get(column.table)).is_some_and(|table| table.members.is_some())
     }

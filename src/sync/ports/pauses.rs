@@ -90,14 +90,24 @@ pub trait PauseStore: Send + Sync {
         walked: LegacyId,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Of these records, parks those whose sets hold fewer members than both sides last agreed on, and forgets of these sets
+    /// what was agreed on, so that the other side's members count as new. Each comes with its sets: fields, and how many members
+    /// they hold.
+    fn park_thinned(
+        &self,
+        pause: i64,
+        entity: EntityIndex,
+        sets: &[(LegacyId, Vec<(usize, usize)>)],
+    ) -> impl Future<Output = Result<()>> + Send;
+
     /// How many links an entity has.
     fn links(&self, entity: EntityIndex) -> impl Future<Output = Result<u64>> + Send;
 
     /// The tables an entity cannot be without. Where rows are stored follows their identity after a slash.
     fn tables(&self, entity: EntityIndex) -> impl Future<Output = Result<Places>> + Send;
 
-    /// Whether the entity's first table holds no row.
-    fn is_empty(&self, entity: EntityIndex) -> impl Future<Output = Result<bool>> + Send;
+    /// Whether this table of the entity holds no row.
+    fn is_empty(&self, entity: EntityIndex, table: &str) -> impl Future<Output = Result<bool>> + Send;
 
     /// Leaves a mark in the log of renaissance, as [`Source::mark`](super::Source::mark) does.
     fn mark(&self) -> impl Future<Output = Result<Position>> + Send;

@@ -12,10 +12,12 @@ use crate::{
     error::Result,
     model::{
         fact::PauseCause,
+        image::Image,
         key::{EntityIndex, Key},
         mapping::Entity,
         pause::Scope,
         side::Side,
+        value::Value,
     },
     sync::{
         plan::Planned,
@@ -123,14 +125,47 @@ pub(super) const fn deletes(planned: &Planned) -> Option<Side> {
     }
 }
 
+/// How many items a slot holds.
+fn held(image: &Image, slot: usize) -> usize {
+    match image.slots.get(slot) {
+        Some(Some(Value::List(items))) => items.len(),
+        _ => 0,
+    }
+}
+
 impl Work {
     /// Whether the record is deleted on a side without a person having said so.
     pub(super) fn deletes_unasked(&self, side: Side) -> bool {
         !self.approved && self.planned.as_ref().and_then(deletes) == Some(side)
     }
+
+    /// Whether the document loses what rows of a join table say no more, without a person having said so.
+    fn drops_members_unasked(&self, entity: &Entity) -> bool {
+        let (Some(document), Some(rows)) = (&self.record.legacy, &self.record.renaissance) else { return false };
+        let fields = self.planned.iter().filter(|_| !self.approved).flat_map(|planned| &planned.fields);
+        let written = fields.filter(|(to, _)| *to == Side::Legacy).filter_map(|(_, field)| entity.fields.get(*field));
+        let mut lists =
+            written.filter_map(|field| Some((field.legacy.slots.first()?, field.renaissance.slots.first()?)));
+        lists.any(|(list, set)| entity.is_set(Side::Renaissance, *set) && held(rows, *set) < held(document, *list))
+    }
+
+    /// Whether the document, or members of its sets, would go because of rows that are gone, without a person having said so.
+    pub(super) fn loses_unasked(&self, entity: &Entity) -> bool {
+        self.deletes_unasked(Side::Legacy) || self.drops_members_unasked(entity)
+    }
 }
 
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
+    /// The fields of an entity that are rows of a join table, and how many of them a record holds.
+    pub fn sets(&self, index: EntityIndex, rows: &Image) -> Vec<(usize, usize)> {
+        let Some(entity) = self.entities.get(usize::from(index.0)) else { return Vec::new() };
+        let slots = entity.fields.iter().map(|field| field.renaissance.slots.first()).enumerate();
+        let sets = slots.filter_map(|(field, slot)| Some((field, *slot?)));
+        sets.filter(|(_, slot)| entity.is_set(Side::Renaissance, *slot))
+            .map(|(field, slot)| (field, held(rows, slot)))
+            .collect()
+    }
+
     /// Lets the deletion of the record that this key names through the guard.
     pub fn approve(&self, key: Key) {
         self.guard.approve(key);
@@ -142,15 +177,18 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     }
 
     /// Looks at the deletions of a batch before any of them is carried out. If they are too many, or the place where the records
-    /// are missing is not what it was, a pause begins; what was decided before is then not written. Whether documents must not be
-    /// deleted yet, as nobody knows whether their rows were.
+    /// are missing is not what it was, a pause begins; what was decided before is then not written. Whether documents and members of
+    /// their sets must stay for now, as nobody knows whether their rows were deleted.
     pub(super) async fn guard(&self, index: EntityIndex, entity: &Entity, works: &[Work]) -> Result<bool> {
         let mut doubtful = false;
         for side in Side::ALL {
             let unasked = works.iter().filter(|work| work.deletes_unasked(side)).count() as u64;
-            if unasked > 0 && !self.pause_if_replaced(index, side.other()).await? {
+            let loses = unasked > 0 || side == Side::Legacy && works.iter().any(|work| work.loses_unasked(entity));
+            if loses && !self.pause_if_replaced(index, side.other()).await? {
                 doubtful |= side == Side::Legacy && self.may_be_truncated(index).await?;
-                self.pause_if_burst((index, entity), side, unasked).await?;
+                if unasked > 0 {
+                    self.pause_if_burst((index, entity), side, unasked).await?;
+                }
             }
         }
         Ok(doubtful)

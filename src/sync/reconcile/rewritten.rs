@@ -55,7 +55,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             self.rewrites.state().doubts.remove(&index);
             return Ok(false);
         };
-        if self.renaissance.is_empty(index).await? {
+        if self.renaissance.is_empty(index, table).await? {
             self.pause_structure(index, side, PauseCause::Truncated, format!("table {table} was emptied")).await?;
             return Ok(false);
         }

@@ -120,6 +120,10 @@ impl PauseStore for Rows {
         foreign()
     }
 
+    async fn park_thinned(&self, _: i64, _: EntityIndex, _: &[(LegacyId, Vec<(usize, usize)>)]) -> Result<()> {
+        foreign()
+    }
+
     async fn links(&self, _: EntityIndex) -> Result<u64> {
         foreign()
     }
@@ -128,7 +132,7 @@ impl PauseStore for Rows {
         Ok(Vec::new())
     }
 
-    async fn is_empty(&self, _: EntityIndex) -> Result<bool> {
+    async fn is_empty(&self, _: EntityIndex, _: &str) -> Result<bool> {
         foreign()
     }
 
