@@ -203,7 +203,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let links = match self.guard.known_links(index, now) {
             Some(links) => links,
             None => {
-                let links = self.renaissance.links(index).await?;
+                // with those that went within the last minute: their links are gone
+                let links = self.renaissance.links(index).await? + recent;
                 self.guard.state().links.insert(index, (now, links));
                 links
             }
