@@ -1,12 +1,16 @@
 //! `cutover`: moving people from one side to the other, and looking where they are.
 
 mod batch;
+mod choose;
 mod history;
+mod limits;
 mod list;
+mod losing;
 mod moving;
 mod rollback;
 mod show;
 mod start;
+mod together;
 
 use clap::Subcommand;
 
@@ -17,7 +21,7 @@ use super::{Failure, options::SettingFlags};
 pub(super) enum Cutover {
     Start(start::Start),
     Batch(Box<batch::Batch>),
-    Rollback(rollback::Rollback),
+    Rollback(Box<rollback::Rollback>),
     Show(show::Show),
     List(list::List),
     History(history::History),

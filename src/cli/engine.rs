@@ -22,7 +22,7 @@ use crate::{
     postgres::{
         Pool,
         capture::PostgresSource,
-        catalog, connect,
+        catalog, cohorts, connect,
         lease::{self, Lease},
         moved, pauses, preflight,
         request::Inbox,
@@ -279,6 +279,10 @@ impl Engine<'_> {
                 match counted {
                     Ok(people) => people.iter().for_each(|(state, count)| self.status.people(*state, *count)),
                     Err(error) => warn!(%error, "cannot count people"),
+                }
+                match cohorts::open(pool).await {
+                    Ok(batches) => self.status.batches(batches),
+                    Err(error) => warn!(%error, "cannot read batches of people"),
                 }
                 turns_to_skip = (started.elapsed().as_millis() / CHEAP.as_millis()).min(SKIPPED);
             } else {

@@ -132,6 +132,16 @@ impl Lines {
             let people: Vec<_> = report.people.iter().map(|(state, count)| format!("{state} {count}")).collect();
             self.line("people", &people.join(", "));
         }
+        for batch in &report.batches {
+            let line = match (batch.state.as_str(), &batch.why) {
+                ("running", _) => batch.line(),
+                (state, why) => {
+                    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                    format!("{}, {}", self.paint.attention(&format!("{state}{why}")), batch.line())
+                }
+            };
+            self.line(&format!("batch {}", batch.id), &line);
+        }
     }
 
     fn failing(&mut self, report: &StatusReport) {
@@ -228,7 +238,7 @@ mod tests {
             problem::Reason,
             side::{Direction, Side},
         },
-        sync::status::Status,
+        sync::status::{BatchStatus, Status},
     };
 
     #[test]
@@ -248,8 +258,19 @@ mod tests {
             label: Some("A•••• L••••".into()),
         };
         status.applied(Direction::LegacyToRenaissance, [None], [crossing]);
+        status.batches(vec![BatchStatus {
+            id: 3,
+            toward: "renaissance".into(),
+            state: "paused".into(),
+            why: Some("11 people did not move, more than 10".into()),
+            people: 200,
+            done: 120,
+            failed: 11,
+        }]);
         let screen = super::status(&status.snapshot(), "127.0.0.1:9464", Paint::plain());
         for expected in [
+            "  batch 3                   paused: 11 people did not move, more than 10, 120 of 200 (60 %) to renaissance, 11 did not \
+             move\n",
             "streaming  up 0.0 s  http://127.0.0.1:9464/\n",
             "  legacy → renaissance      caught up, 1 written\n",
             "  renaissance → legacy      lag unknown, 0 written\n",

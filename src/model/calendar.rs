@@ -1,7 +1,8 @@
 //! Dates as numbers: ISO 8601 text ↔ microseconds since 1970, over the whole range an `i64` of microseconds can hold.
 //! Own arithmetic because the `time` crate stops at year 9999 and both databases go on.
 
-const DAY: i64 = 86_400_000_000;
+/// Microseconds of a day.
+pub const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
 
 /// Shows microseconds since 1970 as ISO 8601 in UTC, with milliseconds, or microseconds where there are any.

@@ -4,6 +4,7 @@ pub mod base64;
 pub mod calendar;
 pub mod catalog;
 pub mod cohort;
+pub mod condition;
 pub mod conflict;
 pub mod counterparts;
 pub mod cutover;

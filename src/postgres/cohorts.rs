@@ -1,28 +1,49 @@
 //! People who move together, in the state.
 
-use serde::Serialize;
+pub mod draft;
+mod report;
+
 use serde_json::Value as Json;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+
+pub use report::{BatchReport, Failed, Whereabouts, batches, failed, open, people};
 
 use super::{cutover::side, read::parse_legacy, store::Postgres};
 use crate::{
     error::{Error, Result},
-    model::{key::LegacyId, mapping::Entity, person::persons},
-    sync::ports::{Batch, Begun, By, Chosen, CohortStore, NewBatch, Toll},
+    model::{
+        key::{EntityIndex, LegacyId, RenaissanceId},
+        mapping::Entity,
+        person::persons,
+        side::Side,
+    },
+    sync::ports::{Batch, Begun, Belonging, By, Chosen, CohortStore, NewBatch, Toll},
 };
 
 /// `max_failures` is corrected once it is known how many there are.
 const INSERT: &str = "INSERT INTO biograph_bridge.cutover_batch (toward, chosen, concurrency, max_failures, max_parked, max_conflicts, \
     max_lag_ms, timeout_ms, who, reason, request) VALUES ($1, $2, $3, coalesce($4, 10), $5, $6, $7, $8, $9, $10, $11) RETURNING id";
-const MEMBERS: &str = "INSERT INTO biograph_bridge.cutover_member (batch, legacy_id) SELECT $1, unnest($2::text[])";
-const SHARE: &str = "INSERT INTO biograph_bridge.cutover_member (batch, legacy_id) \
-    SELECT $1, p.legacy_id FROM (SELECT l.legacy_id, \
-        ('x' || encode(substr(sha256(convert_to(l.legacy_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint AS hash \
-      FROM biograph_bridge.link l LEFT JOIN biograph_bridge.cutover c USING (legacy_id) \
-      WHERE l.entity = ANY($2) AND coalesce(c.state, 'legacy') <> 'draining' AND coalesce(c.owner, 'legacy') <> $3) p \
-    WHERE hash < $4 ORDER BY hash, p.legacy_id LIMIT $5";
-const TAKEN_PEOPLE: &str =
-    "SELECT count(*) FROM biograph_bridge.cutover_member WHERE outcome IS NULL AND legacy_id = ANY($1)";
+/// The first 32 bits of the SHA-256 of a legacy id, see [`crate::model::cohort::Share::bound`].
+const HASH: &str = "('x' || encode(substr(sha256(convert_to(l.legacy_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint";
+const DRAFTED: &str = "(SELECT legacy_id FROM biograph_bridge.cutover_draft_member WHERE draft = $2) l";
+/// People who are linked and on the other side.
+const LINKED: &str = "biograph_bridge.link l LEFT JOIN biograph_bridge.cutover c USING (legacy_id) \
+    WHERE l.entity = ANY($2) AND coalesce(c.state, 'legacy') <> 'draining' AND coalesce(c.owner, 'legacy') <> $5";
+const TAKEN: &str = "SELECT count(*) FROM biograph_bridge.cutover_member WHERE outcome IS NULL AND legacy_id IN \
+    (SELECT legacy_id FROM biograph_bridge.cutover_draft_member WHERE draft = $1)";
+/// The members ($1: the batch, $2: the entities of people) of whom something is parked, or in conflict and not decided.
+const HINDERED: &str = "SELECT m.legacy_id FROM biograph_bridge.cutover_member m JOIN ( \
+      SELECT coalesce(p.person, CASE WHEN p.entity = ANY($2) THEN p.legacy_id ELSE l.person END) AS id FROM biograph_bridge.parked p \
+        LEFT JOIN biograph_bridge.link l ON l.entity = p.entity AND l.legacy_id = p.legacy_id \
+      UNION SELECT coalesce(person, CASE WHEN entity = ANY($2) THEN legacy_id END) FROM biograph_bridge.conflict \
+        WHERE winner IS NULL AND resolved_at IS NULL AND NOT shadow) h ON h.id = m.legacy_id \
+    WHERE m.batch = $1 ORDER BY 1 LIMIT 10000";
+/// What belongs to these people ($1); a person's own record ($2) names no person.
+const BELONGINGS: &str = "SELECT person, entity, legacy_id, renaissance_id FROM biograph_bridge.link WHERE person = ANY($1) \
+    UNION ALL SELECT legacy_id, entity, legacy_id, renaissance_id FROM biograph_bridge.link \
+    WHERE entity = ANY($2) AND legacy_id = ANY($1) AND person IS NULL";
+const EASY: &str =
+    "SELECT legacy_id FROM biograph_bridge.cutover_member WHERE batch = $1 AND legacy_id <> ALL($2) ORDER BY 1 LIMIT 1";
 const RUNNING: &str = "SELECT id, toward, concurrency, max_failures, max_parked, max_conflicts, max_lag_ms, timeout_ms, who, reason \
     FROM biograph_bridge.cutover_batch WHERE state = 'running' ORDER BY id";
 const WAITING: &str = "SELECT legacy_id FROM biograph_bridge.cutover_member \
@@ -76,17 +97,23 @@ impl CohortStore for Postgres {
         let known: Option<(i64, i64)> =
             sqlx::query_as(known).bind(batch.request).fetch_optional(&mut *transaction).await.map_err(Error::from)?;
         if let Some((id, people)) = known {
-            return Ok(Begun { id: Some(id), people, taken: 0 });
+            return Ok(Begun { id: Some(id), people, taken: 0, hindered: Vec::new(), easy: None });
         }
+        let nobody = Begun { id: None, people: 0, taken: 0, hindered: Vec::new(), easy: None };
         let taken = taken(&mut transaction, &batch.chosen).await?;
         if taken > 0 {
-            return Ok(Begun { id: None, people: 0, taken });
+            return Ok(Begun { taken, ..nobody });
         }
         let id = insert(&mut transaction, batch).await?;
         let people = fill(&mut transaction, id, batch, self.entities()).await?;
-        if dry || people == 0 {
+        if dry {
+            let (hindered, easy) = hindered(&mut transaction, id, &self.person_entities()).await?;
             transaction.rollback().await.map_err(Error::from)?;
-            return Ok(Begun { id: None, people, taken });
+            return Ok(Begun { people, hindered, easy, ..nobody });
+        }
+        if people == 0 {
+            transaction.rollback().await.map_err(Error::from)?;
+            return Ok(nobody);
         }
         sqlx::query("UPDATE biograph_bridge.cutover_batch SET max_failures = $2 WHERE id = $1")
             .bind(id)
@@ -95,7 +122,7 @@ impl CohortStore for Postgres {
             .await
             .map_err(Error::from)?;
         transaction.commit().await.map_err(Error::from)?;
-        Ok(Begun { id: Some(id), people, taken })
+        Ok(Begun { id: Some(id), people, ..nobody })
     }
 
     async fn running_batches(&self) -> Result<Vec<Batch>> {
@@ -145,17 +172,74 @@ impl CohortStore for Postgres {
         transaction.commit().await.map_err(Error::from)?;
         Ok(changed)
     }
+
+    async fn people_on(
+        &self,
+        entity: EntityIndex,
+        side: Side,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> Result<Vec<LegacyId>> {
+        let sql = "SELECT l.legacy_id FROM biograph_bridge.link l LEFT JOIN biograph_bridge.cutover c USING (legacy_id) \
+            WHERE l.entity = $1 AND l.legacy_id > $2 AND coalesce(c.state, 'legacy') = $3 ORDER BY l.legacy_id LIMIT $4";
+        let after = after.map(|after| after.to_string()).unwrap_or_default();
+        let name = &self.entity(entity)?.0.name;
+        let people = sqlx::query_scalar(sql).bind(name).bind(after).bind(side.as_str()).bind(i64::from(limit));
+        let people: Vec<String> = people.fetch_all(&self.pool).await.map_err(Error::from)?;
+        people.iter().map(|id| parse_legacy(id)).collect()
+    }
+
+    async fn belongings(&self, persons: &[LegacyId]) -> Result<Vec<Belonging>> {
+        let rows: Vec<(String, String, String, RenaissanceId)> = sqlx::query_as(BELONGINGS)
+            .bind(texts(persons))
+            .bind(self.person_entities())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::from)?;
+        let mut found = Vec::with_capacity(rows.len());
+        for (person, entity, legacy, renaissance) in rows {
+            // one whose mapping is gone is nobody's concern any more
+            let Some(entity) = self.index_of(&entity) else { continue };
+            found.push(Belonging {
+                person: parse_legacy(&person)?,
+                entity,
+                legacy: parse_legacy(&legacy)?,
+                renaissance,
+            });
+        }
+        Ok(found)
+    }
 }
 
-/// How many are in another batch that has not ended. A share and another batch are not looked at side by side.
+/// How many are in another batch that has not ended. A share of everybody and another batch are not looked at side by side.
 async fn taken(connection: &mut PgConnection, chosen: &Chosen) -> Result<i64> {
     let count = match chosen {
-        Chosen::People(people) => sqlx::query_scalar(TAKEN_PEOPLE).bind(texts(people)),
-        Chosen::Below(_) => {
+        Chosen::Drafted(draft) => {
+            let there = sqlx::query_scalar("SELECT EXISTS (SELECT FROM biograph_bridge.cutover_draft WHERE id = $1)");
+            if !there.bind(draft).fetch_one(&mut *connection).await.map_err(Error::from)? {
+                return Err(Error::halt("who was chosen is not known any more; nothing has begun"));
+            }
+            sqlx::query_scalar(TAKEN).bind(draft)
+        }
+        Chosen::Everybody => {
             sqlx::query_scalar("SELECT count(*) FROM biograph_bridge.cutover_member WHERE outcome IS NULL")
         }
     };
     count.fetch_one(connection).await.map_err(Error::from)
+}
+
+/// Who of a batch cannot move now, and one of the others.
+async fn hindered(
+    connection: &mut PgConnection,
+    id: i64,
+    persons: &[&str],
+) -> Result<(Vec<LegacyId>, Option<LegacyId>)> {
+    let hindered: Vec<String> =
+        sqlx::query_scalar(HINDERED).bind(id).bind(persons).fetch_all(&mut *connection).await.map_err(Error::from)?;
+    let easy: Option<String> =
+        sqlx::query_scalar(EASY).bind(id).bind(&hindered).fetch_optional(connection).await.map_err(Error::from)?;
+    let hindered = hindered.iter().map(|id| parse_legacy(id)).collect::<Result<_>>()?;
+    Ok((hindered, easy.map(|id| parse_legacy(&id)).transpose()?))
 }
 
 async fn insert(connection: &mut PgConnection, batch: &NewBatch) -> Result<i64> {
@@ -177,78 +261,24 @@ async fn insert(connection: &mut PgConnection, batch: &NewBatch) -> Result<i64> 
 }
 
 async fn fill(connection: &mut PgConnection, id: i64, batch: &NewBatch, entities: &[Entity]) -> Result<i64> {
+    let from = |people: &str| {
+        AssertSqlSafe(format!(
+            "INSERT INTO biograph_bridge.cutover_member (batch, legacy_id) SELECT $1, legacy_id \
+             FROM (SELECT l.legacy_id, {HASH} AS hash FROM {people}) p WHERE hash < $3 ORDER BY hash, legacy_id LIMIT $4"
+        ))
+    };
+    let bound = batch.share.map_or(1 << 32, |share| i64::try_from(share.bound()).unwrap_or(i64::MAX));
     let filled = match &batch.chosen {
-        Chosen::People(people) => sqlx::query(MEMBERS).bind(id).bind(texts(people)),
-        Chosen::Below(bound) => {
+        Chosen::Drafted(draft) => sqlx::query(from(DRAFTED)).bind(id).bind(draft).bind(bound).bind(batch.limit),
+        Chosen::Everybody => {
             let names: Vec<String> = persons(entities).map(|(_, entity)| entity.name.clone()).collect();
-            let bound = i64::try_from(*bound).unwrap_or(i64::MAX);
-            sqlx::query(SHARE).bind(id).bind(names).bind(batch.to.as_str()).bind(bound).bind(batch.limit)
+            sqlx::query(from(LINKED)).bind(id).bind(names).bind(bound).bind(batch.limit).bind(batch.to.as_str())
         }
     };
-    let filled = filled.execute(connection).await.map_err(Error::from)?;
+    let filled = filled.execute(&mut *connection).await.map_err(Error::from)?;
+    if let Chosen::Drafted(draft) = &batch.chosen {
+        let used = sqlx::query("DELETE FROM biograph_bridge.cutover_draft WHERE id = $1").bind(draft);
+        used.execute(connection).await.map_err(Error::from)?;
+    }
     Ok(i64::try_from(filled.rows_affected()).unwrap_or(i64::MAX))
-}
-
-/// A batch, as commands show it.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
-pub struct BatchReport {
-    /// Its number.
-    pub id: i64,
-    /// Where to.
-    pub toward: String,
-    /// Who, in words.
-    pub chosen: String,
-    /// `running`, `paused`, `stopped`, `ended`.
-    pub state: String,
-    /// What paused it by itself.
-    pub why: Option<String>,
-    /// Who wanted it.
-    pub who: Option<String>,
-    /// Why, in their words.
-    pub reason: Option<String>,
-    /// When, RFC 3339.
-    pub begun_at: String,
-    /// So long it took, or takes by now.
-    pub seconds: f64,
-    /// How many are in it.
-    pub people: i64,
-    /// How many of them moved.
-    pub moved: i64,
-    /// How many were there already.
-    pub already: i64,
-    /// How many did not move.
-    pub failed: i64,
-    /// Of how many nothing is known yet.
-    pub left: i64,
-}
-
-/// A member who did not move, as commands show it.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
-pub struct Failed {
-    /// The person's legacy id.
-    pub legacy_id: String,
-    /// How the move ended.
-    pub outcome: String,
-    /// What was in the way or differs; no values.
-    pub findings: Option<Json>,
-}
-
-/// The batches, or one of them, newest first.
-pub async fn batches(pool: &PgPool, id: Option<i64>, limit: i64) -> Result<Vec<BatchReport>> {
-    let sql = "SELECT b.id, toward, chosen, state, why, who, reason, \
-        to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS begun_at, \
-        extract(epoch FROM coalesce(ended_at, clock_timestamp()) - begun_at)::float8 AS seconds, n.* \
-        FROM biograph_bridge.cutover_batch b, LATERAL (SELECT count(*) AS people, \
-          count(*) FILTER (WHERE outcome = 'moved') AS moved, count(*) FILTER (WHERE outcome = 'already') AS already, \
-          count(*) FILTER (WHERE outcome NOT IN ('moved', 'already', 'stopped')) AS failed, \
-          count(*) FILTER (WHERE outcome IS NULL) AS left FROM biograph_bridge.cutover_member m WHERE m.batch = b.id) n \
-        WHERE $1::bigint IS NULL OR b.id = $1 ORDER BY b.id DESC LIMIT $2";
-    Ok(sqlx::query_as(sql).bind(id).bind(limit).fetch_all(pool).await?)
-}
-
-/// The members of a batch who did not move, in the order of their ids.
-pub async fn failed(pool: &PgPool, batch: i64, limit: i64) -> Result<Vec<Failed>> {
-    let sql = "SELECT legacy_id, outcome, findings FROM biograph_bridge.cutover_member WHERE batch = $1 \
-        AND outcome NOT IN ('moved', 'already', 'stopped') ORDER BY legacy_id LIMIT $2";
-    Ok(sqlx::query_as(sql).bind(batch).bind(limit).fetch_all(pool).await?)
 }

@@ -177,7 +177,11 @@ impl CutoverStore for Postgres {
         self.owned(person, renaissance).await
     }
 
-    async fn unmapped_rows(&self, entity: EntityIndex, ids: &[RenaissanceId]) -> Result<Vec<(String, u64)>> {
+    async fn unmapped_rows(
+        &self,
+        entity: EntityIndex,
+        ids: &[RenaissanceId],
+    ) -> Result<Vec<(String, RenaissanceId, u64)>> {
         self.rows_unmapped(entity, ids).await
     }
 

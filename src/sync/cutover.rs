@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-pub use loss::{LossReport, LostField};
+pub use loss::{Extent, LossReport, Lost, LostField};
 pub use mover::Mover;
 
 use super::ports::By;

@@ -1,6 +1,7 @@
 //! Orchestration: what turns hints into agreement, over the interfaces in `ports`.
 
 pub mod bridge;
+pub mod choice;
 pub mod cohorts;
 pub mod cutover;
 pub mod directory;

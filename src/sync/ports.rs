@@ -11,7 +11,7 @@ mod verify;
 use std::{collections::HashSet, future::Future};
 
 pub use self::{
-    cohorts::{Batch, Begun, Chosen, CohortStore, NewBatch, Toll},
+    cohorts::{Batch, Begun, Belonging, Chosen, CohortStore, NewBatch, Toll},
     cutover::{CutoverMirror, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
     healing::{Healing, HealingStore, Loss},
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},

@@ -14,8 +14,8 @@ use std::{
 
 use live::{Live, Running, direction_index, progress, rfc3339, side_index};
 pub use report::{
-    Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, QueueReport,
-    SideReport, StatusReport, SweepReport, VerifyReport,
+    BatchStatus, Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport,
+    QueueReport, SideReport, StatusReport, SweepReport, VerifyReport,
 };
 
 use super::{
@@ -326,6 +326,11 @@ impl Status {
     pub fn people(&self, state: PersonState, count: i64) {
         self.live().people.insert(state, count);
         self.metrics.people(state, count);
+    }
+
+    /// The batches of people that have not ended.
+    pub fn batches(&self, batches: Vec<BatchStatus>) {
+        self.live().batches = batches;
     }
 
     /// A person is on the other side; so long their writes were held.

@@ -128,5 +128,76 @@ async fn a_small_share_is_inside_a_greater_one_and_a_batch_pauses_above_its_limi
     assert_eq!((&done["batch"]["state"], &done["batch"]["left"]), (&json!("ended"), &json!(0)), "{done}");
     let (code, listed) = bed.cutover(&["list"]);
     assert_eq!((code, listed["batches"].as_array().unwrap().len()), (0, 2), "{listed}");
+    for command in ["--pause", "--resume", "--stop"] {
+        assert_eq!(bed.cutover_output(&["batch", command, &batch]).status.code(), Some(3), "it has ended: {command}");
+        assert_eq!(bed.cutover_output(&["batch", command, "999"]).status.code(), Some(3), "there is none: {command}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_chosen_by_their_fields_and_a_batch_or_everybody_goes_back_once_it_is_said_what_is_lost() {
+    let bed = Bed::for_moves().await;
+    let daemon = bed.start().await;
+    let others = bed.people(5).await;
+    let mut chosen = Vec::new();
+    for n in 0..6 {
+        chosen.push(bed.insert_person(&format!("Chosen {n}"), doc! { "is_premium_member": true }).await);
+    }
+    bed.insert_person("Chosen too, perhaps", doc! { "is_premium_member": "perhaps" }).await;
+    bed.until_linked(12).await;
+
+    let wrong = bed.cutover_output(&["batch", "--where", "premum = true"]);
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{said}");
+    assert!(said.contains("\n  premum = true\n  ^^^^^^\n") && said.contains("did you mean `premium`?"), "{said}");
+    let condition = "premium = true and name starts with 'Chosen'";
+    let (code, tried) = bed.cutover(&["batch", "--where", condition, "--dry-run"]);
+    assert_eq!((code, &tried["people"]), (0, &json!(6)), "{tried}");
+    assert_eq!(tried["choice"], json!({ "looked": 12, "chosen": 6, "untold": 1 }), "who cannot be judged is counted");
+    assert_eq!(bed.are_on("renaissance").await, 0, "a dry run changes nothing");
+    bed.spoil(chosen[0]).await;
+    let (code, tried) = bed.cutover(&["batch", "--where", condition, "--dry-run"]);
+    assert_eq!((code, &tried["hindered"]), (3, &json!([chosen[0].to_hex()])), "{tried}");
+    sqlx::query("DELETE FROM biograph_bridge.parked WHERE detail = 'for the test'").execute(&bed.pool).await.unwrap();
+    let (code, done) = bed.cutover(&["batch", "--where", condition]);
+    assert_eq!((code, &done["batch"]["moved"]), (0, &json!(6)), "{done}");
+    assert_eq!(done["batch"]["chosen"], json!("where premium = true and name starts with 'C••••'"), "nobody's text");
+    let (_, listed) = bed.cutover(&["list", "--state", "renaissance", "--limit", "5"]);
+    assert_eq!((listed["people"].as_array().unwrap().len(), &listed["more"]), (5, &json!(true)), "{listed}");
+    assert_eq!(
+        (&listed["people"][0]["label"], &listed["people"][0]["owner"]),
+        (&json!("C•••• ••••"), &json!("renaissance"))
+    );
+    assert_eq!(bed.count("SELECT count(*) FROM biograph_bridge.cutover_draft").await, 0, "drafts are gone");
+
+    let first = done["batch"]["id"].to_string();
+    let alone = format!("legacy:{}", others[0]);
+    assert_eq!(bed.cutover(&["start", &alone]).0, 0);
+    sqlx::query("UPDATE users SET subscription_status = 'pro' WHERE old_user_id = ANY($1)")
+        .bind(chosen[..2].iter().map(|id| id.to_hex()).collect::<Vec<_>>())
+        .execute(&bed.pool)
+        .await
+        .unwrap();
+    let (code, tried) = bed.cutover(&["rollback", "--batch", &first, "--dry-run"]);
+    let loss = &tried["loss"];
+    assert_eq!((code, &tried["people"], &loss["people"]), (0, &json!(6), &json!(6)), "{tried}");
+    let premium = loss["fields"].as_array().unwrap().iter().find(|lost| lost["field"] == "premium").unwrap();
+    assert_eq!((&premium["records"], &premium["people"]), (&json!(2), &json!(2)), "{loss}");
+    let pro = |one: &serde_json::Value| one["fields"].as_array().unwrap().iter().any(|lost| lost["field"] == "premium");
+    let named: Vec<_> =
+        loss["persons"].as_array().unwrap().iter().filter(|one| pro(one)).map(|one| one["legacy_id"].clone()).collect();
+    assert_eq!(named, chosen[..2].iter().map(|id| json!(id.to_hex())).collect::<Vec<_>>());
+    for (arguments, what) in
+        [(["rollback", "--batch", &first], "nobody confirmed"), (["rollback", "--batch", "999"], "there is none")]
+    {
+        assert_eq!(bed.cutover_output(&arguments).status.code(), Some(3), "{what}");
+    }
+    assert_eq!(bed.are_on("renaissance").await, 7, "nobody has moved");
+    let (code, back) = bed.cutover(&["rollback", "--batch", &first, "--yes"]);
+    assert_eq!((code, &back["batch"]["moved"], &back["batch"]["toward"]), (0, &json!(6), &json!("legacy")), "{back}");
+    assert_eq!(bed.are_on("renaissance").await, 1, "who is not of that batch stays");
+    let (code, back) = bed.cutover(&["rollback", "--all", "--yes"]);
+    assert_eq!((code, &back["batch"]["moved"], bed.are_on("renaissance").await), (0, &json!(1), 0), "{back}");
     daemon.stop().await;
 }

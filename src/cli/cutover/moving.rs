@@ -29,9 +29,6 @@ const FOLLOWS: Duration = Duration::from_secs(5);
 /// How a move is asked for.
 #[derive(Debug, Args)]
 pub(super) struct MoveFlags {
-    /// Who: legacy:ID, renaissance:ID, phone:NUMBER, … as for `parked list`; several are moved at once
-    #[arg(value_name = "USER", required = true)]
-    pub(super) users: Vec<String>,
     /// Only say what would be done, and what is in the way
     #[arg(long)]
     pub(super) dry_run: bool,

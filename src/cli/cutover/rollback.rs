@@ -3,19 +3,21 @@
 use std::io::{IsTerminal, stdin};
 
 use clap::Args;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::{
-    moving::{self, MoveFlags, Named},
+    limits::Limits,
+    losing::{self, Losing, count},
+    moving::{self, MoveFlags},
     start::carry_out,
+    together::{self, Wanted},
 };
 use crate::{
-    cli::{Failure, ask, load, options::SettingFlags, paint::Paint, person, print},
+    cli::{Failure, ask, load, options::SettingFlags, paint::Paint, print},
     config::Databases,
     error::Error,
-    model::{mapping::Entity, side::Side},
-    postgres::connect,
-    sync::cutover::LossReport,
+    model::{key::LegacyId, mapping::Entity, person::persons, side::Side},
+    postgres::{Pool, cohorts::draft, connect},
     telemetry::Audience,
 };
 
@@ -27,16 +29,32 @@ const YES: &str = "yes";
 #[command(after_help = "\
 Everything written in Renaissance has crossed all the while, so nothing has to be copied; the same steps as in `cutover start` are
 taken with the sides swapped. What BioGraph cannot hold stays in Renaissance, where it is found again if the person comes back.
-Asks unless --yes is given. Exit codes: 0 everybody is back, 2 what names nobody, 3 somebody was refused or stays, nobody
-confirmed, or no daemon is active.
+The report sums it up for many people; with --json it also has what each of them would lose. With --batch (everybody of that batch
+who is in Renaissance now) and --all they move as a batch of their own, with its limits, which `cutover batch` can pause, resume or stop.
+Asks unless --yes is given. Exit codes: 0 everybody is back, 2 what names nobody, 3 somebody was refused or stays (with --dry-run:
+would be or stay), nobody confirmed, the batch is not there or has not ended, or no daemon is active.
 
 Examples:
   biograph-bridge cutover rollback phone:+18475550100 --dry-run
   biograph-bridge cutover rollback phone:+18475550100 --reason \"asked for it\"
-  biograph-bridge cutover rollback legacy:65f0c0ffee00000000000abc --yes --json")]
+  biograph-bridge cutover rollback legacy:65f0c0ffee00000000000abc --yes --json
+  biograph-bridge cutover rollback --batch 3 --dry-run
+  biograph-bridge cutover rollback --batch 3 --reason \"too many questions\"
+  biograph-bridge cutover rollback --all --yes --concurrency 100")]
 pub(in crate::cli) struct Rollback {
+    /// Who: legacy:ID, renaissance:ID, phone:NUMBER, … as for `parked list`; several are moved at once
+    #[arg(value_name = "USER", required_unless_present_any = ["batch", "all"], conflicts_with_all = ["batch", "all"])]
+    users: Vec<String>,
+    /// Everybody of this batch who is in Renaissance
+    #[arg(long, value_name = "BATCH", conflicts_with = "all")]
+    batch: Option<i64>,
+    /// Everybody who is in Renaissance
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     moving: MoveFlags,
+    #[command(flatten)]
+    limits: Limits,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -44,70 +62,89 @@ pub(in crate::cli) struct Rollback {
 
 impl Rollback {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
+        if !self.users.is_empty() {
+            self.limits.refuse("are for --batch and --all: those who are named move at once")?;
+        }
         let (config, databases) = settings.with_databases(Audience::Command)?;
         let entities = load::entities(&config.mappings)?;
-        let (people, loss) = print::block_on(async {
+        print::block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
             ask::refuse_without_daemon(&pool).await?;
-            let mut people = moving::named(&self.moving.users, &databases, &entities).await?;
-            let loss = loss_of(&people, &databases, &entities).await?;
-            if !self.moving.json {
-                print::text(&shown(&loss, Paint::stdout()))?;
+            if self.users.is_empty() {
+                self.many(&pool, &databases, &entities).await
+            } else {
+                self.named(&pool, &databases, &entities).await
             }
-            if !self.moving.dry_run && !self.yes {
-                confirm(&format!("Type {YES} to move {} back: ", count(people.len(), "person", "people")))?;
-            }
-            carry_out(&pool, &mut people, Side::Legacy, &self.moving).await?;
-            Ok((people, loss))
-        })?;
-        moving::report(&people, &self.moving, Some(as_json(&loss)), Paint::stdout())
+        })
     }
-}
 
-async fn loss_of(people: &[Named], databases: &Databases, entities: &[Entity]) -> Result<LossReport, Failure> {
-    let (legacy, renaissance, entities) = person::stores(databases, entities).await?;
-    let mut loss = LossReport::default();
-    for one in people {
-        let ids = one.legacy_id.as_ref().and_then(|id| id.parse().ok()).zip(one.renaissance_id);
-        if let Some(ids) = ids {
-            loss.add((&legacy, &renaissance), &entities, ids).await?;
+    /// Moves those who are named.
+    async fn named(&self, pool: &Pool, databases: &Databases, entities: &[Entity]) -> Result<(), Failure> {
+        let mut people = moving::named(&self.users, databases, entities).await?;
+        let linked: Vec<LegacyId> =
+            people.iter().filter_map(|one| one.legacy_id.as_ref().and_then(|id| id.parse().ok())).collect();
+        let losing = Losing::of(&linked, databases, entities).await?;
+        self.show_and_ask(&losing, people.len() as u64)?;
+        carry_out(pool, &mut people, Side::Legacy, &self.moving).await?;
+        moving::report(&people, &self.moving, Some(losing.as_json()), Paint::stdout())
+    }
+
+    /// Moves everybody of a batch, or all, as a batch of their own.
+    async fn many(&self, pool: &Pool, databases: &Databases, entities: &[Entity]) -> Result<(), Failure> {
+        if let Some(id) = self.batch {
+            let batch = together::known(pool, id).await?;
+            if ["running", "paused"].contains(&batch.state.as_str()) {
+                let error = Error::halt(format!("batch {id} is {}: its people may still be moving", batch.state));
+                let hint = format!("biograph-bridge cutover batch --stop {id}");
+                return Err(Failure::No(Box::new(error.with_hint(hint))));
+            }
         }
+        // frozen first: who is shown and confirmed is who moves
+        let draft = draft::begin(pool).await?;
+        let went = self.many_of(draft, pool, (databases, entities)).await;
+        draft::discard(pool, draft).await?;
+        went
     }
-    Ok(loss)
-}
 
-/// The report as people read it.
-pub(super) fn shown(loss: &LossReport, paint: Paint) -> String {
-    let mut lines = vec![paint.bold("what Renaissance holds that BioGraph cannot:")];
-    let records = |n: u64| count(usize::try_from(n).unwrap_or(usize::MAX), "record", "records");
-    lines.extend(
-        loss.fields
-            .iter()
-            .map(|(lost, n)| format!("  {} of {}, {}: {}", lost.field, lost.entity, records(*n), lost.why)),
-    );
-    let rows = |n: u64| count(usize::try_from(n).unwrap_or(usize::MAX), "row", "rows");
-    lines.extend(loss.tables.iter().map(|(table, n)| format!("  {} of {table}, which no mapping knows", rows(*n))));
-    if lines.len() == 1 {
-        lines.push("  nothing that is mapped, and no rows of other tables".to_owned());
+    async fn many_of(&self, draft: i64, pool: &Pool, from: (&Databases, &[Entity])) -> Result<(), Failure> {
+        let names: Vec<&str> = persons(from.1).map(|(_, entity)| entity.name.as_str()).collect();
+        let people = draft::add_moved(pool, draft, self.batch, &names).await?;
+        let losing = Losing::of_draft(draft, pool, from, self.moving.json).await?;
+        if people > 0 {
+            self.show_and_ask(&losing, people)?;
+        }
+        let wanted = Wanted {
+            to: Side::Legacy,
+            draft: Some(draft),
+            words: self.batch.map_or_else(|| "everybody".to_owned(), |id| format!("those of batch {id}")),
+            percent: None,
+            limit: None,
+            limits: &self.limits,
+            timeout: self.moving.timeout,
+            reason: self.moving.reason.as_deref(),
+            dry_run: self.moving.dry_run,
+        };
+        let begun = together::begin(pool, &wanted).await?;
+        let (json, more) = (self.moving.json, json!({ "loss": losing.as_json() }));
+        if self.moving.dry_run {
+            return together::rehearsed(pool, wanted.to, &begun, json, more).await;
+        }
+        together::begun(pool, &begun, (json, self.moving.no_wait), more).await
     }
-    if !loss.columns.is_empty() {
-        lines.push(format!("  columns that no mapping knows, and whatever they hold: {}", loss.columns.join(", ")));
-    }
-    lines.push("  it stays in Renaissance, and BioGraph does not show it".to_owned());
-    lines.join("\n") + "\n"
-}
 
-/// The report with stable keys.
-pub(super) fn as_json(loss: &LossReport) -> Json {
-    let fields = loss.fields.iter().map(
-        |(lost, records)| json!({ "entity": lost.entity, "field": lost.field, "why": lost.why, "records": records }),
-    );
-    let tables = loss.tables.iter().map(|(table, rows)| json!({ "table": table, "rows": rows }));
-    json!({ "fields": fields.collect::<Vec<_>>(), "tables": tables.collect::<Vec<_>>(), "columns": loss.columns })
+    fn show_and_ask(&self, losing: &Losing, people: u64) -> Result<(), Failure> {
+        if !self.moving.json {
+            print::text(&losing::shown(&losing.all, Paint::stdout()))?;
+        }
+        if self.moving.dry_run || self.yes {
+            return Ok(());
+        }
+        confirm(&format!("Type {YES} to move {} back: ", count(people, "person", "people")))
+    }
 }
 
 /// Asks whoever sits at the terminal; a "no" where nobody does.
-pub(super) fn confirm(question: &str) -> Result<(), Failure> {
+fn confirm(question: &str) -> Result<(), Failure> {
     if !stdin().is_terminal() {
         let error = Error::halt("moving back asks before anything is done, and nobody can answer here");
         return Err(Failure::No(Box::new(error.with_hint("add --yes"))));
@@ -116,31 +153,4 @@ pub(super) fn confirm(question: &str) -> Result<(), Failure> {
     let mut answer = String::new();
     stdin().read_line(&mut answer).map_err(|error| Error::halt("cannot read the answer").with_source(error))?;
     if answer.trim() == YES { Ok(()) } else { Err(Failure::No(Box::new(Error::halt("nobody was moved")))) }
-}
-
-fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sync::cutover::LostField;
-
-    #[test]
-    fn a_loss_names_fields_tables_and_columns_and_no_values() {
-        let lost = LostField { entity: "user".into(), field: "premium".into(), why: "one word for several".into() };
-        let loss = LossReport {
-            fields: [(lost, 1)].into(),
-            tables: [("payments".to_owned(), 3)].into(),
-            columns: vec!["users.bio".to_owned()],
-        };
-        assert_eq!(
-            shown(&loss, Paint::plain()),
-            "what Renaissance holds that BioGraph cannot:\n  premium of user, 1 record: one word for several\n  \
-             3 rows of payments, which no mapping knows\n  columns that no mapping knows, and whatever they hold: users.bio\n  \
-             it stays in Renaissance, and BioGraph does not show it\n"
-        );
-        assert!(shown(&LossReport::default(), Paint::plain()).contains("nothing that is mapped"));
-    }
 }

@@ -34,6 +34,9 @@ Examples:
   biograph-bridge cutover start legacy:65f0c0ffee00000000000abc renaissance:42 --timeout 2m
   biograph-bridge cutover start email:ada@example.com --no-wait --json")]
 pub(in crate::cli) struct Start {
+    /// Who: legacy:ID, renaissance:ID, phone:NUMBER, … as for `parked list`; several are moved at once
+    #[arg(value_name = "USER", required = true)]
+    users: Vec<String>,
     #[command(flatten)]
     moving: MoveFlags,
 }
@@ -45,7 +48,7 @@ impl Start {
         let people = print::block_on(async {
             let pool = connect::pool(databases.renaissance_url.expose())?;
             ask::refuse_without_daemon(&pool).await?;
-            let mut people = moving::named(&self.moving.users, &databases, &entities).await?;
+            let mut people = moving::named(&self.users, &databases, &entities).await?;
             carry_out(&pool, &mut people, Side::Renaissance, &self.moving).await?;
             Ok(people)
         })?;

@@ -39,7 +39,7 @@ struct InTheWay {
 
 impl Postgres {
     /// The names of the entities whose records are persons.
-    pub(super) fn person_entities(&self) -> Vec<&str> {
+    pub(in crate::postgres) fn person_entities(&self) -> Vec<&str> {
         persons(self.entities()).map(|(_, entity)| entity.name.as_str()).collect()
     }
 

@@ -15,7 +15,12 @@ const REFERRING: &str = "SELECT k.conrelid::regclass::text, a.attname::text FROM
       AND c.relnamespace <> COALESCE(to_regnamespace('biograph_bridge'), 0) ORDER BY 1, 2";
 
 impl Postgres {
-    pub(super) async fn rows_unmapped(&self, index: EntityIndex, ids: &[RenaissanceId]) -> Result<Vec<(String, u64)>> {
+    /// A table that names a record by several columns counts for each of them.
+    pub(super) async fn rows_unmapped(
+        &self,
+        index: EntityIndex,
+        ids: &[RenaissanceId],
+    ) -> Result<Vec<(String, RenaissanceId, u64)>> {
         let (entity, _) = self.entity(index)?;
         let mapped: Vec<&str> = self.entities().iter().flat_map(|entity| entity.table_names()).collect();
         let Some(root) = entity.renaissance.tables.first() else { return Ok(Vec::new()) };
@@ -25,17 +30,15 @@ impl Postgres {
             .fetch_all(&self.pool)
             .await
             .map_err(Error::from)?;
-        let mut found: Vec<(String, u64)> = Vec::new();
+        let mut found = Vec::new();
         for (table, column) in referring {
+            let column = quote_ident(&column);
             // the server has quoted the table's name
-            let sql = format!("SELECT count(*) FROM {table} WHERE {} = ANY($1)", quote_ident(&column));
-            let count: i64 =
-                sqlx::query_scalar(AssertSqlSafe(sql)).bind(ids).fetch_one(&self.pool).await.map_err(Error::from)?;
-            match (u64::try_from(count).unwrap_or(0), found.last_mut()) {
-                (0, _) => {}
-                (count, Some((last, rows))) if *last == table => *rows += count,
-                (count, _) => found.push((table, count)),
-            }
+            let sql = format!("SELECT {column}::int8, count(*) FROM {table} WHERE {column} = ANY($1) GROUP BY 1");
+            let rows: Vec<(RenaissanceId, i64)> =
+                sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(&self.pool).await.map_err(Error::from)?;
+            let counted = |(id, count)| (table.clone(), id, u64::try_from(count).unwrap_or(0));
+            found.extend(rows.into_iter().map(counted));
         }
         Ok(found)
     }

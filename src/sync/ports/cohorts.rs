@@ -7,16 +7,20 @@ use serde_json::Value as Json;
 use super::By;
 use crate::{
     error::Result,
-    model::{key::LegacyId, side::Side},
+    model::{
+        cohort::Share,
+        key::{EntityIndex, LegacyId, RenaissanceId},
+        side::Side,
+    },
 };
 
 /// Who is in a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// These.
-    People(Vec<LegacyId>),
-    /// All linked people on the other side whose hash is below this, see [`crate::model::cohort::Share::bound`].
-    Below(u64),
+    /// Those whom a command has written into this draft.
+    Drafted(i64),
+    /// All linked people on the other side.
+    Everybody,
 }
 
 /// A batch that is to begin.
@@ -26,10 +30,12 @@ pub struct NewBatch {
     pub to: Side,
     /// Who.
     pub chosen: Chosen,
+    /// Only this share of them.
+    pub share: Option<Share>,
+    /// At most so many, the lowest hashes first.
+    pub limit: Option<i64>,
     /// The same in words.
     pub words: String,
-    /// At most so many of a share, the lowest hashes first.
-    pub limit: Option<i64>,
     /// So many at once.
     pub concurrency: u32,
     /// It pauses once more than this many have failed; `None` is 1 % of all, but at least 10.
@@ -49,7 +55,7 @@ pub struct NewBatch {
 }
 
 /// What became of beginning a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     /// Its number; `None` if it was only tried.
     pub id: Option<i64>,
@@ -57,6 +63,10 @@ pub struct Begun {
     pub people: i64,
     /// How many of them are in another batch that has not ended. If any, nothing has begun.
     pub taken: i64,
+    /// If it was only tried: who of them cannot move now, as something is parked or in conflict; at most ten thousand.
+    pub hindered: Vec<LegacyId>,
+    /// If it was only tried: one of the others.
+    pub easy: Option<LegacyId>,
 }
 
 /// A batch that runs.
@@ -120,4 +130,29 @@ pub trait CohortStore: Send + Sync {
     /// Changes the state of a batch that has not ended: `running`, `paused`, `stopped` (who was not begun is left out), `ended`
     /// (only if nobody is left). False if it has ended or there is none.
     fn set_batch_state(&self, batch: i64, state: &str, why: Option<&str>) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Walks on from `after` over linked people who rest on a side, in the order of their legacy ids.
+    fn people_on(
+        &self,
+        entity: EntityIndex,
+        side: Side,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<LegacyId>>> + Send;
+
+    /// The linked records of these people, their own among them.
+    fn belongings(&self, persons: &[LegacyId]) -> impl Future<Output = Result<Vec<Belonging>>> + Send;
+}
+
+/// A record and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belonging {
+    /// The legacy id of the person.
+    pub person: LegacyId,
+    /// The entity of the record.
+    pub entity: EntityIndex,
+    /// Its legacy id.
+    pub legacy: LegacyId,
+    /// Its renaissance id.
+    pub renaissance: RenaissanceId,
 }

@@ -137,12 +137,12 @@ pub trait CutoverStore: CohortStore {
         renaissance: RenaissanceId,
     ) -> impl Future<Output = Result<Possessions>> + Send;
 
-    /// Rows that name one of these records of an entity and that no mapping knows: how many, by table.
+    /// Rows that name one of these records of an entity and that no mapping knows: how many, by table and record.
     fn unmapped_rows(
         &self,
         entity: EntityIndex,
         ids: &[RenaissanceId],
-    ) -> impl Future<Output = Result<Vec<(String, u64)>>> + Send;
+    ) -> impl Future<Output = Result<Vec<(String, RenaissanceId, u64)>>> + Send;
 
     /// The columns of mapped tables that no mapping knows, as `table.column`.
     fn unmapped_columns(&self) -> impl Future<Output = Result<Vec<String>>> + Send;

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::Executor;
 use crate::{
     error::{Error, Result},
-    model::{cohort::Share, key::LegacyId, side::Side},
+    model::{cohort::Share, side::Side},
     sync::{
         ports::{By, Chosen, CutoverStore, LegacyStore, NewBatch, RenaissanceStore, VerifyStore},
         queue::HintQueue,
@@ -17,8 +17,13 @@ use crate::{
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchArguments {
-    /// Legacy ids; else a share is moved.
-    people: Option<Vec<String>>,
+    /// Where to.
+    to: String,
+    /// The draft that names the people; else all are moved.
+    draft: Option<i64>,
+    /// Who they are, in words.
+    words: String,
+    /// Only this share of them.
     percent: Option<String>,
     limit: Option<i64>,
     concurrency: u32,
@@ -42,32 +47,18 @@ pub(super) struct StateArguments {
     state: String,
 }
 
-impl BatchArguments {
-    fn chosen(&self) -> Result<(Chosen, String)> {
-        match (&self.people, &self.percent) {
-            (Some(people), None) => {
-                let ids: std::result::Result<Vec<LegacyId>, _> = people.iter().map(|id| id.parse()).collect();
-                let ids = ids.map_err(|_| Error::halt("people are named by their legacy ids"))?;
-                Ok((Chosen::People(ids), format!("a file of {}", people.len())))
-            }
-            (None, Some(percent)) => {
-                let share: Share = percent.parse().map_err(Error::halt)?;
-                Ok((Chosen::Below(share.bound()), format!("{percent} %")))
-            }
-            _ => Err(Error::halt("a batch is either of people or of a share of them")),
-        }
-    }
-}
-
 impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Begins a batch, once, and says under which number.
     pub(super) async fn begin_batch(&self, request: i64, arguments: BatchArguments) -> Result<Json> {
-        let (chosen, words) = arguments.chosen()?;
+        let to = Side::ALL.into_iter().find(|side| side.as_str() == arguments.to);
+        let to = to.ok_or_else(|| Error::halt(format!("there is no side `{}`", arguments.to)))?;
+        let share = arguments.percent.map(|percent| percent.parse::<Share>().map_err(Error::halt)).transpose()?;
         let batch = NewBatch {
-            to: Side::Renaissance,
-            chosen,
-            words,
+            to,
+            chosen: arguments.draft.map_or(Chosen::Everybody, Chosen::Drafted),
+            share,
             limit: arguments.limit,
+            words: arguments.words,
             concurrency: arguments.concurrency,
             max_failures: arguments.max_failures,
             max_parked: arguments.max_parked,
@@ -78,7 +69,13 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
             request,
         };
         let begun = self.store.begin_batch(&batch, arguments.dry_run).await?;
-        Ok(json!({ "batch": begun.id, "people": begun.people, "taken": begun.taken }))
+        let mut answer = json!({ "batch": begun.id, "people": begun.people, "taken": begun.taken });
+        if arguments.dry_run {
+            let hindered: Vec<String> = begun.hindered.iter().map(ToString::to_string).collect();
+            answer["hindered"] = json!(hindered);
+            answer["easy"] = json!(begun.easy.map(|id| id.to_string()));
+        }
+        Ok(answer)
     }
 
     /// Pauses, resumes or stops a batch.

@@ -10,8 +10,8 @@ use std::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, StatusReport, SweepReport, Swept,
-    VerifyReport,
+    BatchStatus, Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, StatusReport,
+    SweepReport, Swept, VerifyReport,
 };
 use crate::{
     model::{
@@ -68,6 +68,7 @@ pub(super) struct Live {
     pub(super) parked: Vec<(EntityIndex, Reason, i64)>,
     pub(super) pauses: Arc<Pauses>,
     pub(super) people: BTreeMap<PersonState, i64>,
+    pub(super) batches: Vec<BatchStatus>,
     pub(super) errors: BTreeMap<Cow<'static, str>, (SystemTime, String, Option<String>)>,
     pub(super) loops: BTreeMap<&'static str, Instant>,
     pub(super) recent: VecDeque<Crossing>,
@@ -172,6 +173,7 @@ impl Live {
             sweeps: self.sweeps.values().map(sweep).collect(),
             pauses: self.pauses.0.iter().map(|pause| PauseReport::new(pause, name)).collect(),
             parked: self.parked.iter().filter(|(_, _, count)| *count > 0).map(parked).collect(),
+            batches: self.batches.clone(),
             people: self.people.iter().map(|(state, count)| (state.to_string(), *count)).collect(),
             errors: self.errors.iter().map(error).collect(),
             loops: self.loops.iter().map(idle).collect(),

@@ -40,6 +40,8 @@ pub struct StatusReport {
     pub conflicts: u64,
     /// People by state: `legacy`, `draining`, `renaissance`; empty until counted.
     pub people: BTreeMap<String, i64>,
+    /// Batches of people that have not ended, oldest first.
+    pub batches: Vec<BatchStatus>,
     /// What fails at the moment.
     pub errors: Vec<ErrorReport>,
     /// The daemon's loops.
@@ -129,6 +131,35 @@ pub struct VerifyReport {
     pub differing: i64,
     /// Those that were never quiet for long enough to tell.
     pub unsettled: i64,
+}
+
+/// A batch of people that has not ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BatchStatus {
+    /// Its number.
+    pub id: i64,
+    /// Where to.
+    pub toward: String,
+    /// `running`, `paused`.
+    pub state: String,
+    /// What paused it by itself.
+    pub why: Option<String>,
+    /// How many are in it.
+    pub people: i64,
+    /// Of how many it is known what became of them.
+    pub done: i64,
+    /// How many of these did not move.
+    pub failed: i64,
+}
+
+impl BatchStatus {
+    /// `120 of 200 (60 %) to renaissance, 2 did not move`.
+    pub fn line(&self) -> String {
+        let Self { toward, people, done, failed, .. } = self;
+        let failed = if *failed > 0 { format!(", {failed} did not move") } else { String::new() };
+        format!("{done} of {people} ({} %) to {toward}{failed}", done * 100 / people.max(&1))
+    }
 }
 
 /// A lost position.
