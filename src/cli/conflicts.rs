@@ -7,14 +7,16 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Failure, load, moment, options::SettingFlags, paint::Paint, person, print};
+use super::{
+    Failure,
+    listing::{self, Listing},
+    options::SettingFlags,
+    paint::Paint,
+    print,
+};
 use crate::{
     model::{conflict::ConflictKind, mask::mask},
-    postgres::{
-        conflicts::{self, Conflict, ConflictFilter},
-        connect,
-    },
-    telemetry::Audience,
+    postgres::conflicts::{self, Conflict},
 };
 
 /// Look at the journal, and decide by hand what it holds
@@ -35,30 +37,14 @@ Examples:
   biograph-bridge conflicts list --kind stale_owner_write --since 2026-11-22T12:00:00Z --until 2h
   biograph-bridge conflicts list --entity user --limit 1000 --json")]
 pub(super) struct List {
-    /// Only of this entity
-    #[arg(long, value_name = "E")]
-    entity: Option<String>,
+    #[command(flatten)]
+    listing: Listing,
     /// Only of this kind
     #[arg(long, value_name = "KIND", value_parser = clap::builder::PossibleValuesParser::new(ConflictKind::ALL.map(ConflictKind::as_str)))]
     kind: Option<String>,
-    /// Only of this person, with everything that belongs to them: as in `parked list`
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Only from then on: a time, or an age such as 2h or 7d
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    since: Option<i64>,
-    /// Only before that: a time, or an age
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    until: Option<i64>,
     /// Only what nobody has decided yet
     #[arg(long)]
     open: bool,
-    /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
-    limit: i64,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 impl Conflicts {
@@ -72,34 +58,12 @@ impl Conflicts {
 }
 
 impl List {
-    fn run(self, settings: SettingFlags) -> Result<(), Failure> {
-        let (config, databases) = settings.with_databases(Audience::Command)?;
-        let mut rows = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            let person = match &self.user {
-                Some(user) => Some(person::filter_or_gone(user, &databases, &load::entities(&config.mappings)?).await?),
-                None => None,
-            };
-            let filter = ConflictFilter {
-                id: None,
-                entity: self.entity.clone(),
-                kind: self.kind.clone(),
-                person,
-                since: self.since,
-                until: self.until,
-                open: self.open,
-            };
-            Ok(conflicts::conflicts(&pool, &filter, self.limit.saturating_add(1)).await?)
+    fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
+        let (mut rows, more) = self.listing.entries(settings, async |pool, narrow, limit| {
+            conflicts::conflicts(pool, narrow, (self.kind.as_deref(), self.open), limit).await
         })?;
-        // nothing of an entity that no mapping declares is no answer: it is a slip
-        if let Some(entity) = self.entity.as_ref().filter(|_| rows.is_empty()) {
-            load::named(&load::entities(&config.mappings)?, entity)?;
-        }
-        let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > most;
-        rows.truncate(most);
         rows.iter_mut().for_each(hide);
-        if self.json {
+        if self.listing.json {
             return print::json(&Document { conflicts: &rows, more });
         }
         print::text(&render(&rows, more, Paint::stdout()))
@@ -146,10 +110,9 @@ fn render(rows: &[Conflict], more: bool, paint: Paint) -> String {
 
 /// `#7 user legacy:65f0… renaissance:12, field name: update_update`.
 fn headline(row: &Conflict) -> String {
-    let legacy = row.legacy_id.as_deref().unwrap_or("-");
-    let renaissance = row.renaissance_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     let what = row.field.as_deref().map_or_else(|| "whole record".to_owned(), |field| format!("field {field}"));
-    format!("#{} {} legacy:{legacy} renaissance:{renaissance}, {what}: {}", row.id, row.entity, row.kind)
+    let which = listing::headline((row.id, &row.entity), row.legacy_id.as_deref(), row.renaissance_id);
+    format!("{which}, {what}: {}", row.kind)
 }
 
 /// Who won by what, and what became of it since.

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod identity;
 mod init;
+mod listing;
 mod load;
 mod mappings;
 mod moment;

@@ -7,14 +7,16 @@ mod show;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Failure, load, options::SettingFlags, paint::Paint, person, print};
+use super::{
+    Failure,
+    listing::{self, Listing},
+    options::SettingFlags,
+    paint::Paint,
+    print,
+};
 use crate::{
     model::problem::Reason,
-    postgres::{
-        connect,
-        parked::{self, ParkedFilter, ParkedKey},
-    },
-    telemetry::Audience,
+    postgres::parked::{self, ParkedKey},
 };
 
 /// Look at what cannot be synced now, and try it again
@@ -36,22 +38,11 @@ Examples:
   biograph-bridge parked list --user legacy:65f0c0ffee00000000000abc
   biograph-bridge parked list --limit 1000 --json")]
 pub(super) struct List {
-    /// Only of this entity
-    #[arg(long, value_name = "E")]
-    entity: Option<String>,
+    #[command(flatten)]
+    listing: Listing,
     /// Only for this reason
     #[arg(long, value_name = "REASON", value_parser = clap::builder::PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reason: Option<String>,
-    /// Only of this person, with everything that belongs to them: legacy:ID, renaissance:ID, phone:NUMBER, email:ADDRESS,
-    /// username:NAME (any natural key of a person in the mappings), or the value alone if it can mean only one person
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
-    limit: i64,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 impl Parked {
@@ -67,23 +58,10 @@ impl Parked {
 
 impl List {
     fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (config, databases) = settings.with_databases(Audience::Command)?;
-        let mut rows = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            let person = match &self.user {
-                Some(user) => Some(person::filter(user, &databases, &load::entities(&config.mappings)?).await?),
-                None => None,
-            };
-            let filter = ParkedFilter { id: None, entity: self.entity.clone(), reason: self.reason.clone(), person };
-            Ok(parked::parked(&pool, &filter, self.limit.saturating_add(1)).await?)
+        let (rows, more) = self.listing.entries(settings, async |pool, narrow, limit| {
+            parked::parked(pool, narrow, self.reason.as_deref(), limit).await
         })?;
-        // nothing of an entity that no mapping declares is no answer: it is a slip
-        if let Some(entity) = self.entity.as_ref().filter(|_| rows.is_empty()) {
-            load::named(&load::entities(&config.mappings)?, entity)?;
-        }
-        let more = rows.len() > usize::try_from(self.limit).unwrap_or(usize::MAX);
-        rows.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
-        if self.json {
+        if self.listing.json {
             return print::json(&Document { parked: &rows, more });
         }
         print::text(&render(&rows, more, Paint::stdout()))
@@ -115,11 +93,9 @@ fn tried(row: &ParkedKey) -> String {
 
 /// `#7 user legacy:65f0… renaissance:-, field name: too_long`.
 fn headline(row: &ParkedKey) -> String {
-    let unlinked = "-".to_owned();
-    let legacy = row.legacy_id.as_ref().unwrap_or(&unlinked);
-    let renaissance = row.renaissance_id.map_or(unlinked.clone(), |id| id.to_string());
     let what = row.field.as_deref().map_or("whole record".to_owned(), |field| format!("field {field}"));
-    format!("#{} {} legacy:{legacy} renaissance:{renaissance}, {what}: {}", row.id, row.entity, row.reason)
+    let which = listing::headline((row.id, &row.entity), row.legacy_id.as_deref(), row.renaissance_id);
+    format!("{which}, {what}: {}", row.reason)
 }
 
 /// What `--json` prints.

@@ -7,14 +7,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Failure, load, moment, options::SettingFlags, paint::Paint, person, print};
-use crate::{
-    postgres::{
-        connect,
-        tombstones::{self, Deleted, DeletedFilter},
-    },
-    telemetry::Audience,
+use super::{
+    Failure,
+    listing::{self, Listing},
+    options::SettingFlags,
+    paint::Paint,
+    print,
 };
+use crate::postgres::tombstones::{self, Deleted};
 
 /// Look at what the bridge deleted, and put it back
 #[derive(Debug, Subcommand)]
@@ -33,24 +33,8 @@ Examples:
   biograph-bridge tombstones list --entity biograph --until 2026-11-22T12:00:00Z
   biograph-bridge tombstones list --limit 1000 --json")]
 pub(super) struct List {
-    /// Only of this entity
-    #[arg(long, value_name = "E")]
-    entity: Option<String>,
-    /// Only of this person, with everything that belonged to them: as in `parked list`
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Only from then on: a time, or an age such as 2h or 7d
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    since: Option<i64>,
-    /// Only before that: a time, or an age
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    until: Option<i64>,
-    /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
-    limit: i64,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 impl Tombstones {
@@ -64,27 +48,10 @@ impl Tombstones {
 }
 
 impl List {
-    fn run(self, settings: SettingFlags) -> Result<(), Failure> {
-        let (config, databases) = settings.with_databases(Audience::Command)?;
-        let mut rows = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            let person = match &self.user {
-                Some(user) => Some(person::filter_or_gone(user, &databases, &load::entities(&config.mappings)?).await?),
-                None => None,
-            };
-            let (entity, since, until) = (self.entity.clone(), self.since, self.until);
-            let filter = DeletedFilter { id: None, entity, person, since, until };
-            Ok(tombstones::deleted(&pool, &filter, self.limit.saturating_add(1)).await?)
-        })?;
-        // nothing of an entity that no mapping declares is no answer: it is a slip
-        if let Some(entity) = self.entity.as_ref().filter(|_| rows.is_empty()) {
-            load::named(&load::entities(&config.mappings)?, entity)?;
-        }
-        let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > most;
-        rows.truncate(most);
+    fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
+        let (mut rows, more) = self.listing.entries(settings, tombstones::deleted)?;
         rows.iter_mut().for_each(hide);
-        if self.json {
+        if self.listing.json {
             return print::json(&Document { tombstones: &rows, more });
         }
         print::text(&render(&rows, more, Paint::stdout()))
@@ -115,9 +82,7 @@ fn render(rows: &[Deleted], more: bool, paint: Paint) -> String {
 
 /// `#7 user legacy:65f0… renaissance:12`.
 fn headline(row: &Deleted) -> String {
-    let legacy = row.legacy_id.as_deref().unwrap_or("-");
-    let renaissance = row.renaissance_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    format!("#{} {} legacy:{legacy} renaissance:{renaissance}", row.id, row.entity)
+    listing::headline((row.id, &row.entity), row.legacy_id.as_deref(), row.renaissance_id)
 }
 
 /// Who deleted it and what became of it since.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use sqlx::{FromRow, PgPool};
 
-use super::parked::Person;
+use super::entries::{Narrow, insist, narrowed};
 use crate::error::{Error, Result};
 
 /// An entry of the journal.
@@ -62,25 +62,6 @@ pub struct Conflict {
     pub taken: Option<String>,
 }
 
-/// Which entries to list.
-#[derive(Clone, Debug, Default)]
-pub struct ConflictFilter {
-    /// Only this one.
-    pub id: Option<i64>,
-    /// Only of this entity.
-    pub entity: Option<String>,
-    /// Only of this kind.
-    pub kind: Option<String>,
-    /// Only of this person and of records that belong to them.
-    pub person: Option<Person>,
-    /// Only from then on, in microseconds since 1970.
-    pub since: Option<i64>,
-    /// Only before that, in microseconds since 1970.
-    pub until: Option<i64>,
-    /// Only those that nobody has decided yet.
-    pub open: bool,
-}
-
 /// How a time is shown.
 macro_rules! iso {
     ($column:literal) => {
@@ -103,40 +84,22 @@ const LIST: &str = concat!(
     " AS resolved_at FROM biograph_bridge.conflict c \
      LEFT JOIN biograph_bridge.shape s ON s.id = c.mapping \
      LEFT JOIN biograph_bridge.link l ON l.entity = c.entity AND l.legacy_id = c.legacy_id \
-     WHERE ($2::bigint IS NULL OR c.id = $2) AND ($3::text IS NULL OR c.entity = $3) AND ($4::text IS NULL OR c.kind = $4) \
-     AND (NOT $5 OR coalesce(c.person, l.person) = $6 \
-       OR c.entity = $8 AND (c.legacy_id = $6 OR c.renaissance_id = $7)) \
-     AND ($9::bigint IS NULL OR c.at >= 'epoch'::timestamptz + $9 * interval '1 microsecond') \
-     AND ($10::bigint IS NULL OR c.at < 'epoch'::timestamptz + $10 * interval '1 microsecond') \
+     WHERE ($2::bigint IS NULL OR c.id = $2) AND ($3::text IS NULL OR c.entity = $3) AND ($10::text IS NULL OR c.kind = $10) \
+     AND (NOT $4 OR coalesce(c.person, l.person) = $5 \
+       OR c.entity = $7 AND (c.legacy_id = $5 OR c.renaissance_id = $6)) \
+     AND ($8::bigint IS NULL OR c.at >= 'epoch'::timestamptz + $8 * interval '1 microsecond') \
+     AND ($9::bigint IS NULL OR c.at < 'epoch'::timestamptz + $9 * interval '1 microsecond') \
      AND (NOT $11 OR c.winner IS NULL AND c.resolved_at IS NULL) \
      ORDER BY c.at DESC, c.id DESC LIMIT $1"
 );
 
-/// Entries of the journal, newest first; at most `limit`.
-pub async fn conflicts(pool: &PgPool, filter: &ConflictFilter, limit: i64) -> Result<Vec<Conflict>> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('biograph_bridge.conflict_resolution') IS NOT NULL")
-        .fetch_one(pool)
-        .await?;
-    if !there {
-        let error = Error::halt("this database has no journal of this version of biograph-bridge");
-        return Err(error.with_hint("is it the right one? `biograph-bridge run` sets up and begins"));
-    }
-    let person = filter.person.clone();
-    let named = person.is_some();
-    let person = person.unwrap_or_default();
-    sqlx::query_as(LIST)
-        .bind(limit)
-        .bind(filter.id)
-        .bind(&filter.entity)
-        .bind(&filter.kind)
-        .bind(named)
-        .bind(person.legacy_id)
-        .bind(person.renaissance_id)
-        .bind(person.entity)
-        .bind(filter.since)
-        .bind(filter.until)
-        .bind(filter.open)
-        .fetch_all(pool)
-        .await
-        .map_err(Error::from)
+/// Entries of the journal, newest first; at most `limit`. `kind`: only of this kind; `open`: only those that nobody has decided yet.
+pub async fn conflicts(
+    pool: &PgPool,
+    narrow: &Narrow,
+    (kind, open): (Option<&str>, bool),
+    limit: i64,
+) -> Result<Vec<Conflict>> {
+    insist(pool, "conflict_resolution", "this database has no journal of this version of biograph-bridge").await?;
+    narrowed(LIST, narrow, limit).bind(kind).bind(open).fetch_all(pool).await.map_err(Error::from)
 }

@@ -11,6 +11,7 @@ pub mod conflicts;
 pub mod connect;
 pub mod cutover;
 mod doors;
+pub mod entries;
 mod epochs;
 pub mod fault;
 mod growth;

@@ -3,7 +3,10 @@
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 
-use super::store::Postgres;
+use super::{
+    entries::{Narrow, insist, narrowed},
+    store::Postgres,
+};
 use crate::{
     error::{Error, Result},
     model::key::{EntityIndex, Key, SideId},
@@ -35,19 +38,6 @@ pub struct ParkedKey {
     pub waits: Vec<String>,
 }
 
-/// Which parked rows to list.
-#[derive(Clone, Debug, Default)]
-pub struct ParkedFilter {
-    /// Only this one.
-    pub id: Option<i64>,
-    /// Only of this entity.
-    pub entity: Option<String>,
-    /// Only for this reason.
-    pub reason: Option<String>,
-    /// Only of this person and of records that belong to them.
-    pub person: Option<Person>,
-}
-
 /// A person, by the ids that are known of them.
 #[derive(Clone, Debug, Default)]
 pub struct Person {
@@ -59,38 +49,20 @@ pub struct Person {
     pub renaissance_id: Option<i64>,
 }
 
-/// What is parked, oldest first; at most `limit` rows. The other id comes from the link, if there is one.
-pub async fn parked(pool: &PgPool, filter: &ParkedFilter, limit: i64) -> Result<Vec<ParkedKey>> {
-    let there: bool =
-        sqlx::query_scalar("SELECT to_regclass('biograph_bridge.parked') IS NOT NULL").fetch_one(pool).await?;
-    if !there {
-        let error = Error::halt("the bridge was never set up in this database, so nothing is parked");
-        return Err(error.with_hint("is it the right one? `biograph-bridge run` sets up and begins"));
-    }
-    let person = filter.person.clone();
-    let named = person.is_some();
-    let person = person.unwrap_or_default();
-    sqlx::query_as(LIST)
-        .bind(limit)
-        .bind(filter.id)
-        .bind(&filter.entity)
-        .bind(&filter.reason)
-        .bind(named)
-        .bind(person.legacy_id)
-        .bind(person.renaissance_id)
-        .bind(person.entity)
-        .fetch_all(pool)
-        .await
-        .map_err(Error::from)
+/// What is parked, oldest first; at most `limit` rows. The other id comes from the link, if there is one. `reason`: only for this
+/// reason.
+pub async fn parked(pool: &PgPool, narrow: &Narrow, reason: Option<&str>, limit: i64) -> Result<Vec<ParkedKey>> {
+    insist(pool, "parked", "the bridge was never set up in this database, so nothing is parked").await?;
+    narrowed(LIST, narrow, limit).bind(reason).fetch_all(pool).await.map_err(Error::from)
 }
 
 /// A record that is not linked belongs to the person its row names; where even that is not known, because its owner is not
 /// linked either, to whom it waits for.
 const LIST: &str = "WITH RECURSIVE theirs AS ( \
-      SELECT $8::text AS entity, $6::text AS legacy_id, $7::bigint AS renaissance_id WHERE $5 \
+      SELECT $7::text AS entity, $5::text AS legacy_id, $6::bigint AS renaissance_id WHERE $4 \
       UNION SELECT p.entity, p.legacy_id, p.renaissance_id FROM theirs t JOIN biograph_bridge.parked p \
         ON p.waits && ARRAY[t.entity || ' legacy:' || t.legacy_id, t.entity || ' renaissance:' || t.renaissance_id] \
-        AND p.person IS NULL AND p.entity <> $8 AND NOT EXISTS (SELECT FROM biograph_bridge.link l \
+        AND p.person IS NULL AND p.entity <> $7 AND NOT EXISTS (SELECT FROM biograph_bridge.link l \
           WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id))) \
     SELECT p.id, p.entity, coalesce(p.legacy_id, l.legacy_id) AS legacy_id, \
     coalesce(p.renaissance_id, l.renaissance_id) AS renaissance_id, p.field, p.reason, p.detail, p.attempts, p.waits, \
@@ -98,9 +70,11 @@ const LIST: &str = "WITH RECURSIVE theirs AS ( \
     FROM biograph_bridge.parked p LEFT JOIN LATERAL (SELECT legacy_id, renaissance_id, person FROM biograph_bridge.link l \
       WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id) LIMIT 1) l ON true \
     WHERE ($2::bigint IS NULL OR p.id = $2) AND ($3::text IS NULL OR p.entity = $3) \
-    AND ($4::text IS NULL OR p.reason = $4) \
-    AND (NOT $5 OR coalesce(l.person, p.person) = $6 OR EXISTS (SELECT FROM theirs t \
+    AND ($10::text IS NULL OR p.reason = $10) \
+    AND (NOT $4 OR coalesce(l.person, p.person) = $5 OR EXISTS (SELECT FROM theirs t \
       WHERE t.entity = p.entity AND (t.legacy_id = p.legacy_id OR t.renaissance_id = p.renaissance_id))) \
+    AND ($8::bigint IS NULL OR p.since >= 'epoch'::timestamptz + $8 * interval '1 microsecond') \
+    AND ($9::bigint IS NULL OR p.since < 'epoch'::timestamptz + $9 * interval '1 microsecond') \
     ORDER BY p.since, p.id LIMIT $1";
 
 impl Postgres {

@@ -4,7 +4,13 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
 
-use super::{parked::Person, read::parse_legacy, sql::quote_ident, store::Postgres};
+use super::{
+    entries::{Narrow, insist, narrowed},
+    parked::Person,
+    read::parse_legacy,
+    sql::quote_ident,
+    store::Postgres,
+};
 use crate::{
     error::{Disposition, Error, Result},
     model::{key::EntityIndex, mapping::Table, side::Side},
@@ -38,21 +44,6 @@ pub struct Deleted {
     pub restored_by: Option<String>,
 }
 
-/// Which deleted records to list.
-#[derive(Clone, Debug, Default)]
-pub struct DeletedFilter {
-    /// Only this one.
-    pub id: Option<i64>,
-    /// Only of this entity.
-    pub entity: Option<String>,
-    /// Only of this person and of what belonged to them.
-    pub person: Option<Person>,
-    /// Only from then on, in microseconds since 1970.
-    pub since: Option<i64>,
-    /// Only before that, in microseconds since 1970.
-    pub until: Option<i64>,
-}
-
 const LIST: &str = "SELECT t.id, t.entity, t.legacy_id, t.renaissance_id, t.person, t.deleted_on, t.record, \
     to_char(t.at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS at, t.intent IS NOT NULL AS under_way, \
     to_char(t.restored_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS restored_at, t.restored_by \
@@ -64,28 +55,9 @@ const LIST: &str = "SELECT t.id, t.entity, t.legacy_id, t.renaissance_id, t.pers
     ORDER BY t.at DESC, t.id DESC LIMIT $1";
 
 /// What was deleted, newest first; at most `limit`.
-pub async fn deleted(pool: &PgPool, filter: &DeletedFilter, limit: i64) -> Result<Vec<Deleted>> {
-    let there: bool =
-        sqlx::query_scalar("SELECT to_regclass('biograph_bridge.tombstone_at') IS NOT NULL").fetch_one(pool).await?;
-    if !there {
-        let error = Error::halt("this database has no state of this version of biograph-bridge");
-        return Err(error.with_hint("is it the right one? `biograph-bridge run` sets up and begins"));
-    }
-    let named = filter.person.is_some();
-    let person = filter.person.clone().unwrap_or_default();
-    sqlx::query_as(LIST)
-        .bind(limit)
-        .bind(filter.id)
-        .bind(&filter.entity)
-        .bind(named)
-        .bind(person.legacy_id)
-        .bind(person.renaissance_id)
-        .bind(person.entity)
-        .bind(filter.since)
-        .bind(filter.until)
-        .fetch_all(pool)
-        .await
-        .map_err(Error::from)
+pub async fn deleted(pool: &PgPool, narrow: &Narrow, limit: i64) -> Result<Vec<Deleted>> {
+    insist(pool, "tombstone_at", "this database has no state of this version of biograph-bridge").await?;
+    narrowed(LIST, narrow, limit).fetch_all(pool).await.map_err(Error::from)
 }
 
 /// The ids that a record had which is gone by now, if a tombstone knows one of them.

@@ -5,13 +5,9 @@ use serde_json::Value as Json;
 
 use super::{headline, hide, outcome};
 use crate::{
-    cli::{Failure, options::SettingFlags, paint::Paint, print},
+    cli::{Failure, listing, options::SettingFlags, paint::Paint, print},
     error::Error,
-    postgres::{
-        conflicts::{self, Conflict, ConflictFilter},
-        connect,
-    },
-    telemetry::Audience,
+    postgres::conflicts::{self, Conflict},
 };
 
 /// Show everything about one entry; the values only with --reveal
@@ -34,13 +30,8 @@ pub(crate) struct Show {
 
 impl Show {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (_, databases) = settings.with_databases(Audience::Command)?;
-        let filter = ConflictFilter { id: Some(self.id), ..ConflictFilter::default() };
-        let mut rows = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            Ok(conflicts::conflicts(&pool, &filter, 1).await?)
-        })?;
-        let Some(mut row) = rows.pop() else {
+        let query = async |pool: &_, narrow: &_, limit| conflicts::conflicts(pool, narrow, (None, false), limit).await;
+        let Some(mut row) = listing::entry(self.id, settings, query)? else {
             let error = Error::halt(format!("the journal has no entry {}", self.id));
             return Err(error.with_hint("see `biograph-bridge conflicts list`").into());
         };

@@ -14,7 +14,8 @@ use crate::{
     postgres::{
         connect,
         cutover::history::{self, PastStep, Place},
-        parked::{self, ParkedFilter},
+        entries::Narrow,
+        parked,
     },
     sync::ports::CutoverMirror,
     telemetry::Audience,
@@ -79,8 +80,8 @@ impl Show {
             let records = history::owned(&pool, &legacy_id, &names).await?;
             let history = history::last(&pool, Some(&legacy_id), STEPS).await?;
             let renaissance_id = found.renaissance_id;
-            let filter = ParkedFilter { id: None, entity: None, reason: None, person: Some(found) };
-            let parked = parked::parked(&pool, &filter, PARKED).await?.len();
+            let theirs = Narrow { person: Some(found), ..Narrow::default() };
+            let parked = parked::parked(&pool, &theirs, None, PARKED).await?.len();
             let legacy = Legacy::connect(databases.legacy_uri.expose(), Arc::new(entities.clone())).await?;
             let id: LegacyId = legacy_id.parse().map_err(|_| unknown())?;
             let mirror_epoch = legacy.mirrored(&[id]).await?.first().map(|(_, epoch)| *epoch);

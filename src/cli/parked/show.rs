@@ -5,13 +5,9 @@ use serde::Serialize;
 
 use super::{advice::advice, headline, tried};
 use crate::{
-    cli::{Failure, options::SettingFlags, paint::Paint, print},
+    cli::{Failure, listing, options::SettingFlags, paint::Paint, print},
     error::Error,
-    postgres::{
-        connect,
-        parked::{self, ParkedFilter, ParkedKey},
-    },
-    telemetry::Audience,
+    postgres::parked::{self, ParkedKey},
 };
 
 /// Show everything about one entry, and what to do about it
@@ -30,13 +26,8 @@ pub(crate) struct Show {
 
 impl Show {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (_, databases) = settings.with_databases(Audience::Command)?;
-        let filter = ParkedFilter { id: Some(self.id), ..ParkedFilter::default() };
-        let mut rows = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            Ok(parked::parked(&pool, &filter, 1).await?)
-        })?;
-        let Some(row) = rows.pop() else {
+        let query = async |pool: &_, narrow: &_, limit| parked::parked(pool, narrow, None, limit).await;
+        let Some(row) = listing::entry(self.id, settings, query)? else {
             let error = Error::halt(format!("nothing is parked under number {}", self.id));
             return Err(error.with_hint("it may have crossed meanwhile; see `biograph-bridge parked list`").into());
         };

@@ -4,13 +4,9 @@ use clap::Args;
 
 use super::{fate, headline, hide};
 use crate::{
-    cli::{Failure, options::SettingFlags, paint::Paint, print},
+    cli::{Failure, listing, options::SettingFlags, paint::Paint, print},
     error::Error,
-    postgres::{
-        connect,
-        tombstones::{self, DeletedFilter},
-    },
-    telemetry::Audience,
+    postgres::tombstones,
 };
 
 /// Show one deleted record; what it held only with --reveal
@@ -32,13 +28,7 @@ pub(crate) struct Show {
 
 impl Show {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (_, databases) = settings.with_databases(Audience::Command)?;
-        let filter = DeletedFilter { id: Some(self.id), ..DeletedFilter::default() };
-        let mut rows = print::block_on(async {
-            let pool = connect::pool(databases.renaissance_url.expose())?;
-            Ok(tombstones::deleted(&pool, &filter, 1).await?)
-        })?;
-        let Some(mut row) = rows.pop() else {
+        let Some(mut row) = listing::entry(self.id, settings, tombstones::deleted)? else {
             let error = Error::halt(format!("nothing deleted is kept under number {}", self.id));
             return Err(error.with_hint("see `biograph-bridge tombstones list`").into());
         };
