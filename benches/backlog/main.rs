@@ -6,6 +6,7 @@ mod bed;
 mod changes;
 mod first_copy;
 mod latency;
+mod open_loop;
 mod process;
 mod raw;
 mod report;
@@ -13,7 +14,7 @@ mod route;
 mod steady;
 mod verify;
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use biograph_bridge::model::side::Direction;
 use clap::Parser;
@@ -50,6 +51,12 @@ struct Options {
     /// Single changes per direction for the latency
     #[arg(long, default_value_t = 300)]
     samples: usize,
+    /// Changes per second of both sides together, for the latency at a fixed rate
+    #[arg(long, value_delimiter = ',', default_values_t = [200, 1000])]
+    rates: Vec<u32>,
+    /// How long each rate is kept up, in seconds
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
     /// Appended by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -62,6 +69,8 @@ enum Part {
     FirstCopy,
     /// A steady load on both sides, with and without journal, intents and fencing
     Steady,
+    /// The latency of changes that are made on both sides at a fixed rate
+    OpenLoop,
     /// Comparing everybody
     Verify,
     /// Asking where people are; needs no servers, and knows 1,000,000 people unless --people says otherwise
@@ -73,6 +82,7 @@ fn main() -> Result<()> {
     if options.short {
         options.people = Some(5000);
         options.samples = options.samples.min(100);
+        options.seconds = options.seconds.min(5);
     }
     options.repeat = options.repeat.max(1);
     if options.only == Some(Part::Route) {
@@ -113,6 +123,13 @@ async fn measure(options: &Options) -> Result<Report> {
         steady::measure(&bed, &mut people, options.repeat, &mut report).await?;
         return Ok(report);
     }
+    if options.only == Some(Part::OpenLoop) {
+        steady::prepare(&mut bed).await?;
+        let people = changes::load(&bed.pool).await?;
+        let lasting = Duration::from_secs(options.seconds);
+        report.latency = open_loop::measure(&bed, &people, &options.rates, lasting).await?;
+        return Ok(report);
+    }
     if options.only == Some(Part::Verify) {
         steady::prepare(&mut bed).await?;
         let runs = verify::measure(&bed, options.repeat).await?;
@@ -141,6 +158,8 @@ async fn measure(options: &Options) -> Result<Report> {
     }
     progress("latency of single changes");
     report.latency = latency::measure(&bed, &people, options.samples).await?;
+    let lasting = Duration::from_secs(options.seconds);
+    report.latency.extend(open_loop::measure(&bed, &people, &options.rates, lasting).await?);
     progress("memory");
     report.memory = memory(&bed, &mut people, &bridge).await?;
 

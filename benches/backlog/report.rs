@@ -26,7 +26,7 @@ struct Pair {
 
 /// Times of single changes.
 pub(crate) struct Latency {
-    what: &'static str,
+    what: String,
     sorted: Vec<Duration>,
 }
 
@@ -63,9 +63,9 @@ impl Row {
 }
 
 impl Latency {
-    pub(crate) fn new(what: &'static str, mut times: Vec<Duration>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
-        Self { what, sorted: times }
+        Self { what: what.into(), sorted: times }
     }
 
     fn millis(&self, percent: usize) -> f64 {
@@ -138,22 +138,11 @@ fn median(rows: &[Row]) -> &Row {
     &rows[rows.len() / 2]
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |key: &str| self.context[key].to_string().replace('"', "");
+impl Report {
+    fn throughput(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} people, batches of {}, median of {}; {}",
-            text("people"),
-            text("batch"),
-            text("repeat"),
-            text("servers")
-        )?;
-        writeln!(f, "{}\n", text("settings"))?;
-        writeln!(
-            f,
-            "| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers | load |"
+            "\n| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers | load |"
         )?;
         writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
         for pair in self.pairs.iter().chain(&self.others) {
@@ -169,12 +158,35 @@ impl fmt::Display for Report {
                 pair.ratio(),
             )?;
         }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |key: &str| self.context[key].to_string().replace('"', "");
+        writeln!(
+            f,
+            "{} people, batches of {}, median of {}; {}",
+            text("people"),
+            text("batch"),
+            text("repeat"),
+            text("servers")
+        )?;
+        writeln!(f, "{}", text("settings"))?;
+        if !(self.pairs.is_empty() && self.others.is_empty()) {
+            self.throughput(f)?;
+        }
         if self.latency.is_empty() {
             return Ok(());
         }
         writeln!(f, "\n| latency of one change, ms | p50 | p99 |\n|---|---:|---:|")?;
         for one in &self.latency {
             writeln!(f, "| {} | {:.2} | {:.2} |", one.what, one.millis(50), one.millis(99))?;
+        }
+        if self.memory.is_empty() {
+            return Ok(());
         }
         writeln!(f, "\n| peak memory of the bridge, MiB | changes waiting | MiB |\n|---|---:|---:|")?;
         for (direction, changes, bytes) in &self.memory {
