@@ -115,13 +115,14 @@ fn render(document: &Document, paint: Paint) -> String {
         None => lines.push("not linked".to_owned()),
         Some(link) => {
             let base = if link.agreed { "on both sides" } else { "being made" };
-            let owner = match (link.state.as_deref(), link.epoch, &link.since) {
+            let owner = link.owner.as_deref().unwrap_or("legacy");
+            let state = match (link.state.as_deref(), link.epoch, &link.since) {
                 (Some(state), Some(epoch), Some(since)) => format!("{state} (epoch {epoch}, since {since})"),
                 _ => "legacy (never moved)".to_owned(),
             };
             let person =
                 link.person.as_ref().map_or_else(|| "a person".to_owned(), |id| format!("belongs to legacy:{id}"));
-            lines.push(format!("linked, {base}; {person}; owner: {owner}"));
+            lines.push(format!("linked, {base}; {person}; owner: {owner}; state: {state}"));
         }
     }
     let lately = document.lately.as_ref().and_then(|lately| lately.get("steps")).and_then(Json::as_array);

@@ -55,12 +55,12 @@ fn one(mut found: Vec<Person>, clues: &[Clue], entities: &[Entity]) -> Result<Pe
                     words.push(word);
                 }
             }
-            let error = Error::halt(format!("nobody has this {} on either side", words.join(" or ")));
-            Err(error
-                .with_hint(
-                    "values are compared as the mappings read them: text as it is spelled, a telephone in any spelling",
-                )
-                .into())
+            let by_id = clues.iter().all(|clue| matches!(clue.by, By::Id(_)));
+            let id = if by_id { " id" } else { "" };
+            let error = Error::halt(format!("nobody has this {}{id} on either side", words.join(" or ")));
+            let hint =
+                "values are compared as the mappings read them: text as it is spelled, a telephone in any spelling";
+            Err((if by_id { error } else { error.with_hint(hint) }).into())
         }
         (Some(last), false) => {
             found.push(last);

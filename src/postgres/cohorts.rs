@@ -20,9 +20,11 @@ use crate::{
     sync::ports::{Batch, Begun, Belonging, By, Chosen, CohortStore, NewBatch, Toll},
 };
 
-/// `max_failures` is corrected once it is known how many there are.
-const INSERT: &str = "INSERT INTO biograph_bridge.cutover_batch (toward, chosen, concurrency, max_failures, max_parked, max_conflicts, \
-    max_lag_ms, timeout_ms, who, reason, request) VALUES ($1, $2, $3, coalesce($4, 10), $5, $6, $7, $8, $9, $10, $11) RETURNING id";
+/// `max_failures` is corrected once it is known how many there are. What is only tried ($12) takes no number.
+const INSERT: &str = "INSERT INTO biograph_bridge.cutover_batch (id, toward, chosen, concurrency, max_failures, max_parked, max_conflicts, \
+    max_lag_ms, timeout_ms, who, reason, request) OVERRIDING SYSTEM VALUE VALUES (CASE WHEN $12 THEN 0 \
+      ELSE nextval(pg_get_serial_sequence('biograph_bridge.cutover_batch', 'id')) END, \
+      $1, $2, $3, coalesce($4, 10), $5, $6, $7, $8, $9, $10, $11) RETURNING id";
 /// The first 32 bits of the SHA-256 of a legacy id, see [`crate::model::cohort::Share::bound`].
 const HASH: &str = "('x' || encode(substr(sha256(convert_to(l.legacy_id, 'UTF8')), 1, 4), 'hex'))::bit(32)::bigint";
 const DRAFTED: &str = "(SELECT legacy_id FROM biograph_bridge.cutover_draft_member WHERE draft = $2) l";
@@ -104,7 +106,7 @@ impl CohortStore for Postgres {
         if taken > 0 {
             return Ok(Begun { taken, ..nobody });
         }
-        let id = insert(&mut transaction, batch).await?;
+        let id = insert(&mut transaction, batch, dry).await?;
         let people = fill(&mut transaction, id, batch, self.entities()).await?;
         if dry {
             let (hindered, easy) = hindered(&mut transaction, id, &self.person_entities()).await?;
@@ -242,7 +244,7 @@ async fn hindered(
     Ok((hindered, easy.map(|id| parse_legacy(&id)).transpose()?))
 }
 
-async fn insert(connection: &mut PgConnection, batch: &NewBatch) -> Result<i64> {
+async fn insert(connection: &mut PgConnection, batch: &NewBatch, dry: bool) -> Result<i64> {
     sqlx::query_scalar(INSERT)
         .bind(batch.to.as_str())
         .bind(&batch.words)
@@ -255,6 +257,7 @@ async fn insert(connection: &mut PgConnection, batch: &NewBatch) -> Result<i64> 
         .bind(&batch.by.who)
         .bind(&batch.by.reason)
         .bind(batch.request)
+        .bind(dry)
         .fetch_one(connection)
         .await
         .map_err(Error::from)

@@ -20,6 +20,8 @@ pub struct LinkShown {
     pub fields: Vec<String>,
     /// The state of that person's cutover; `None`: never begun.
     pub state: Option<String>,
+    /// The side that is authoritative; `None`: legacy, as it never began.
+    pub owner: Option<String>,
     /// Its epoch.
     pub epoch: Option<i64>,
     /// Since when, RFC 3339.
@@ -39,7 +41,7 @@ pub struct Event {
     pub detail: String,
 }
 
-const LINK: &str = "SELECT l.legacy_id, l.renaissance_id, l.person, l.base IS NOT NULL AS agreed, s.fields, c.state, c.epoch, \
+const LINK: &str = "SELECT l.legacy_id, l.renaissance_id, l.person, l.base IS NOT NULL AS agreed, s.fields, c.state, c.owner, c.epoch, \
     to_char(c.since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS since \
     FROM biograph_bridge.link l JOIN biograph_bridge.shape s ON s.id = l.shape \
     LEFT JOIN biograph_bridge.cutover c ON c.legacy_id = coalesce(l.person, l.legacy_id) \

@@ -34,6 +34,19 @@ impl Bed {
             .unwrap()
     }
 
+    /// Waits until a batch has paused by itself, and says why.
+    async fn until_paused(&self, batch: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let listed = self.cutover(&["list", "--batch", batch]).1["batches"][0].take();
+            if listed["state"] == "paused" {
+                return listed["why"].as_str().unwrap_or_default().to_owned();
+            }
+            assert!(started.elapsed() < PATIENCE && listed["state"] == "running", "{listed} {}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Something parked of a person, so that they cannot move.
     async fn spoil(&self, id: ObjectId) {
         sqlx::query(
@@ -81,6 +94,8 @@ async fn a_cohort_moves_all_but_who_cannot_and_a_death_in_the_middle_changes_not
     assert_eq!(other.status.code(), Some(3), "they are in a batch already");
     let started = Instant::now();
     while bed.are_on("renaissance").await < 10 {
+        let draining = bed.are_on("draining").await;
+        assert!(draining <= 20, "{draining} move at once");
         assert!(started.elapsed() < PATIENCE, "{}", bed.log_tail());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -199,5 +214,66 @@ async fn people_are_chosen_by_their_fields_and_a_batch_or_everybody_goes_back_on
     assert_eq!(bed.are_on("renaissance").await, 1, "who is not of that batch stays");
     let (code, back) = bed.cutover(&["rollback", "--all", "--yes"]);
     assert_eq!((code, &back["batch"]["moved"], bed.are_on("renaissance").await), (0, &json!(1), 0), "{back}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_pauses_for_lag_parked_keys_and_conflicts_and_begins_with_nobody_once_it_is_stopped() {
+    let bed = Bed::for_moves().await;
+    let daemon = bed.start().await;
+    let people = bed.people(12).await;
+    bed.until_linked(people.len()).await;
+    let begin = |limits: &[&str]| {
+        let (code, begun) =
+            bed.cutover(&[&["batch", "--percent", "100", "--concurrency", "1", "--no-wait"], limits].concat());
+        assert_eq!(code, 0, "{begun}");
+        begun["batch"].to_string()
+    };
+
+    // what is written to this row waits, and so the way there is behind
+    let mut held = bed.pool.begin().await.unwrap();
+    let lock = sqlx::query("SELECT id FROM users WHERE old_user_id = $1 FOR UPDATE").bind(people[11].to_hex());
+    lock.execute(&mut *held).await.unwrap();
+    bed.set(people[11], "name", "Held back").await;
+    let started = Instant::now();
+    loop {
+        let status = daemon.status().await.unwrap_or_default();
+        if status["directions"]["legacy_to_renaissance"]["lag_seconds"].as_f64().is_some_and(|lag| lag > 1.0) {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "no lag: {status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let batch = begin(&["--max-lag", "1s"]);
+    let why = bed.until_paused(&batch).await;
+    assert!(why.contains("legacy_to_renaissance is") && why.contains("more than 1 s"), "{why}");
+    held.rollback().await.unwrap();
+    let (code, stopped) = bed.cutover(&["batch", "--stop", &batch]);
+    assert_eq!((code, &stopped["state"]), (0, &json!("stopped")), "{stopped}");
+    let begun = "SELECT count(DISTINCT legacy_id) FROM biograph_bridge.cutover_history";
+    let before = bed.count(begun).await;
+
+    let batch = begin(&["--max-parked", "0", "--max-conflicts", "0"]);
+    bed.spoil(people[11]).await;
+    let why = bed.until_paused(&batch).await;
+    assert!(why.contains("parked"), "{why}");
+    let (_, status) = bed.cutover(&["list", "--batch", &batch]);
+    assert!(status["batches"][0]["left"].as_i64().unwrap() > 0, "it has not ended: {status}");
+    sqlx::query("DELETE FROM biograph_bridge.parked").execute(&bed.pool).await.unwrap();
+    assert_eq!(bed.cutover(&["batch", "--resume", &batch, "--no-wait"]).0, 0);
+    sqlx::query(
+        "INSERT INTO biograph_bridge.conflict (entity, legacy_id, kind, field, policy, winner, owner, epoch) \
+         VALUES ('user', $1, 'update_update', 'name', 'owner', 'legacy', 'legacy', 0)",
+    )
+    .bind(people[11].to_hex())
+    .execute(&bed.pool)
+    .await
+    .unwrap();
+    let why = bed.until_paused(&batch).await;
+    assert!(why.contains("conflicts"), "{why}");
+    assert_eq!(bed.cutover(&["batch", "--stop", &batch]).0, 0);
+    bed.until_count("SELECT count(*) FROM biograph_bridge.cutover WHERE state = 'draining'", 0).await;
+    let after = bed.count(begun).await;
+    assert!(before <= after && after < 12, "some have begun, and the others never do: {before}, {after}");
     daemon.stop().await;
 }

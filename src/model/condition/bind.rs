@@ -6,7 +6,7 @@ use super::{Ask, Bound, BoundAsk, BoundTest, Condition, Literal, Mistake, Place,
 use crate::model::{
     calendar,
     decimal::Decimal,
-    mapping::{Entity, Field},
+    mapping::{Entity, Field, Flow},
     nearest::did_you_mean,
     person::meant,
     side::Side,
@@ -81,9 +81,8 @@ fn values(field: &Field, literal: &Literal, hidden: &mut Vec<Place>) -> Result<V
     let mut values: Vec<Value> = canonical.into_iter().filter(possible).collect();
     if values.is_empty() {
         values = meant(field, &text);
-        // a code of one side is read there; the other may take it for what it is
-        let crossing: Vec<Value> = values.iter().filter(|value| possible(value)).cloned().collect();
-        values = if crossing.is_empty() { values } else { crossing };
+        // what one side reads has to be something that the other can hold, unless it never crosses to there
+        values.retain(|value| possible(value) || field.flow != Flow::Both);
     }
     // one number in several types is one
     let mut distinct: Vec<Value> = Vec::with_capacity(values.len());

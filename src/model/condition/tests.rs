@@ -111,6 +111,7 @@ fn a_mistake_is_shown_where_it_is() {
         ("name = 'Ada", 7, 4, "closing quote"),
         ("created < 2024-01-01", 10, 10, "stand in quotes"),
         ("created < 'soon'", 10, 6, "can never be this: it is mapped as timestamp"),
+        ("profile_visibility = 'privat'", 21, 8, "can never be this: it is mapped as table and text"),
         ("premium < true", 0, 7, "has no order"),
         ("created starts with '2024'", 0, 7, "is no text"),
         ("friends = 'ada'", 0, 7, "only `is missing`"),
