@@ -1,12 +1,11 @@
 //! What the lists of parked keys, conflicts and deleted records have in common, and showing one entry of them.
 
 use clap::Args;
-use sqlx::PgPool;
 
 use super::{Failure, load, moment, options::SettingFlags, person, print};
 use crate::{
     error::Result,
-    postgres::{connect, entries::Narrow},
+    postgres::{Pool, connect, entries::Narrow},
     telemetry::Audience,
 };
 
@@ -39,7 +38,7 @@ impl Listing {
     pub(super) fn entries<T>(
         &self,
         settings: SettingFlags,
-        query: impl AsyncFnOnce(&PgPool, &Narrow, i64) -> Result<Vec<T>>,
+        query: impl AsyncFnOnce(&Pool, &Narrow, i64) -> Result<Vec<T>>,
     ) -> Result<(Vec<T>, bool), Failure> {
         let (config, databases) = settings.with_databases(Audience::Command)?;
         let mut rows = print::block_on(async {
@@ -66,7 +65,7 @@ impl Listing {
 pub(super) fn entry<T>(
     id: i64,
     settings: SettingFlags,
-    query: impl AsyncFnOnce(&PgPool, &Narrow, i64) -> Result<Vec<T>>,
+    query: impl AsyncFnOnce(&Pool, &Narrow, i64) -> Result<Vec<T>>,
 ) -> Result<Option<T>, Failure> {
     let (_, databases) = settings.with_databases(Audience::Command)?;
     let narrow = Narrow { id: Some(id), ..Narrow::default() };
