@@ -1,5 +1,6 @@
 //! HTTP on `listen`: metrics, probes, status, where a person is. Read-only.
 
+mod connection;
 mod page;
 mod route;
 
@@ -9,10 +10,13 @@ use axum::{
     Json, Router,
     extract::{Request, State},
     http::{
-        HeaderMap, StatusCode,
-        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE},
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, WWW_AUTHENTICATE,
+            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
     },
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn_with_state, map_response},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -20,6 +24,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::connection::{Bounded, Bounds};
 use crate::{
     config::{Secret, Setting},
     error::{Error, Result},
@@ -27,9 +32,18 @@ use crate::{
     sync::status::Status,
 };
 
-/// What the page may load: nothing but its own inline style.
-const PAGE_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a document may load: its own style and script, and itself anew.
+const DOCUMENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// On every answer, unless it says otherwise.
+const SAFE: [(HeaderName, &str); 6] = [
+    (CACHE_CONTROL, "no-store"),
+    (CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
 
 /// The server, bound and not yet serving.
 pub struct Admin {
@@ -59,19 +73,33 @@ impl Admin {
     /// Serves until cancelled, then finishes the requests that are under way.
     pub async fn serve(self, status: Arc<Status>, cancel: CancellationToken) -> Result<()> {
         let router = router(status, self.token);
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(cancel.cancelled_owned());
+        let listener = Bounded::new(self.listener, Bounds::USUAL);
+        let serving = axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned());
         serving.await.map_err(|error| Error::halt("the HTTP server stopped").with_source(error))
     }
 }
 
 fn router(status: Arc<Status>, token: Option<Secret<String>>) -> Router {
-    let open = Router::new().route("/metrics", get(metrics)).route("/livez", get(livez)).route("/readyz", get(readyz));
+    let open = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route(page::STYLE, get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], page::CSS) }))
+        .route(page::SCRIPT, get(|| async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], page::REFRESH) }));
     let guarded = Router::new()
         .route("/", get(status_page))
+        .route("/runbook", get(|| async { Html(page::runbook()) }))
         .route("/api/status", get(api_status))
         .route("/api/route", get(route::route))
         .route_layer(from_fn_with_state(Arc::new(token), guard));
-    open.merge(guarded).with_state(status)
+    open.merge(guarded).layer(map_response(safe)).with_state(status)
+}
+
+async fn safe(mut response: Response) -> Response {
+    for (name, value) in SAFE {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn guard(State(token): State<Arc<Option<Secret<String>>>>, request: Request, next: Next) -> Response {
@@ -111,17 +139,18 @@ async fn readyz(State(status): State<Arc<Status>>) -> Response {
 
 fn probe(key: &str, reasons: &[String]) -> Response {
     let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, [(CACHE_CONTROL, "no-store")], Json(json!({ "ok": reasons.is_empty(), key: reasons }))).into_response()
+    (code, Json(json!({ "ok": reasons.is_empty(), key: reasons }))).into_response()
 }
 
 async fn api_status(State(status): State<Arc<Status>>) -> Response {
-    ([(CACHE_CONTROL, "no-store")], Json(status.snapshot())).into_response()
+    Json(status.snapshot()).into_response()
 }
 
 async fn status_page(State(status): State<Arc<Status>>) -> Response {
-    let headers = [(CACHE_CONTROL, "no-store"), (CONTENT_SECURITY_POLICY, PAGE_POLICY)];
-    (headers, Html(page::render(&status.snapshot()))).into_response()
+    Html(page::render(&status.snapshot(), &status.history())).into_response()
 }
 
+#[cfg(test)]
+mod safety_tests;
 #[cfg(test)]
 mod tests;

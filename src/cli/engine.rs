@@ -24,7 +24,7 @@ use crate::{
         capture::PostgresSource,
         catalog, cohorts, connect,
         lease::{self, Lease},
-        moved, pauses, preflight,
+        moved, newest, pauses, preflight,
         request::Inbox,
         setup,
         store::Postgres,
@@ -287,6 +287,10 @@ impl Engine<'_> {
                 turns_to_skip = (started.elapsed().as_millis() / CHEAP.as_millis()).min(SKIPPED);
             } else {
                 turns_to_skip -= 1;
+            }
+            match newest::entries(pool).await {
+                Ok((conflicts, parked)) => self.status.newest(conflicts, parked),
+                Err(error) => warn!(%error, "cannot read the newest entries of the journal"),
             }
             match store.parked_counts().await {
                 Ok(counts) => self.status.parked(&counts),

@@ -1,6 +1,9 @@
 //! `run`: the daemon.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use tokio::{signal::unix::SignalKind, time::timeout};
@@ -20,6 +23,8 @@ use crate::{
 
 /// How long readers of the status may finish after the engine has stopped.
 const LAST_READERS: Duration = Duration::from_secs(2);
+/// How often lag is noted for the status page.
+const SAMPLE: Duration = Duration::from_secs(2);
 /// How much longer than its drain the engine may take to let go of its connections.
 const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
@@ -107,6 +112,7 @@ impl Daemon {
         let mut serving = tokio::spawn(admin.serve(self.status(), readers.clone()));
         let outcome = tokio::select! {
             outcome = self.engine_until_drained(&cancel) => outcome,
+            never = self.keep_history() => never,
             served = &mut serving => return Err(ended(served)),
         };
         readers.cancel();
@@ -117,6 +123,15 @@ impl Daemon {
             info!("stopped");
         }
         outcome
+    }
+
+    /// Notes now and then how things are, for those who look later.
+    async fn keep_history(&self) -> Result<()> {
+        let mut turn = tokio::time::interval(SAMPLE);
+        loop {
+            turn.tick().await;
+            self.status.sample(Instant::now());
+        }
     }
 
     async fn engine_until_drained(&self, cancel: &CancellationToken) -> Result<()> {

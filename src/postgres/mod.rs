@@ -21,6 +21,7 @@ mod journal;
 pub mod lease;
 mod members;
 pub mod moved;
+pub mod newest;
 pub mod parked;
 pub mod pauses;
 mod persons;

@@ -1,5 +1,6 @@
 //! What the daemon knows about itself: one call per fact feeds metrics, probes, status page and `status` alike.
 
+mod history;
 mod live;
 mod report;
 
@@ -12,10 +13,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+pub use history::{History, Moment};
 use live::{Live, Running, direction_index, progress, rfc3339, side_index};
 pub use report::{
-    BatchStatus, Crossing, DirectionReport, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport,
-    QueueReport, SideReport, StatusReport, SweepReport, VerifyReport,
+    BatchStatus, Crossing, DirectionReport, EntryReport, ErrorReport, HeadroomReport, HealingReport, LoopReport,
+    ParkedReport, PauseReport, QueueReport, SideReport, StatusReport, SweepReport, VerifyReport,
 };
 
 use super::{
@@ -268,12 +270,33 @@ impl Status {
 
     /// WAL kept for the bridge, and how much may still be written before the slot is lost.
     pub fn slot(&self, retained_bytes: Option<f64>, safe_bytes: Option<f64>) {
+        self.live().slot = (retained_bytes, safe_bytes);
         self.metrics.slot(retained_bytes, safe_bytes);
     }
 
     /// Time span of the MongoDB oplog.
     pub fn oplog_window(&self, window: Option<Duration>) {
+        self.live().oplog_window = window;
         self.metrics.oplog_window(window);
+    }
+
+    /// The newest entries of the journal and of what is parked, newest first.
+    pub fn newest(&self, conflicts: Vec<EntryReport>, parked: Vec<EntryReport>) {
+        self.live().newest = (conflicts, parked);
+    }
+
+    /// Notes how things are at `now`, for [`Status::history`]; to be called every few seconds.
+    pub fn sample(&self, now: Instant) {
+        let clock = SystemTime::now();
+        let mut live = self.live();
+        let lags = Direction::ALL.map(|direction| live.lag_seconds(direction, (clock, now)));
+        let safe = live.slot.1;
+        live.history.note(Moment { at: now, lags, safe });
+    }
+
+    /// The last hour.
+    pub fn history(&self) -> History {
+        self.live().history.clone()
     }
 
     /// A chunk of a sweep is done.
@@ -403,6 +426,7 @@ impl Status {
                 .into(),
             queue: QueueReport { keys: live.queue.0 as u64, bytes: live.queue.1 as u64 },
             conflicts: self.conflicts.load(Ordering::Relaxed),
+            headroom: live.headroom((clock, now)),
             ..live.report(&entities, now)
         }
     }

@@ -117,6 +117,19 @@ fn every_query_names_metrics_and_labels_that_exist() {
 }
 
 #[test]
+fn every_metric_is_on_the_dashboard_or_in_an_alert() {
+    let rules = alerts::rules().into_iter().map(|rule| string(&rule, "/expr").to_owned());
+    let queries: Vec<String> = rules.chain(dashboard().into_iter().map(|(_, query)| query)).collect();
+    let asked: BTreeSet<&str> = queries.iter().flat_map(|query| words(query)).map(|(word, _)| word).collect();
+    let golden = include_str!("../../src/metrics/golden.txt");
+    let families = golden.lines().filter_map(|line| line.strip_prefix("TYPE ")?.split(' ').next());
+    let series = |family: &str| ["", "_bucket", "_sum", "_count"].map(|end| format!("{family}{end}"));
+    let unseen: Vec<_> =
+        families.filter(|family| !series(family).iter().any(|name| asked.contains(name.as_str()))).collect();
+    assert_eq!(unseen, [""; 0]);
+}
+
+#[test]
 fn a_query_that_is_wrong_is_found_out() {
     for (query, expected) in [
         ("sum by (side) (biograph_bridge_nothing)", "there is no metric biograph_bridge_nothing"),

@@ -48,6 +48,21 @@ fn what_the_example_has_commented_out_is_the_default() {
 }
 
 #[test]
+fn every_setting_is_in_the_example_and_in_the_readme() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let example = text("bridge.toml");
+    let shown: BTreeSet<_> = example.lines().filter_map(key).collect();
+    for setting in Setting::ALL {
+        let key = setting.key();
+        assert!(shown.contains(key), "{key} is not in deploy/bridge.toml");
+        assert!(
+            readme.lines().any(|line| line.starts_with(&format!("| `{key}` |"))),
+            "{key} is not in the README's table"
+        );
+    }
+}
+
+#[test]
 fn manifests_set_variables_that_exist() {
     let known: BTreeSet<_> =
         Setting::ALL.into_iter().map(Setting::variable).chain(["BRIDGE_CONFIG".to_owned()]).collect();

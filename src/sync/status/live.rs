@@ -10,8 +10,8 @@ use std::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    BatchStatus, Crossing, ErrorReport, HealingReport, LoopReport, ParkedReport, PauseReport, StatusReport,
-    SweepReport, Swept, VerifyReport,
+    BatchStatus, Crossing, EntryReport, ErrorReport, HeadroomReport, HealingReport, History, LoopReport, ParkedReport,
+    PauseReport, StatusReport, SweepReport, Swept, VerifyReport,
 };
 use crate::{
     model::{
@@ -72,6 +72,12 @@ pub(super) struct Live {
     pub(super) errors: BTreeMap<Cow<'static, str>, (SystemTime, String, Option<String>)>,
     pub(super) loops: BTreeMap<&'static str, Instant>,
     pub(super) recent: VecDeque<Crossing>,
+    /// WAL kept for the bridge, and what may still be written, in bytes.
+    pub(super) slot: (Option<f64>, Option<f64>),
+    pub(super) oplog_window: Option<Duration>,
+    /// Of the journal, and of what is parked.
+    pub(super) newest: (Vec<EntryReport>, Vec<EntryReport>),
+    pub(super) history: History,
 }
 
 impl Live {
@@ -102,6 +108,20 @@ impl Live {
             (since > every + LATE_BEAT).then_some(since.as_secs_f64())
         });
         lag.into_iter().chain(unheard).reduce(f64::max)
+    }
+
+    /// How far both logs are from losing what was not read yet.
+    pub(super) fn headroom(&self, (clock, now): (SystemTime, Instant)) -> HeadroomReport {
+        let window = self.oplog_window.map(|window| window.as_secs_f64());
+        let saved = self.checkpoint_age(Side::Legacy, now).map(|age| age.as_secs_f64());
+        let behind = saved.into_iter().chain(self.lag_seconds(Direction::LegacyToRenaissance, (clock, now)));
+        HeadroomReport {
+            slot_retained_bytes: self.slot.0,
+            slot_safe_bytes: self.slot.1,
+            slot_seconds_left: self.slot.1.and_then(|safe| self.history.seconds_left(safe)),
+            oplog_window_seconds: window,
+            oplog_seconds_left: window.zip(behind.reduce(f64::max)).map(|(window, behind)| (window - behind).max(0.0)),
+        }
     }
 
     /// What the daemon is doing, to those who watch: where a whole direction stands still, or a guard has stepped in, the rest is
@@ -178,6 +198,8 @@ impl Live {
             errors: self.errors.iter().map(error).collect(),
             loops: self.loops.iter().map(idle).collect(),
             recent: self.recent.iter().cloned().collect(),
+            newest_conflicts: self.newest.0.clone(),
+            newest_parked: self.newest.1.clone(),
             ..StatusReport::default()
         }
     }

@@ -26,6 +26,8 @@ pub struct StatusReport {
     pub directions: BTreeMap<String, DirectionReport>,
     /// Keys waiting to be reconciled.
     pub queue: QueueReport,
+    /// How long both logs still hold what was not read yet.
+    pub headroom: HeadroomReport,
     /// Sweeps, complete or not.
     pub sweeps: Vec<SweepReport>,
     /// Lost positions: those being healed and the last ones that were.
@@ -38,6 +40,10 @@ pub struct StatusReport {
     pub parked: Vec<ParkedReport>,
     /// Conflicts journalled since the daemon started.
     pub conflicts: u64,
+    /// The newest entries of the journal, newest first; without values.
+    pub newest_conflicts: Vec<EntryReport>,
+    /// What was parked last, newest first; without values.
+    pub newest_parked: Vec<EntryReport>,
     /// People by state: `legacy`, `draining`, `renaissance`; empty until counted.
     pub people: BTreeMap<String, i64>,
     /// Batches of people that have not ended, oldest first.
@@ -91,6 +97,46 @@ pub struct QueueReport {
     pub keys: u64,
     /// Memory they hold.
     pub bytes: u64,
+}
+
+/// How far both logs are from losing what was not read yet. What is unknown or unlimited is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeadroomReport {
+    /// WAL that Postgres keeps for the bridge.
+    pub slot_retained_bytes: Option<f64>,
+    /// WAL that may still be written before Postgres gives the slot up.
+    pub slot_safe_bytes: Option<f64>,
+    /// Seconds until then, as it has gone in the last half hour; null while it does not shrink.
+    pub slot_seconds_left: Option<f64>,
+    /// Time span of the oplog.
+    pub oplog_window_seconds: Option<f64>,
+    /// Seconds until the bridge's place in the oplog is overwritten, were it to stand still.
+    pub oplog_seconds_left: Option<f64>,
+}
+
+/// An entry of the journal, or something parked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EntryReport {
+    /// Its number, for `conflicts show` or `parked show`.
+    pub id: i64,
+    /// The entity.
+    pub entity: String,
+    /// The record on the legacy side.
+    pub legacy_id: Option<String>,
+    /// The record on the renaissance side.
+    pub renaissance_id: Option<i64>,
+    /// The field; null for the whole record.
+    pub field: Option<String>,
+    /// The kind of conflict, or the reason for parking.
+    pub what: String,
+    /// Of a conflict, the side that won; null while nobody has decided.
+    pub winner: Option<String>,
+    /// Of a conflict, whether it was decided or settled meanwhile.
+    pub resolved: bool,
+    /// When, RFC 3339.
+    pub at: String,
 }
 
 /// How far a sweep has come.
