@@ -15,9 +15,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has the active daemon carry out a request and returns what it says. Nobody active is a "no".
 pub(super) async fn daemon(pool: &Pool, command: &str, arguments: &Json) -> Result<Json, Failure> {
+    daemon_within(PATIENCE, pool, command, arguments).await
+}
+
+/// The same for what may take so long.
+pub(super) async fn daemon_within(
+    patience: Duration,
+    pool: &Pool,
+    command: &str,
+    arguments: &Json,
+) -> Result<Json, Failure> {
+    let late = || {
+        Error::halt(format!("the daemon has not answered for {} s; the request is withdrawn", patience.as_secs()))
+            .with_hint("see `biograph-bridge status`")
+    };
     refuse_without_daemon(pool).await?;
     let id = request::submit(pool, command, arguments).await?;
-    let outcome = match request::wait(pool, id, PATIENCE).await? {
+    let outcome = match request::wait(pool, id, patience).await? {
         Some(outcome) => outcome,
         // withdrawn, so that no daemon does it when nobody expects it any more
         None if request::withdraw(pool, id).await? => return Err(late().into()),
@@ -37,10 +51,4 @@ pub(super) async fn refuse_without_daemon(pool: &Pool) -> Result<(), Failure> {
     }
     let error = Error::halt("no daemon is active, and this is carried out by the daemon");
     Err(Failure::No(Box::new(error.with_hint("start one with `biograph-bridge run`"))))
-}
-
-fn late() -> Error {
-    let seconds = PATIENCE.as_secs();
-    Error::halt(format!("the daemon has not answered for {seconds} s; the request is withdrawn"))
-        .with_hint("see `biograph-bridge status`")
 }

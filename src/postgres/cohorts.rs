@@ -94,6 +94,11 @@ fn texts(people: &[LegacyId]) -> Vec<String> {
 impl CohortStore for Postgres {
     async fn begin_batch(&self, batch: &NewBatch, dry: bool) -> Result<Begun> {
         let mut transaction = self.begin_on_state().await?;
+        // one after the other: nobody gets into two
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('biograph_bridge.cutover_batch'))")
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::from)?;
         let known = "SELECT b.id, count(m.*) FROM biograph_bridge.cutover_batch b LEFT JOIN biograph_bridge.cutover_member m \
             ON m.batch = b.id WHERE b.request = $1 GROUP BY b.id";
         let known: Option<(i64, i64)> =
@@ -116,6 +121,10 @@ impl CohortStore for Postgres {
         if people == 0 {
             transaction.rollback().await.map_err(Error::from)?;
             return Ok(nobody);
+        }
+        let wanted = sqlx::query_scalar("SELECT EXISTS (SELECT FROM biograph_bridge.request WHERE id = $1)");
+        if !wanted.bind(batch.request).fetch_one(&mut *transaction).await.map_err(Error::from)? {
+            return Err(Error::halt("the request was withdrawn; nothing has begun"));
         }
         sqlx::query("UPDATE biograph_bridge.cutover_batch SET max_failures = $2 WHERE id = $1")
             .bind(id)
@@ -266,8 +275,9 @@ async fn insert(connection: &mut PgConnection, batch: &NewBatch, dry: bool) -> R
 async fn fill(connection: &mut PgConnection, id: i64, batch: &NewBatch, entities: &[Entity]) -> Result<i64> {
     let from = |people: &str| {
         AssertSqlSafe(format!(
-            "INSERT INTO biograph_bridge.cutover_member (batch, legacy_id) SELECT $1, legacy_id \
-             FROM (SELECT l.legacy_id, {HASH} AS hash FROM {people}) p WHERE hash < $3 ORDER BY hash, legacy_id LIMIT $4"
+            "INSERT INTO biograph_bridge.cutover_member (batch, legacy_id) SELECT $1, legacy_id FROM (SELECT legacy_id \
+             FROM (SELECT l.legacy_id, {HASH} AS hash FROM {people}) p WHERE hash < $3 ORDER BY hash, legacy_id LIMIT $4) m \
+             ORDER BY legacy_id"
         ))
     };
     let bound = batch.share.map_or(1 << 32, |share| i64::try_from(share.bound()).unwrap_or(i64::MAX));

@@ -1,7 +1,7 @@
 //! What commands ask of the daemon while it runs: each request is carried out and answered.
 //!
 //! A daemon that dies in between leaves a request to the next one: whatever is asked for must be safe to do twice. They are
-//! carried out one after the other, but for those that wait until records have been reconciled: others go on meanwhile.
+//! carried out one after the other, but for those that take long: others go on meanwhile.
 
 mod cohorts;
 mod cutover;
@@ -58,9 +58,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether carrying it out waits until records have been reconciled. Of the others, each sees what those before it did.
-    fn waits_for_records(&self) -> bool {
-        matches!(self.command.as_str(), "parked_retry" | "conflict_resolve" | "tombstone_restore" | "cutover_look")
+    /// Whether carrying it out takes long: it waits until records have been reconciled, or notes very many people. Of the others,
+    /// each sees what those before it did.
+    fn takes_long(&self) -> bool {
+        let slow = ["parked_retry", "conflict_resolve", "tombstone_restore", "cutover_look", "cutover_batch"];
+        slow.contains(&self.command.as_str())
     }
 }
 
@@ -148,7 +150,7 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
                 }
                 requests = inbox.next(&under_way) => match requests {
                     Ok(requests) => {
-                        let (slow, quick): (Vec<_>, Vec<_>) = requests.into_iter().partition(Request::waits_for_records);
+                        let (slow, quick): (Vec<_>, Vec<_>) = requests.into_iter().partition(Request::takes_long);
                         under_way.extend(slow.iter().map(|request| request.id));
                         waiting.extend(slow.into_iter().map(|request| self.wait(request)));
                         self.answer_all(&mut inbox, quick).await

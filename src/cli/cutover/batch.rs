@@ -26,8 +26,8 @@ or nothing begins. A share is of all linked people who are on BioGraph: by a has
 A condition is about the fields that the mapping of people declares, as both sides agree on them (`mappings show`): =, !=, <, <=, >, >=,
 in ('a', 'b'), starts with 'a', is missing; and, or, not, parentheses; texts, dates and telephones in quotes. Everybody on BioGraph is
 looked at, and who is chosen is settled before anything begins; with --percent or --limit it is a share of those.
-Each person moves as with `cutover start`; so many at once as --concurrency says. To move 1,000 people in a minute it has to be
-about 17 times the seconds that one move takes, of which `cutover_drain` (5 s unless set) is the most.
+Each person moves as with `cutover start`; so many at once as --concurrency says. For 1,000 people in a minute it has to be about 17 times
+the seconds that one move takes among the others: `cutover_drain` (5 s unless set) and some more. The default is made for that.
 A batch pauses by itself above a limit, says why, and goes on with --resume. It survives restarts of the daemon.
 Back: `cutover rollback --batch N`.
 Exit codes: 0 everybody is there, 2 the file, the condition or a percentage is wrong, 3 somebody stays (with --dry-run: would stay),
@@ -38,7 +38,7 @@ Examples:
   biograph-bridge cutover batch --percent 5 --reason \"second week\"
   biograph-bridge cutover batch --where \"created >= '2024-01-01' and not premium = true\" --dry-run
   biograph-bridge cutover batch --where \"email is not missing\" --percent 10
-  biograph-bridge cutover batch --file volunteers.txt --concurrency 100
+  biograph-bridge cutover batch --file volunteers.txt --concurrency 20
   biograph-bridge cutover batch --pause 3
   biograph-bridge cutover batch --resume 3")]
 pub(in crate::cli) struct Batch {

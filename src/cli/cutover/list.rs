@@ -93,7 +93,7 @@ impl List {
         if lines.is_empty() {
             lines.push("no batch has begun yet".to_owned());
         }
-        lines.extend(failed.iter().map(|one| format!("  legacy:{} {}", one.legacy_id, one.outcome.replace('_', " "))));
+        lines.extend(failed.iter().map(together::failed_line));
         show(lines, more)
     }
 

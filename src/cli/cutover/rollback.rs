@@ -40,7 +40,7 @@ Examples:
   biograph-bridge cutover rollback legacy:65f0c0ffee00000000000abc --yes --json
   biograph-bridge cutover rollback --batch 3 --dry-run
   biograph-bridge cutover rollback --batch 3 --reason \"too many questions\"
-  biograph-bridge cutover rollback --all --yes --concurrency 100")]
+  biograph-bridge cutover rollback --all --yes --concurrency 500")]
 pub(in crate::cli) struct Rollback {
     /// Who: legacy:ID, renaissance:ID, phone:NUMBER, … as for `parked list`; several are moved at once
     #[arg(value_name = "USER", required_unless_present_any = ["batch", "all"], conflicts_with_all = ["batch", "all"])]

@@ -25,6 +25,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a line says so where there is no terminal.
 pub(super) const SAY_EVERY: Duration = Duration::from_secs(10);
+/// How long it may take to note a million people.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// So many who do not move are named; all of them with `--json`.
 const NAMED: usize = 50;
 
@@ -68,7 +70,7 @@ pub(super) async fn begin(pool: &Pool, wanted: &Wanted<'_>) -> Result<Begun, Fai
         "max_parked": limits.max_parked(), "max_conflicts": limits.max_conflicts(), "max_lag_ms": millis(limits.max_lag()),
         "timeout_ms": wanted.timeout.map(millis), "who": who::asks(), "reason": wanted.reason, "dry_run": wanted.dry_run,
     });
-    let answer = ask::daemon(pool, "cutover_batch", &asked).await;
+    let answer = ask::daemon_within(PATIENCE, pool, "cutover_batch", &asked).await;
     if let Some(draft) = wanted.draft {
         draft::discard(pool, draft).await?;
     }
@@ -248,16 +250,36 @@ fn shown(batch: &BatchReport, failed: &[Failed]) -> String {
         "{} moved, {} were there already, {} did not move, {} left, in {:.0} s",
         batch.moved, batch.already, batch.failed, batch.left, batch.seconds
     )];
-    for one in failed {
-        let findings = one.findings.as_ref().and_then(Json::as_array).into_iter().flatten();
-        let words =
-            |finding: &Json, name: &str| finding.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-        let places: Vec<_> =
-            findings.map(|found| format!("{}: {}", words(found, "check"), words(found, "detail"))).collect();
-        lines.push(format!("  legacy:{} {}: {}", one.legacy_id, one.outcome.replace('_', " "), places.join("; ")));
-    }
+    lines.extend(failed.iter().map(failed_line));
     if i64::try_from(failed.len()).unwrap_or(i64::MAX) < batch.failed {
         lines.push("  and more: --json names all".to_owned());
     }
     lines.join("\n") + "\n"
+}
+
+/// `  legacy:65f0… refused: parked: user legacy:65f0…, field name: too_long`.
+pub(super) fn failed_line(one: &Failed) -> String {
+    let findings: Vec<Finding> =
+        one.findings.clone().and_then(|all| serde_json::from_value(all).ok()).unwrap_or_default();
+    let in_the_way = findings.iter().filter(|finding| !finding.warning);
+    let places: Vec<_> = in_the_way.map(|finding| format!("{}: {}", finding.check, finding.detail)).collect();
+    format!("  legacy:{} {}: {}", one.legacy_id, one.outcome.replace('_', " "), places.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_did_not_move_is_named_with_what_is_in_the_way_and_without_warnings() {
+        let failed = Failed {
+            legacy_id: "65f0c0ffee00000000000abc".into(),
+            outcome: "timed_out".into(),
+            findings: Some(json!([
+                { "check": "lag", "detail": "12 s behind" },
+                { "check": "verify", "detail": "never verified", "warning": true },
+            ])),
+        };
+        assert_eq!(failed_line(&failed), "  legacy:65f0c0ffee00000000000abc timed out: lag: 12 s behind");
+    }
 }
