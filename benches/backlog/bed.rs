@@ -120,20 +120,29 @@ impl Bed {
 
     /// Starts the bridge without some of its mechanisms: names with commas between them.
     pub(crate) fn spawn_without(&self, mechanisms: &str) -> Result<Daemon> {
-        let child = Command::new(env!("CARGO_BIN_EXE_biograph-bridge"))
-            .arg("run")
+        self.run_bridge(&[("BRIDGE_WITHOUT", mechanisms)])
+    }
+
+    /// Starts the bridge with more settings.
+    pub(crate) fn run_bridge(&self, settings: &[(&str, &str)]) -> Result<Daemon> {
+        let child = self.command(&["run"]).envs(settings.iter().copied()).stdout(Stdio::null()).spawn()?;
+        Ok(Daemon { child, status: format!("http://127.0.0.1:{}/api/status", self.port) })
+    }
+
+    /// The program with the settings for this bed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_biograph-bridge"));
+        command
+            .args(arguments)
             .env_clear()
             .env("BRIDGE_LEGACY_URI", &self.urls.0)
             .env("BRIDGE_RENAISSANCE_URL", &self.urls.1)
             .env("BRIDGE_MAPPINGS", concat!(env!("CARGO_MANIFEST_DIR"), "/mappings"))
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("BRIDGE_VERIFY_RATE", "0")
-            .env("BRIDGE_WITHOUT", mechanisms)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
-        Ok(Daemon { child, status: format!("http://127.0.0.1:{}/api/status", self.port) })
+            .stdin(Stdio::null());
+        command
     }
 
     /// The state of all clocks now.

@@ -6,6 +6,7 @@ mod bed;
 mod changes;
 mod first_copy;
 mod latency;
+mod moves;
 mod open_loop;
 mod process;
 mod raw;
@@ -71,6 +72,8 @@ enum Part {
     Steady,
     /// The latency of changes that are made on both sides at a fixed rate
     OpenLoop,
+    /// Moving people to Renaissance: one by one, and 1,000 together
+    Moves,
     /// Comparing everybody
     Verify,
     /// Asking where people are; needs no servers, and knows 1,000,000 people unless --people says otherwise
@@ -89,25 +92,37 @@ fn main() -> Result<()> {
         return lookups(&options);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(measure(&options))?;
+    if options.only == Some(Part::Moves) {
+        return print(&options, &runtime.block_on(moved(&options))?);
+    }
+    print(&options, &runtime.block_on(measure(&options))?)
+}
+
+/// Prints what was measured as asked for.
+fn print(options: &Options, measured: &impl Measured) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if options.json {
-        writeln!(out, "{:#}", report.to_json())?
+        writeln!(out, "{:#}", measured.to_json())?
     } else {
-        write!(out, "{report}")?
+        write!(out, "{measured}")?
     }
     Ok(())
 }
 
+/// What can be shown as a table and as JSON.
+trait Measured: std::fmt::Display {
+    fn to_json(&self) -> serde_json::Value;
+}
+
 fn lookups(options: &Options) -> Result<()> {
-    let lookups = route::measure(if options.short { 100_000 } else { options.people.unwrap_or(1_000_000) })?;
-    let mut out = std::io::stdout().lock();
-    if options.json {
-        writeln!(out, "{:#}", lookups.to_json())?
-    } else {
-        write!(out, "{lookups}")?
-    }
-    Ok(())
+    let people = if options.short { 100_000 } else { options.people.unwrap_or(1_000_000) };
+    print(options, &route::measure(people)?)
+}
+
+async fn moved(options: &Options) -> Result<moves::Moves> {
+    let mut bed = Bed::start(options.people.unwrap_or(moves::PEOPLE)).await?;
+    steady::prepare(&mut bed).await?;
+    moves::measure(&bed).await
 }
 
 async fn measure(options: &Options) -> Result<Report> {

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use biograph_bridge::model::side::Direction;
 use serde_json::{Value, json};
 
+use crate::Measured;
+
 /// One measured run.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -42,17 +44,17 @@ pub(crate) struct Report {
 
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
 impl Row {
-    fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.people as f64 / self.seconds
     }
 
     /// CPU microseconds per person: the bridge, both servers together.
-    fn cpu(&self) -> [f64; 2] {
+    pub(crate) fn cpu(&self) -> [f64; 2] {
         let [bridge, mongo, postgres] = self.cpu_micros;
         [bridge, mongo + postgres].map(|micros| micros as f64 / self.people as f64)
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let [bridge, mongo, postgres] = self.cpu_micros.map(|micros| micros as f64 / self.people as f64);
         json!({
             "people": self.people, "seconds": self.seconds, "people_per_second": self.per_second(),
@@ -88,8 +90,10 @@ impl Report {
     pub(crate) fn beside(&mut self, what: &str, bridge: &[Row], other: &[Row]) {
         self.others.extend(Pair::new(what, bridge, other));
     }
+}
 
-    pub(crate) fn to_json(&self) -> Value {
+impl Measured for Report {
+    fn to_json(&self) -> Value {
         let rows = |rows: &[Row]| rows.iter().map(Row::to_json).collect::<Vec<_>>();
         let pair = |pair: &Pair, other: &str| {
             let mut json = json!({

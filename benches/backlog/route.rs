@@ -31,7 +31,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Result, process, progress};
+use crate::{Measured, Result, process, progress};
 
 /// Who ask at once, each on a connection of their own that stays open.
 const CLIENTS: u32 = 16;
@@ -73,8 +73,8 @@ impl Answers {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
-impl Lookups {
-    pub(crate) fn to_json(&self) -> Json {
+impl Measured for Lookups {
+    fn to_json(&self) -> Json {
         json!({
             "people": self.people, "directory_bytes": self.bytes, "bytes_per_person": self.bytes as f64 / f64::from(self.people),
             "from_memory_per_second": self.alone, "route": self.phone.to_json(), "livez": self.bare.to_json(),

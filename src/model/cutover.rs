@@ -6,7 +6,7 @@
 
 use super::{fact::PersonState, side::Side};
 
-/// What the state says about a person. Who has no row is on legacy, in epoch 0.
+/// What the state says about a person. Who has no row is on legacy, in epoch 0; who was born in Renaissance has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CutoverRow {
     /// Where the person is.
@@ -29,6 +29,9 @@ pub enum Refusal {
 impl CutoverRow {
     /// A person whom nobody ever moved.
     pub const UNMOVED: Self = Self { state: PersonState::Legacy, owner: Side::Legacy, epoch: 0 };
+
+    /// One whose document was made from their row: nobody has moved them, and Renaissance is where they are.
+    pub const BORN_IN_RENAISSANCE: Self = Self { state: PersonState::Renaissance, owner: Side::Renaissance, epoch: 1 };
 
     /// The row with which a move to `to` begins.
     pub fn draining(self, to: Side) -> Result<Self, Refusal> {
@@ -194,6 +197,14 @@ mod tests {
         assert_eq!(there.row, CutoverRow { state: PersonState::Renaissance, owner: Side::Renaissance, epoch: 2 });
         let back = run(Move::begin(there.row, Side::Legacy).unwrap(), &[Heard::Done; 8]);
         assert_eq!(back.row, CutoverRow { state: PersonState::Legacy, owner: Side::Legacy, epoch: 4 });
+    }
+
+    #[test]
+    fn who_was_born_in_renaissance_is_there_already_and_can_be_taken_to_legacy() {
+        let born = CutoverRow::BORN_IN_RENAISSANCE;
+        assert_eq!(Move::begin(born, Side::Renaissance), Err(Refusal::AlreadyThere));
+        let over = run(Move::begin(born, Side::Legacy).unwrap(), &[Heard::Done; 8]);
+        assert_eq!(over.row, CutoverRow { state: PersonState::Legacy, owner: Side::Legacy, epoch: 3 });
     }
 
     #[test]

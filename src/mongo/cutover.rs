@@ -17,17 +17,32 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::key::LegacyId,
-    model::problem::Reason,
+    model::{
+        cutover::CutoverRow,
+        key::{LegacyId, RenaissanceId},
+        problem::Reason,
+    },
     sync::ports::{CutoverMirror, Standing},
 };
 
 /// The collection.
 pub(super) const CUTOVER: &str = "biograph_bridge_cutover";
-const WRITING: Doing<'static> = Doing { what: "mirroring who is where", on: CUTOVER, right: "readWrite" };
+pub(super) const WRITING: Doing<'static> = Doing { what: "mirroring who is where", on: CUTOVER, right: "readWrite" };
 const READING: Doing<'static> = Doing { what: "reading who is where", on: CUTOVER, right: "find" };
 /// What is written to see whether it can be: no person's id.
 const PROBE: &str = "biograph_bridge probe";
+
+/// Notes people who are born in Renaissance, in the transaction that makes their documents. Who is noted already stays so.
+pub(super) fn born(writes: &[(LegacyId, RenaissanceId)]) -> Document {
+    let row = CutoverRow::BORN_IN_RENAISSANCE;
+    let note = |(id, renaissance): &(LegacyId, RenaissanceId)| {
+        let says = doc! {
+            "state": row.state.as_str(), "epoch": row.epoch, "since": DateTime::now(), "renaissance_id": *renaissance,
+        };
+        doc! { "q": { "_id": object_id(*id) }, "u": { "$setOnInsert": says }, "upsert": true }
+    };
+    doc! { "update": CUTOVER, "updates": writes.iter().map(note).collect::<Vec<_>>() }
+}
 
 impl Legacy {
     fn cutover(&self) -> Collection<Document> {

@@ -60,7 +60,7 @@ impl Legacy {
         let own = OWN.into_iter().filter(|name| !collections.contains(*name));
         missing.extend(own.map(|name| LedgerPlan::Collection(name.to_owned())));
         let mapped = self.entities.iter().filter(|entity| collections.contains(&entity.legacy.collection));
-        let wanted = std::iter::once(ttl_index()).chain(mapped.flat_map(key_indexes));
+        let wanted = [ttl_index(), mirror_index()].into_iter().chain(mapped.flat_map(key_indexes));
         for plan in wanted {
             if let LedgerPlan::Index { collection, keys, .. } = &plan
                 && !self.indexed(collection, keys).await?
@@ -172,6 +172,12 @@ fn majority() -> Document {
 
 fn ttl_index() -> LedgerPlan {
     LedgerPlan::Index { collection: LEDGER.to_owned(), name: format!("{INDEX_PREFIX}ttl"), keys: vec!["at".to_owned()] }
+}
+
+/// Applications may know somebody by their row only.
+fn mirror_index() -> LedgerPlan {
+    let (name, keys) = (format!("{INDEX_PREFIX}renaissance_id"), vec!["renaissance_id".to_owned()]);
+    LedgerPlan::Index { collection: CUTOVER.to_owned(), name, keys }
 }
 
 /// One index for each natural key.

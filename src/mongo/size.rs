@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn insert(bytes: usize) -> LegacyWrite {
-        LegacyWrite { id: LegacyId::new([1; 12]), change: LegacyChange::Insert(vec![(1, text(bytes))]) }
+        LegacyWrite { id: LegacyId::new([1; 12]), change: LegacyChange::Insert(vec![(1, text(bytes))]), born: None }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     codec::{self, object_id},
     connect::{Legacy, durable},
+    cutover,
     documents::{drain, with_ids},
     error::{Class, Doing, NO_ROOM_IN_CACHE, class, class_of, code_of, of_write, problem, translate},
     fence, ledger, patch,
@@ -28,7 +29,7 @@ use crate::{
     error::{Error, Result},
     model::{
         image::Version,
-        key::LegacyId,
+        key::{LegacyId, RenaissanceId},
         mapping::Entity,
         problem::{Problem, Reason},
         side::Side,
@@ -186,7 +187,23 @@ impl Legacy {
                 return Ok(Err(Attempt::Contended));
             }
         }
-        Ok(Ok(batch.outcomes))
+        Ok(match self.note_born(session, batch.born(writes)).await? {
+            Some(end) => Err(end),
+            None => Ok(batch.outcomes),
+        })
+    }
+
+    /// Says in the mirror of cutover rows who is born in Renaissance; `Some` if the attempt ends here.
+    async fn note_born(
+        &self,
+        session: &mut Lent,
+        born: Vec<(LegacyId, RenaissanceId)>,
+    ) -> Result<Option<Attempt>, DriverError> {
+        if born.is_empty() {
+            return Ok(None);
+        }
+        let answer = self.database.run_command(cutover::born(&born)).session(&mut **session).await?;
+        Ok(first_error(&answer).map(|failure| failure.of_nobody(cutover::WRITING).unwrap_or(Attempt::Contended)))
     }
 
     /// Passes the fence and enters what is to land into the ledger; `Some` if the attempt ends here.
@@ -296,6 +313,12 @@ impl Batch {
             });
         }
         batch
+    }
+
+    /// People among those who are created that are born in Renaissance.
+    fn born(&self, writes: &[&LegacyWrite]) -> Vec<(LegacyId, RenaissanceId)> {
+        let made = self.inserts.iter().filter_map(|(index, _)| writes.get(*index));
+        made.filter_map(|write| Some((write.id, write.born?))).collect()
     }
 
     /// The commands, each with the writes its statements belong to.

@@ -209,6 +209,9 @@ impl Postgres {
     ) -> Result<Vec<Written>> {
         let (entity, statements) = self.entity(index)?;
         let mut part = Part::new(plans, collision);
+        if part.plans.iter().any(|plan| plan.is_born(entity)) {
+            self.anybody_moved().note();
+        }
         let mut transaction = session.begin_with(self.opening()).await.map_err(Error::from)?;
         self.hold_owners(&mut transaction, entity, &mut part).await?;
         write::update(&mut transaction, entity, statements, &mut part).await?;

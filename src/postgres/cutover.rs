@@ -1,8 +1,11 @@
 //! Who is where: the cutover rows, changed by compare-and-set together with their history.
 
+pub(super) mod born;
 pub mod history;
 mod owned;
 mod unmapped;
+
+use std::time::Duration;
 
 use sqlx::{FromRow, PgConnection};
 
@@ -35,8 +38,8 @@ const UNDER_WAY: &str = "SELECT EXISTS (SELECT FROM biograph_bridge.open_intent)
      SELECT entity, legacy_id FROM biograph_bridge.link WHERE entity = ANY($2) AND legacy_id = $1) l \
     JOIN biograph_bridge.open_intent i ON i.entity = l.entity AND l.legacy_id = ANY(i.legacy_ids))";
 const NOTE: &str = "INSERT INTO biograph_bridge.cutover_history (legacy_id, renaissance_id, step, outcome, toward, state, epoch, \
-    detail, findings, who, reason, batch, request) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-const LAST: &str = "SELECT DISTINCT ON (legacy_id) legacy_id, renaissance_id, toward, who, reason, batch, request \
+    detail, findings, who, reason, batch, request, timeout_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+const LAST: &str = "SELECT DISTINCT ON (legacy_id) legacy_id, renaissance_id, toward, who, reason, batch, request, timeout_ms \
     FROM biograph_bridge.cutover_history WHERE legacy_id = ANY($1) AND step = 'fenced' ORDER BY legacy_id, id DESC";
 const END_UNBEGUN: &str = "INSERT INTO biograph_bridge.cutover_history (legacy_id, renaissance_id, step, outcome, toward, state, epoch, \
       detail, who, reason, batch, request) \
@@ -85,12 +88,29 @@ fn standings(rows: Vec<Row>) -> Result<Vec<Standing>> {
     rows.into_iter().map(Row::standing).collect()
 }
 
-/// Whose wish a move was: legacy id, renaissance id, side, who, why, batch, request.
-type JourneyRow = (String, Option<i64>, String, Option<String>, Option<String>, Option<i64>, Option<i64>);
+/// Whose wish a move was.
+#[derive(FromRow)]
+struct JourneyRow {
+    legacy_id: String,
+    renaissance_id: Option<RenaissanceId>,
+    toward: String,
+    who: Option<String>,
+    reason: Option<String>,
+    batch: Option<i64>,
+    request: Option<i64>,
+    timeout_ms: Option<i64>,
+}
 
-fn journey((person, renaissance, toward, who, reason, batch, request): JourneyRow) -> Result<Journey> {
-    let (person, to) = (parse_legacy(&person)?, side(&toward)?);
-    Ok(Journey { person, renaissance, to, by: By { who, reason }, batch, request })
+fn journey(row: JourneyRow) -> Result<Journey> {
+    Ok(Journey {
+        person: parse_legacy(&row.legacy_id)?,
+        renaissance: row.renaissance_id,
+        to: side(&row.toward)?,
+        by: By { who: row.who, reason: row.reason },
+        batch: row.batch,
+        request: row.request,
+        timeout: row.timeout_ms.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis),
+    })
 }
 
 impl CutoverStore for Postgres {
@@ -166,6 +186,10 @@ impl CutoverStore for Postgres {
             .map_err(Error::from)
     }
 
+    async fn enter_born(&self) -> Result<u64> {
+        self.enter_born().await
+    }
+
     async fn end_unbegun(&self) -> Result<u64> {
         let mut transaction = self.begin_on_state().await?;
         let ended = sqlx::query(END_UNBEGUN).execute(&mut *transaction).await.map_err(Error::from)?.rows_affected();
@@ -213,6 +237,7 @@ async fn note(connection: &mut PgConnection, journey: &Journey, row: CutoverRow,
         .bind(&journey.by.reason)
         .bind(journey.batch)
         .bind(journey.request)
+        .bind(journey.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)))
         .execute(connection)
         .await
         .map_err(Error::from)?;

@@ -3,7 +3,9 @@
 use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{awaits::awaits, commit::Part, persons::persons, resolving, statements::Collision, waiting::parked};
+use super::{
+    awaits::awaits, commit::Part, cutover::born, persons::persons, resolving, statements::Collision, waiting::parked,
+};
 use crate::{
     drill::{self, Mechanism},
     error::{Error, Result},
@@ -20,7 +22,7 @@ pub(super) async fn record(
     part: &Part<'_>,
 ) -> Result<()> {
     let name = &entity.name;
-    links(connection, name, shape, part).await?;
+    links(connection, entity, shape, part).await?;
     persons(connection, (entities, name), part).await?;
     awaits(connection, (entities, name), part).await?;
     conflicts(connection, entity, (shape, intent), part).await?;
@@ -63,8 +65,9 @@ const END_LINKS: &str = "WITH ended AS (DELETE FROM biograph_bridge.link WHERE e
     SELECT entity, legacy_id, renaissance_id, person, 'both', 'null'::jsonb FROM ended e WHERE NOT EXISTS \
       (SELECT FROM biograph_bridge.tombstone t WHERE t.entity = e.entity AND t.legacy_id = e.legacy_id)";
 
-async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &Part<'_>) -> Result<()> {
+async fn links(connection: &mut PgConnection, entity: &Entity, shape: i32, part: &Part<'_>) -> Result<()> {
     let (mut known, mut fresh, mut ended) = (Links::default(), Links::default(), Vec::new());
+    let mut newborn = (Vec::new(), Vec::new());
     for (_, plan, id) in part.living() {
         let Some(legacy_id) = plan.legacy else { continue };
         if plan.unlink {
@@ -72,6 +75,10 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
         } else if let Some(id) = id
             && (final_base(plan).is_some() || matches!(plan.intent, Some((IntentKind::Insert, _))))
         {
+            if plan.is_born(entity) {
+                newborn.0.push(legacy_id.to_string());
+                newborn.1.push(id);
+            }
             let links = if plan.linked { &mut known } else { &mut fresh };
             links.legacy.push(legacy_id.to_string());
             links.renaissance.push(id);
@@ -86,15 +93,19 @@ async fn links(connection: &mut PgConnection, entity: &str, shape: i32, part: &P
             continue;
         }
         let count = links.legacy.len() as u64;
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(entity).bind(shape).bind(links.legacy).bind(links.renaissance);
+        let query =
+            sqlx::query(AssertSqlSafe(sql)).bind(&entity.name).bind(shape).bind(links.legacy).bind(links.renaissance);
         let query = query.bind(links.bases).bind(links.persons);
         let written = query.execute(&mut *connection).await.map_err(Error::from)?.rows_affected();
         if written != count {
             return Err(Error::retry("links changed while they were being written"));
         }
     }
+    if !newborn.0.is_empty() {
+        born::enter(connection, &newborn.0, &newborn.1).await?;
+    }
     if !ended.is_empty() {
-        sqlx::query(END_LINKS).bind(entity).bind(ended).execute(&mut *connection).await.map_err(Error::from)?;
+        sqlx::query(END_LINKS).bind(&entity.name).bind(ended).execute(&mut *connection).await.map_err(Error::from)?;
     }
     Ok(())
 }

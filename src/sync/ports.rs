@@ -78,6 +78,8 @@ pub struct LegacyWrite {
     pub id: LegacyId,
     /// What to do to it.
     pub change: LegacyChange,
+    /// A person who is made from their row with this id: the mirror of cutover rows says so as soon as they are there.
+    pub born: Option<RenaissanceId>,
 }
 
 /// What to do to a document.

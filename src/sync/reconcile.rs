@@ -365,7 +365,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
                 Outcome::Refused(field, problem) => again.push(exclude(work, field, problem)),
                 Outcome::Written => match take_document(work) {
                     (work, Some(change)) => {
-                        documents.push(LegacyWrite { id: work.record.legacy_id, change });
+                        let born = plan.renaissance.filter(|_| plan.is_born(entity));
+                        documents.push(LegacyWrite { id: work.record.legacy_id, change, born });
                         writers.push((work, plan));
                     }
                     (work, None) => settle(entity, work, Some(plan), report),

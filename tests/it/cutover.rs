@@ -56,7 +56,7 @@ impl Bed {
         [row, mirror]
     }
 
-    async fn steps(&self, id: ObjectId) -> Vec<String> {
+    pub(crate) async fn steps(&self, id: ObjectId) -> Vec<String> {
         sqlx::query_scalar("SELECT step FROM biograph_bridge.cutover_history WHERE legacy_id = $1 ORDER BY id")
             .bind(id.to_hex())
             .fetch_all(&self.pool)
@@ -76,11 +76,11 @@ impl Bed {
     }
 }
 
-fn user(id: ObjectId) -> String {
+pub(crate) fn user(id: ObjectId) -> String {
     format!("legacy:{id}")
 }
 
-fn on(state: &str, epoch: i64) -> [Option<(String, i64)>; 2] {
+pub(crate) fn on(state: &str, epoch: i64) -> [Option<(String, i64)>; 2] {
     [Some((state.to_owned(), epoch)), Some((state.to_owned(), epoch))]
 }
 

@@ -30,6 +30,8 @@ mod crash_points;
 #[cfg(test)]
 mod cutover;
 #[cfg(test)]
+mod cutover_left;
+#[cfg(test)]
 mod django;
 #[cfg(test)]
 mod fence_triggers;

@@ -40,8 +40,11 @@ async fn insert_update_replace_and_delete_each_give_one_hint() {
 async fn the_bridges_own_write_is_an_echo_and_an_applications_right_after_is_not() {
     let world = World::new().await;
     let mut capture = world.follow().await;
-    let insert =
-        |number| LegacyWrite { id: id(number), change: LegacyChange::Insert(vec![(slot("name"), text("Ada"))]) };
+    let insert = |number| LegacyWrite {
+        id: id(number),
+        change: LegacyChange::Insert(vec![(slot("name"), text("Ada"))]),
+        born: None,
+    };
     let done = world.legacy.write(USER, Uuid::new_v4(), &[insert(1), insert(2)]).await.unwrap().outcomes;
     assert_eq!(done, [Outcome::Written, Outcome::Written]);
     world.people().update_one(doc! { "_id": oid(1) }, doc! { "$set": { "name": "Eve" } }).await.unwrap();
@@ -59,7 +62,7 @@ async fn the_bridges_own_write_is_an_echo_and_an_applications_right_after_is_not
 async fn what_a_former_run_wrote_is_an_echo_to_the_next_one() {
     let world = World::new().await;
     let tip = world.legacy.tip().await.unwrap();
-    let write = LegacyWrite { id: id(1), change: LegacyChange::Insert(vec![(slot("name"), text("Ada"))]) };
+    let write = LegacyWrite { id: id(1), change: LegacyChange::Insert(vec![(slot("name"), text("Ada"))]), born: None };
     world.legacy.write(USER, Uuid::new_v4(), &[write]).await.unwrap();
 
     let (next, _) = bridge(&world.set).await;

@@ -12,11 +12,11 @@ use crate::mongo_support::{PEOPLE, USER, World, bridge, id, oid, slot, text};
 async fn update(world: &World, number: u8, path: &str, value: Option<Value>) -> LegacyWrite {
     let read = world.legacy.read(USER, &[id(number)], None).await.unwrap();
     let version = read[0].as_ref().expect("the document exists").version.clone();
-    LegacyWrite { id: id(number), change: LegacyChange::Update(version, vec![(slot(path), value)]) }
+    LegacyWrite { id: id(number), change: LegacyChange::Update(version, vec![(slot(path), value)]), born: None }
 }
 
 fn insert(number: u8, name: &str) -> LegacyWrite {
-    LegacyWrite { id: id(number), change: LegacyChange::Insert(vec![(slot("name"), text(name))]) }
+    LegacyWrite { id: id(number), change: LegacyChange::Insert(vec![(slot("name"), text(name))]), born: None }
 }
 
 async fn write(world: &World, writes: &[LegacyWrite]) -> Vec<Outcome> {
@@ -82,7 +82,9 @@ async fn what_changed_since_it_was_read_is_not_overwritten() {
     let mut writes =
         vec![update(&world, 1, "name", text("bridge")).await, update(&world, 2, "name", text("bridge")).await];
     let delete = match update(&world, 3, "name", None).await.change {
-        LegacyChange::Update(version, _) => LegacyWrite { id: id(3), change: LegacyChange::Delete(version) },
+        LegacyChange::Update(version, _) => {
+            LegacyWrite { id: id(3), change: LegacyChange::Delete(version), born: None }
+        }
         LegacyChange::Insert(_) | LegacyChange::Delete(_) => panic!("an update"),
     };
     writes.extend([delete, insert(2, "bridge"), insert(4, "bridge")]);
@@ -133,9 +135,13 @@ async fn one_document_the_database_refuses_does_not_hold_the_others() {
 
     let mut writes: Vec<LegacyWrite> =
         (1..=60).map(|n| insert(n, if n % 7 == 0 { "forbidden" } else { "fine" })).collect();
-    writes
-        .push(LegacyWrite { id: id(61), change: LegacyChange::Insert(vec![(slot("email"), text("ada@example.org"))]) });
     writes.push(LegacyWrite {
+        id: id(61),
+        change: LegacyChange::Insert(vec![(slot("email"), text("ada@example.org"))]),
+        born: None,
+    });
+    writes.push(LegacyWrite {
+        born: None,
         id: id(62),
         change: LegacyChange::Insert(vec![(slot("name"), Some(Value::Opaque("regex")))]),
     });
@@ -161,7 +167,7 @@ async fn a_document_too_large_is_refused_alone() {
     let large = Value::Text("x".repeat(17 << 20));
     let writes = [
         insert(1, "a"),
-        LegacyWrite { id: id(2), change: LegacyChange::Insert(vec![(slot("name"), Some(large))]) },
+        LegacyWrite { id: id(2), change: LegacyChange::Insert(vec![(slot("name"), Some(large))]), born: None },
         insert(3, "c"),
     ];
     let outcomes = write(&world, &writes).await;

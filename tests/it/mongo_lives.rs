@@ -33,7 +33,7 @@ async fn a_standalone_server_is_refused_with_the_commands_that_fix_it() {
     );
     assert_eq!(legacy.tip().await.unwrap_err().disposition(), Disposition::Halt);
     legacy.use_sessions(legacy.open_sessions(1).await.unwrap());
-    let write = LegacyWrite { id: id(1), change: LegacyChange::Insert(vec![(slot("name"), text("a"))]) };
+    let write = LegacyWrite { id: id(1), change: LegacyChange::Insert(vec![(slot("name"), text("a"))]), born: None };
     let error = legacy.write(USER, Uuid::new_v4(), &[write]).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Halt);
     assert!(error.hint().unwrap().contains("replSet"), "{error}");
@@ -77,7 +77,7 @@ async fn setting_up_is_idempotent_and_taken_down_again() {
     }
     assert_eq!(removed.len(), 2 + user().natural_keys.len(), "{removed:?}");
     let planned = world.legacy.missing().await.unwrap();
-    assert_eq!(planned.len(), removed.len() + 1, "the index of the ledger went with it: {planned:?}");
+    assert_eq!(planned.len(), removed.len() + 2, "the indexes of these collections went with them: {planned:?}");
     assert_eq!(world.people().list_index_names().await.unwrap(), ["_id_"]);
     assert_eq!(world.legacy.init().await.unwrap(), planned);
 }
@@ -140,8 +140,11 @@ async fn a_step_down_under_load_loses_nothing_and_gives_retries_only() {
             while !settled {
                 tries += 1;
                 let intent = Uuid::new_v4();
-                let write =
-                    LegacyWrite { id: id(number), change: LegacyChange::Insert(vec![(slot("name"), text("b"))]) };
+                let write = LegacyWrite {
+                    id: id(number),
+                    change: LegacyChange::Insert(vec![(slot("name"), text("b"))]),
+                    born: None,
+                };
                 settled = match legacy.write(USER, intent, &[write]).await {
                     Ok(wrote) => wrote.outcomes == [Outcome::Written],
                     Err(error) => {

@@ -74,7 +74,7 @@ async fn a_former_daemon_writes_nothing_to_postgres() {
 async fn a_former_daemon_writes_nothing_to_mongodb() {
     let world = World::new().await;
     let (former, stop) = (world.legacy.clone(), Arc::new(AtomicBool::new(false)));
-    let insert = |id| LegacyWrite { id, change: LegacyChange::Insert(vec![(slot("name"), text("a"))]) };
+    let insert = |id| LegacyWrite { id, change: LegacyChange::Insert(vec![(slot("name"), text("a"))]), born: None };
     let ended = Arc::clone(&stop);
     let writing = tokio::spawn(async move {
         let mut refusals = Vec::new();

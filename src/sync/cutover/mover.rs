@@ -141,8 +141,15 @@ where
                 }
             }
             Wish::Look(person, to, tell) => {
-                let journey =
-                    Journey { person, renaissance: None, to, by: Default::default(), batch: None, request: None };
+                let journey = Journey {
+                    person,
+                    renaissance: None,
+                    to,
+                    by: Default::default(),
+                    batch: None,
+                    request: None,
+                    timeout: None,
+                };
                 let findings = match self.checked(&journey).await {
                     Ok((.., findings)) => findings,
                     Err(error) => vec![Finding::failed("state", &error)],
@@ -157,7 +164,7 @@ where
     /// `None`: it was given up in the middle, and the next run goes on.
     async fn move_person(&self, order: Order, stop: &CancellationToken) -> Option<Ended> {
         let Order { person, to, by, batch, request, timeout } = order;
-        let mut journey = Journey { person, renaissance: None, to, by, batch, request };
+        let mut journey = Journey { person, renaissance: None, to, by, batch, request, timeout: Some(timeout) };
         let Some(_hand) = self.take_in_hand(person) else {
             return Some(self.refuse(&journey, None, (Verdict::Already, vec![moving()])).await);
         };
@@ -196,15 +203,15 @@ where
     async fn take_up(&self, standing: Standing, journey: Journey, stop: &CancellationToken) {
         let Some(_hand) = self.take_in_hand(standing.person) else { return };
         tracing::info!(person = %standing.person, "going on with a move that was left in the middle");
-        let fenced = Instant::now();
+        let (fenced, timeout) = (Instant::now(), journey.timeout.unwrap_or(TIMEOUT));
         let travel = Travel {
             journey,
             person: Move::resume(standing.row),
             standing: Some(standing),
             findings: Vec::new(),
-            timeout: TIMEOUT,
+            timeout,
             fenced,
-            deadline: fenced + self.drain + TIMEOUT,
+            deadline: fenced + self.drain + timeout,
         };
         self.note(&travel, "resumed", None).await;
         if let Ok(ended) = self.travel(travel, stop).await {
@@ -244,8 +251,9 @@ where
         Ok(mark)
     }
 
-    /// Tells who keeps in memory where people are.
+    /// Tells who keeps in memory where people are: those who ask know it at once, the database's own news come a moment later.
     pub(super) fn changed(&self, standing: &Standing) {
+        self.status.directory().moved(standing.person, standing.row);
         tracing::debug!(person = %standing.person, state = %standing.row.state, epoch = standing.row.epoch, "a person's state has changed");
     }
 

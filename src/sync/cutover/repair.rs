@@ -52,6 +52,7 @@ where
             by: By::default(),
             batch: None,
             request: None,
+            timeout: None,
         };
         let joined = draining.into_iter().map(|standing| {
             let journey = wished.remove(&standing.person).unwrap_or_else(|| unknown(&standing));
@@ -72,7 +73,7 @@ where
     /// Holds all mirrors against their rows, at once and then now and then.
     pub(super) async fn repair_mirror(&self) -> Result<()> {
         loop {
-            let pause = match self.repair_all().await {
+            let pause = match self.see_to_rows().await {
                 Ok(0) => REPAIR,
                 Ok(repaired) => {
                     tracing::warn!(repaired, "mirrors of cutover rows were behind and are repaired");
@@ -87,17 +88,27 @@ where
         }
     }
 
+    /// Whoever was born in Renaissance has a row, and each row a mirror. How many mirrors were behind.
+    async fn see_to_rows(&self) -> Result<u64> {
+        let born = self.store().enter_born().await?;
+        if born > 0 {
+            tracing::info!(born, "people who were born in Renaissance had no cutover row and have one now");
+        }
+        self.repair_all().await
+    }
+
     /// How many were behind.
     async fn repair_all(&self) -> Result<u64> {
-        let (mut after, mut repaired) = (None, 0);
+        let (mut after, mut repaired, mut ahead) = (None, 0, 0_u64);
         loop {
             let page = self.store().walk_standings(after, false, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(repaired) };
+            let Some(last) = page.last() else { break };
             after = Some(last.person);
             let persons: Vec<LegacyId> = page.iter().map(|standing| standing.person).collect();
             let mirrored: HashMap<LegacyId, i64> = self.legacy().mirrored(&persons).await?.into_iter().collect();
             for standing in page {
                 let (state, says) = (standing.row.state, mirrored.get(&standing.person));
+                ahead += u64::from(says.is_some_and(|epoch| *epoch > standing.row.epoch));
                 // those on the way are seen to by their moves
                 if says.is_some_and(|epoch| *epoch >= standing.row.epoch)
                     || state == PersonState::Draining
@@ -109,5 +120,13 @@ where
                 repaired += 1;
             }
         }
+        if ahead > 0 {
+            tracing::error!(
+                ahead,
+                "mirrors in MongoDB are ahead of their cutover rows and follow them no more: was Postgres put back to an earlier \
+                 state? Look at these people with cutover show"
+            );
+        }
+        Ok(repaired)
     }
 }

@@ -1,15 +1,16 @@
 //! The doors to what the state, and its mirror in the legacy database, say about who is where.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use serde_json::Value as Json;
 
-use super::{By, CohortStore};
+use super::{By, CohortStore, IntentKind, RecordPlan};
 use crate::{
     error::Result,
     model::{
         cutover::CutoverRow,
         key::{EntityIndex, LegacyId, RenaissanceId},
+        mapping::Entity,
         side::Side,
     },
 };
@@ -42,6 +43,8 @@ pub struct Journey {
     pub batch: Option<i64>,
     /// The request that asked for it.
     pub request: Option<i64>,
+    /// How long it may take, beyond the time to drain, if anything was said.
+    pub timeout: Option<Duration>,
 }
 
 /// One step, for the history.
@@ -96,6 +99,17 @@ pub struct Unsettled {
     pub conflict: bool,
 }
 
+impl RecordPlan {
+    /// Whether it makes the document of a person whom nobody knew on legacy: from then on they have the cutover row of one who was
+    /// born in Renaissance.
+    pub fn is_born(&self, entity: &Entity) -> bool {
+        let born = CutoverRow::BORN_IN_RENAISSANCE;
+        let fresh = !self.linked && self.epoch == CutoverRow::UNMOVED.epoch;
+        let again = (self.owner, self.epoch) == (born.owner, born.epoch);
+        entity.owner.is_none() && matches!(self.intent, Some((IntentKind::Insert, _))) && (fresh || again)
+    }
+}
+
 /// The part of the state that moving people needs.
 pub trait CutoverStore: CohortStore {
     /// Where these persons are; those that nobody ever moved are left out.
@@ -126,6 +140,9 @@ pub trait CutoverStore: CohortStore {
 
     /// Whether a request has a step in the history.
     fn is_begun(&self, request: i64) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Gives everybody who was born in Renaissance and has no row theirs, and says in the history why. How many there were.
+    fn enter_born(&self) -> impl Future<Output = Result<u64>> + Send;
 
     /// Ends moves that were asked for and never began, as the daemon that took them is gone.
     fn end_unbegun(&self) -> impl Future<Output = Result<u64>> + Send;

@@ -46,12 +46,13 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
         if self.store.is_begun(request).await? {
             return Ok(answer);
         }
+        let timeout = arguments.timeout_ms.map_or(TIMEOUT, Duration::from_millis);
         let by = By { who: arguments.who, reason: arguments.reason };
         let request = Some(request);
-        let journey = Journey { person, renaissance: None, to, by: by.clone(), batch: None, request };
+        let journey =
+            Journey { person, renaissance: None, to, by: by.clone(), batch: None, request, timeout: Some(timeout) };
         let row = self.store.standings(&[person]).await?.first().map_or(CutoverRow::UNMOVED, |standing| standing.row);
         self.store.note(&journey, row, &Step { name: "asked", ..Step::default() }).await?;
-        let timeout = arguments.timeout_ms.map_or(TIMEOUT, Duration::from_millis);
         // its end is in the history
         drop(self.movers.begin(Order { person, to, by, batch: None, request, timeout }).await?);
         Ok(answer)
