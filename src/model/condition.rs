@@ -11,7 +11,7 @@ mod tests;
 
 use std::cmp::Ordering;
 
-use super::{decimal::Decimal, image::Image, mapping::Entity, mask::mask, reading::Reading, side::Side, value::Value};
+use super::{image::Image, mapping::Entity, mask::mask, reading::Reading, side::Side, sum::number, value::Value};
 
 /// A condition as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,15 +203,6 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
             (Some(a), Some(b)) => Some(a.cmp(&b)),
             _ => (left == right).then_some(Ordering::Equal),
         },
-    }
-}
-
-fn number(value: &Value) -> Option<Decimal> {
-    match value {
-        Value::Int(number) => Some(Decimal::from(*number)),
-        Value::Float(number) => Decimal::from_double(*number),
-        Value::Decimal(number) => Some(number.clone()),
-        _ => None,
     }
 }
 

@@ -19,7 +19,7 @@ pub fn sum(agreed: &Value, legacy: &Value, renaissance: &Value) -> Option<Value>
 }
 
 /// The number that a value is, if it is a finite one.
-fn number(value: &Value) -> Option<Decimal> {
+pub(super) fn number(value: &Value) -> Option<Decimal> {
     match value {
         Value::Int(number) => Some(Decimal::from(*number)),
         Value::Float(number) => Decimal::from_double(*number),
