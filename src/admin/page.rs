@@ -77,7 +77,7 @@ fn header(page: &mut Html, report: &StatusReport, troubles: &[Trouble]) {
         _ => "act",
     };
     page.raw("<header><h1>biograph-bridge</h1>\n<p id=\"state\" role=\"status\" class=\"state ").raw(class).raw("\">");
-    page.raw("<strong>").text(&report.state).raw("</strong> ").text(meaning(&report.state));
+    page.raw("<strong>").text(&report.state).raw("</strong>: ").text(meaning(report));
     if report.shadow {
         page.raw("; a shadow: it decides and journals, and writes nothing");
     }
@@ -90,11 +90,13 @@ fn header(page: &mut Html, report: &StatusReport, troubles: &[Trouble]) {
 }
 
 /// What a state means.
-fn meaning(state: &str) -> &'static str {
-    match state {
+fn meaning(report: &StatusReport) -> &'static str {
+    let whole = report.sides.values().all(|side| side.feed == "streaming");
+    match report.state.as_str() {
         "starting" => "connecting, and looking at what is there",
         "backfilling" => "copying what was never copied; changes follow meanwhile",
-        "streaming" => "following changes, both ways",
+        "streaming" if whole => "following changes, both ways",
+        "streaming" => "but not from both sides",
         "healing" => "a position was lost; looking for what was missed",
         "paused" => "something stands still, by command or by a guard",
         "standby" => "another daemon is active; this one takes over when that ends",

@@ -106,9 +106,13 @@ mod samples;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod shadow;
+#[cfg(test)]
+mod status_page;
 #[cfg(test)]
 mod sync_bad_input;
 #[cfg(test)]

@@ -42,10 +42,10 @@ pub(super) fn headroom(page: &mut Html, report: &StatusReport) {
     };
     page.facts([
         ("Postgres keeps for the bridge".to_owned(), sized(room.slot_retained_bytes, "unknown")),
-        ("may still be written".to_owned(), sized(safe, "no limit, or unknown")),
-        ("slot lost at this rate".to_owned(), lost_in),
+        ("Postgres may still write".to_owned(), sized(safe, "no limit, or unknown")),
+        ("At this rate the slot is lost".to_owned(), lost_in),
         ("The oplog reaches back".to_owned(), duration_if_known(room.oplog_window_seconds)),
-        ("left if the bridge stood still".to_owned(), duration_if_known(room.oplog_seconds_left)),
+        ("Left if the bridge stood still".to_owned(), duration_if_known(room.oplog_seconds_left)),
     ]);
 }
 
@@ -123,7 +123,7 @@ pub(super) fn people(page: &mut Html, report: &StatusReport) {
         page.remark("Nobody was counted yet.");
     } else {
         let share = |count: i64| format!("{count} ({:.1} %)", 100.0 * count as f64 / all as f64);
-        let name = |state: &str| if state == "draining" { "on the way".to_owned() } else { format!("in {state}") };
+        let name = |state: &str| if state == "draining" { "On the way".to_owned() } else { format!("In {state}") };
         page.facts(report.people.iter().map(|(state, count)| (name(state), share(*count))));
     }
     if !report.batches.is_empty() {

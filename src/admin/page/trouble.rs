@@ -62,9 +62,9 @@ pub(super) fn show(page: &mut Html, troubles: &[Trouble]) {
         });
         page.text(&trouble.what);
         if let Some(fix) = &trouble.fix {
-            page.raw("<div class=\"fix\"><span class=\"quiet\">What to do:</span> <code>")
-                .text(fix)
-                .raw("</code></div>");
+            let command = fix.starts_with("biograph-bridge ");
+            let (open, close) = if command { ("<code>", "</code>") } else { ("", "") };
+            page.raw("<div><span class=\"quiet\">What to do:</span> ").raw(open).text(fix).raw(close).raw("</div>");
         }
         if let Some(alert) = trouble.runbook {
             page.raw("<div><a href=\"runbook#")
@@ -86,9 +86,11 @@ impl Troubles {
     }
 
     fn errors(&mut self, report: &StatusReport) {
+        let cut = report.sides.values().any(|side| side.feed == "down");
+        let runbook = if cut { "BridgeReconnects" } else { "BridgeBlocked" };
         for error in &report.errors {
             let what = format!("{}: {}", error.place, error.message);
-            self.add(Weight::Act, what, error.fix.as_deref(), Some("BridgeBlocked"));
+            self.add(Weight::Act, what, error.fix.as_deref(), Some(runbook));
         }
     }
 
