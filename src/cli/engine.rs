@@ -266,35 +266,14 @@ impl Engine<'_> {
 
     /// Reads the slower gauges now and then; a failure only leaves them as they are.
     async fn gauges(&self, pool: &Pool, legacy: &Legacy, store: &Postgres) -> Result<()> {
-        let mut turn = tokio::time::interval(GAUGES);
+        const READING: &str = "counting what is parked, people and batches";
+        let (mut turn, mut failures) = (tokio::time::interval(GAUGES), Failures::default());
         let mut turns_to_skip = 0;
         loop {
             turn.tick().await;
-            if turns_to_skip == 0 {
-                let started = Instant::now();
-                let counted = match self.status.directory().counts() {
-                    Some(counted) => Ok(counted),
-                    None => store.people().await,
-                };
-                match counted {
-                    Ok(people) => people.iter().for_each(|(state, count)| self.status.people(*state, *count)),
-                    Err(error) => warn!(%error, "cannot count people"),
-                }
-                match cohorts::open(pool).await {
-                    Ok(batches) => self.status.batches(batches),
-                    Err(error) => warn!(%error, "cannot read batches of people"),
-                }
-                turns_to_skip = (started.elapsed().as_millis() / CHEAP.as_millis()).min(SKIPPED);
-            } else {
-                turns_to_skip -= 1;
-            }
-            match newest::entries(pool).await {
-                Ok((conflicts, parked)) => self.status.newest(conflicts, parked),
-                Err(error) => warn!(%error, "cannot read the newest entries of the journal"),
-            }
-            match store.parked_counts().await {
-                Ok(counts) => self.status.parked(&counts),
-                Err(error) => warn!(%error, "cannot count what is parked"),
+            match self.count(pool, store, &mut turns_to_skip).await {
+                Ok(()) => failures.succeeded(READING),
+                Err(error) => failures.failed(READING, &error),
             }
             match setup::slot_headroom(pool).await {
                 Ok((retained, safe)) => self.status.slot(retained, safe),
@@ -302,6 +281,26 @@ impl Engine<'_> {
             }
             self.status.oplog_window(legacy.oplog_window().await.ok());
         }
+    }
+
+    /// Counts what only the state knows.
+    async fn count(&self, pool: &Pool, store: &Postgres, turns_to_skip: &mut u128) -> Result<()> {
+        self.status.parked(&store.parked_counts().await?);
+        let (conflicts, parked) = newest::entries(pool).await?;
+        self.status.newest(conflicts, parked);
+        if *turns_to_skip > 0 {
+            *turns_to_skip -= 1;
+            return Ok(());
+        }
+        let started = Instant::now();
+        let people = match self.status.directory().counts() {
+            Some(counted) => counted,
+            None => store.people().await?,
+        };
+        people.iter().for_each(|(state, count)| self.status.people(*state, *count));
+        self.status.batches(cohorts::open(pool).await?);
+        *turns_to_skip = (started.elapsed().as_millis() / CHEAP.as_millis()).min(SKIPPED);
+        Ok(())
     }
 }
 

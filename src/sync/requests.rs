@@ -14,6 +14,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::Instrument;
 
 use super::{
     cutover::Movers,
@@ -171,7 +172,7 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
 
     async fn answer_all(&self, inbox: &mut impl Inbox, requests: Vec<Request>) -> Result<()> {
         for request in requests {
-            let outcome = match self.carry_out(&request).await {
+            let outcome = match self.carry_out(&request).instrument(span(&request)).await {
                 // the database is gone for a moment: the request stays open
                 Err(error) if error.disposition() == Disposition::Retry => return Err(error),
                 outcome => outcome,
@@ -184,7 +185,7 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
     /// Carries out a request that takes its time. One that cannot be now has no outcome: it is looked at again if it is still
     /// wanted then.
     async fn wait(&self, request: Request) -> (Request, Option<Result<Json>>) {
-        match self.carry_out(&request).await {
+        match self.carry_out(&request).instrument(span(&request)).await {
             Err(error) if error.disposition() == Disposition::Retry => {
                 tracing::debug!(id = request.id, command = request.command, %error, "a request waits");
                 tokio::time::sleep(AGAIN).await;
@@ -290,6 +291,11 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
         let dropped = self.store.drop_parked(&ids).await?;
         Ok(json!({ "dropped": dropped.len(), "unknown": unknown(Some(ids), dropped.into_iter()) }))
     }
+}
+
+/// Around whatever is logged while a request is carried out.
+fn span(request: &Request) -> tracing::Span {
+    tracing::info_span!("request", id = request.id, command = request.command)
 }
 
 async fn finish(inbox: &mut impl Inbox, request: &Request, outcome: Result<Json>) -> Result<()> {

@@ -192,6 +192,7 @@ impl Status {
 
     /// A batch is durable.
     pub fn batch(&self, direction: Direction, records: usize, duration: Duration) {
+        tracing::debug!(%direction, records, ?duration, "a batch is durable");
         self.metrics.batch(direction, records, duration);
     }
 
