@@ -10,16 +10,23 @@ pub(super) fn render() -> String {
         page.raw("<main id=\"main\" tabindex=\"-1\" class=\"runbook\"><p><a href=\"./\">Status</a></p>\n");
         let (mut text, mut fenced) = (String::new(), false);
         for line in RUNBOOK.lines() {
-            fenced ^= line.starts_with("```");
-            match heading(line).filter(|_| !fenced) {
-                Some((level, title)) => {
-                    flush(page, &mut text);
-                    head(page, level, title);
+            if line.starts_with("```") {
+                flush(page, &mut text, fenced);
+                fenced = !fenced;
+            } else if let Some((level, title)) = heading(line).filter(|_| !fenced) {
+                flush(page, &mut text, false);
+                head(page, level, title);
+            } else {
+                if !fenced && !is_item(line) && text.pop().is_some() {
+                    text.push(' ');
                 }
-                None => text.extend([line, "\n"]),
+                text.extend([line, "\n"]);
+                if line.is_empty() && !fenced {
+                    flush(page, &mut text, false);
+                }
             }
         }
-        flush(page, &mut text);
+        flush(page, &mut text, false);
         page.raw("</main>");
     })
 }
@@ -40,9 +47,46 @@ fn head(page: &mut Html, level: usize, title: &str) {
     page.raw(open).text(place).raw("\">").text(title).raw(close);
 }
 
-fn flush(page: &mut Html, text: &mut String) {
-    if !text.trim().is_empty() {
-        page.raw("<pre>").text(text.trim_matches('\n')).raw("</pre>\n");
+/// Whether a line begins an item of a list or a row of a table.
+fn is_item(line: &str) -> bool {
+    line.starts_with(['-', '|']) || line.split_once(". ").is_some_and(|(number, _)| number.parse::<u8>().is_ok())
+}
+
+/// Ends a paragraph, or commands.
+fn flush(page: &mut Html, text: &mut String, commands: bool) {
+    if commands {
+        page.raw("<pre><code>").text(text.trim_end()).raw("</code></pre>\n");
+    } else if !text.trim().is_empty() {
+        page.raw("<p>");
+        for (place, part) in text.trim().split('`').enumerate() {
+            if place % 2 == 1 {
+                page.raw("<code>").text(part).raw("</code>");
+            } else {
+                prose(page, part);
+            }
+        }
+        page.raw("</p>\n");
     }
     text.clear();
+}
+
+/// Text with links; those that lead out of the runbook are left as text.
+fn prose(page: &mut Html, mut text: &str) {
+    while let Some((before, label, place, after)) = link(text) {
+        page.text(before);
+        match place.starts_with('#') {
+            true => page.raw("<a href=\"").text(place).raw("\">").text(label).raw("</a>"),
+            false => page.text(label),
+        };
+        text = after;
+    }
+    page.text(text);
+}
+
+/// The first `[label](place)`, with what is before and after it.
+fn link(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (before, rest) = text.split_once('[')?;
+    let (label, rest) = rest.split_once("](")?;
+    let (place, after) = rest.split_once(')')?;
+    Some((before, label, place, after))
 }
