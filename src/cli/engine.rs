@@ -73,7 +73,7 @@ impl Engine<'_> {
             let (session, epoch) = (lease.session(), OnceLock::new());
             let began = Instant::now();
             let outcome = tokio::select! {
-                outcome = self.lead(&pool, (session, &epoch), &worked, stop) => outcome,
+                outcome = self.lead(&pool, (session, &epoch), (&worked, &mut failures), stop) => outcome,
                 lost = lease.lost(&epoch) => Err(lost),
             };
             self.status.let_go();
@@ -128,7 +128,7 @@ impl Engine<'_> {
         &self,
         pool: &Pool,
         lease: (i32, &OnceLock<i64>),
-        worked: &OnceLock<()>,
+        (worked, failures): (&OnceLock<()>, &mut Failures),
         stop: &CancellationToken,
     ) -> Result<()> {
         let prepared = tokio::select! {
@@ -140,6 +140,7 @@ impl Engine<'_> {
             other => other?,
         };
         self.status.recovered("engine");
+        failures.succeeded("the engine");
         worked.get_or_init(|| ());
         let bound = if drill::lacks(Mechanism::ByteBounds) { usize::MAX } else { self.settings.batch_bytes };
         let room = Room::quarter_of(bound);
