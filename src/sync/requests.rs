@@ -37,9 +37,11 @@ use crate::{
         mapping::Entity,
         side::Side,
     },
-    retry::{Backoff, Policy},
+    retry::{Backoff, Failures, Policy},
 };
 
+/// What fails while requests cannot be read or answered.
+const ANSWERING: &str = "answering requests";
 /// How soon a request is looked at again that could not be carried out.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a request to retry waits for the outcome.
@@ -137,7 +139,7 @@ pub struct Executor<'a, L, R, Q> {
 impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Answers requests for ever; failing to read them is tried again.
     pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
-        let mut backoff = Backoff::new(Policy::CONNECTION);
+        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
         let (mut under_way, mut waiting) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
             let answered = tokio::select! {
@@ -160,12 +162,15 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
                 },
             };
             match answered {
-                Ok(()) => backoff.reset(),
+                Ok(()) => {
+                    backoff.reset();
+                    failures.succeeded(ANSWERING);
+                }
                 Err(error) if error.disposition() == Disposition::Retry => {
-                    tracing::warn!(%error, "cannot answer what commands ask for; it is tried again");
+                    failures.failed(ANSWERING, &error);
                     tokio::time::sleep(backoff.next_delay()).await;
                 }
-                Err(error) => return Err(error.during("answering requests")),
+                Err(error) => return Err(error.during(ANSWERING)),
             }
         }
     }
