@@ -13,6 +13,7 @@ mod identity;
 mod init;
 mod listing;
 mod load;
+mod man;
 mod mappings;
 mod moment;
 mod options;
@@ -84,6 +85,7 @@ enum Command {
     Teardown(teardown::Teardown),
     Sandbox(sandbox::Sandbox),
     Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Cli {
@@ -108,6 +110,7 @@ impl Cli {
             Command::Teardown(command) => command.run(settings),
             Command::Sandbox(command) => command.run(settings),
             Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }

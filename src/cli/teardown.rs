@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Failure, load, options::SettingFlags, paint::Paint, print};
 use crate::{
@@ -30,11 +31,15 @@ Asks before it removes anything. Links, conflicts and tombstones are lost; peopl
 
 Examples:
   biograph-bridge teardown
-  biograph-bridge teardown --yes     for scripts")]
+  biograph-bridge teardown --yes     for scripts
+  biograph-bridge teardown --yes --json")]
 pub(super) struct Teardown {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print one JSON object
+    #[arg(long, requires = "yes")]
+    json: bool,
 }
 
 impl Teardown {
@@ -50,7 +55,11 @@ impl Teardown {
             confirm(&databases)?;
         }
         let report = print::block_on(async { Ok(remove(&databases, entities).await?) })?;
-        print::text(&render(&report, Paint::stdout()))?;
+        if self.json {
+            print::json(&json!({ "removed": report.removed, "remains": report.remains }))?;
+        } else {
+            print::text(&render(&report, Paint::stdout()))?;
+        }
         if report.remains.is_empty() { Ok(()) } else { Err(Failure::Found) }
     }
 }

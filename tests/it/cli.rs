@@ -7,12 +7,26 @@ use std::{
 
 use crate::cli_harness::{Bridge, USER_MAPPING};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 32] = [
     "check",
     "init",
     "run",
     "backfill",
+    "verify",
     "status",
+    "cutover start",
+    "cutover batch",
+    "cutover rollback",
+    "cutover show",
+    "cutover list",
+    "cutover history",
+    "conflicts list",
+    "conflicts show",
+    "conflicts resolve",
+    "explain",
+    "tombstones list",
+    "tombstones show",
+    "tombstones restore",
     "parked list",
     "parked show",
     "parked retry",
@@ -20,9 +34,12 @@ const COMMANDS: [&str; 15] = [
     "mappings check",
     "mappings show",
     "mappings try",
+    "pause",
+    "resume",
     "teardown",
     "sandbox",
     "completions",
+    "man",
 ];
 const URIS: [(&str, &str); 2] = [
     ("BRIDGE_LEGACY_URI", "mongodb://ada:hunter2@127.0.0.1:9/db"),
@@ -45,7 +62,8 @@ fn every_command_has_help_with_examples() {
 
 #[test]
 fn reading_commands_offer_json() {
-    for command in ["check", "status", "parked list", "mappings check", "mappings show", "mappings try"] {
+    let others = ["run", "sandbox", "completions", "man"];
+    for command in COMMANDS.into_iter().filter(|command| !others.contains(command)) {
         assert!(Bridge::new().run(&format!("{command} -h")).out.contains("--json"), "{command}");
     }
 }
@@ -158,6 +176,21 @@ fn completions_name_every_command() {
         let answer = Bridge::new().run(&format!("completions {shell}"));
         assert!(answer.code == Some(0) && answer.out.contains("teardown"), "{shell}");
     }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let answer = Bridge::new().run(&format!("man --dir {}", folder.path().display()));
+    assert_eq!(answer.code, Some(0), "{}", answer.err);
+    for command in COMMANDS {
+        let page = folder.path().join(format!("biograph-bridge-{}.1", command.replace(' ', "-")));
+        let page = std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert!(page.contains(".SH SYNOPSIS") && page.contains("Examples:"), "{command}:\n{page}");
+    }
+    assert!(Bridge::new().run("man").out.starts_with(".ie"));
+    let answer = Bridge::new().run("man --dir /nowhere/at/all");
+    assert!(answer.code == Some(1) && answer.err.contains("/nowhere/at/all"), "{}", answer.err);
 }
 
 #[test]

@@ -69,6 +69,8 @@ async fn from_an_untouched_pair_of_databases_and_back() {
     let collections = world.legacy().await.list_collection_names().await.unwrap();
     assert!(!collections.iter().any(|name| name.starts_with("biograph_bridge")), "{collections:?}");
     assert_eq!(bridge.run("teardown --yes").out, "there was nothing to remove\n");
+    let nothing = serde_json::json!({ "removed": [], "remains": [] });
+    assert_eq!(bridge.run("teardown --yes --json").json(), nothing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
