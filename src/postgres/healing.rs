@@ -189,10 +189,13 @@ impl HealingStore for Postgres {
         let (entity, _) = self.entity(index)?;
         let root = &entity.renaissance.tables[0];
         let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));
+        // LATERAL with its LIMIT looks each row up: left alone, the planner reads the whole table for each page
         let sql = format!(
-            "SELECT l.legacy_id, NOT EXISTS (SELECT FROM {table} r WHERE r.{key} = l.renaissance_id) FROM \
+            "SELECT l.legacy_id, r.found IS NULL FROM \
              (SELECT legacy_id, renaissance_id FROM biograph_bridge.link \
-              WHERE entity = $1 AND legacy_id > $2 ORDER BY legacy_id LIMIT $3) l ORDER BY l.legacy_id"
+              WHERE entity = $1 AND legacy_id > $2 ORDER BY legacy_id LIMIT $3) l \
+             LEFT JOIN LATERAL (SELECT true AS found FROM {table} r WHERE r.{key} = l.renaissance_id LIMIT 1) r ON true \
+             ORDER BY l.legacy_id"
         );
         let rows: Vec<(String, bool)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(&entity.name)

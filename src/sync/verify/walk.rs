@@ -1,5 +1,7 @@
 //! Walking the records of an entity in chunks; progress is saved with what was found.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,8 @@ use crate::{
 
 /// Candidates that may wait to be looked at again while the walk goes on.
 const WAITING: usize = 1000;
+/// How often progress is saved, with what was found since.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Findings of one part that are kept one by one; beyond them there is only the count.
 const KEPT: i64 = 10_000;
 
@@ -36,6 +40,12 @@ struct Chunk {
     /// The last record walked, as text; `None` at the end.
     last: Option<String>,
     walked: u64,
+}
+
+impl Chunk {
+    const fn end() -> Self {
+        Self { keys: Vec::new(), last: None, walked: 0 }
+    }
 }
 
 impl<L, R, SL, SR, Q> Verifier<'_, L, R, SL, SR, Q>
@@ -66,15 +76,25 @@ where
         progress.total = total.and_then(|total| i64::try_from(total).ok());
         let suspects = store.suspects(run.id, entity, part).await?;
         let mut waiting: Vec<Candidate> = suspects.iter().map(Candidate::known).collect();
+        let (mut found, mut saved) = (Vec::new(), Instant::now());
+        let mut next = self.chunk((run, entity, part), progress.after.as_deref()).await?;
         loop {
             self.until_streaming(stop).await?;
-            let chunk = self.chunk((run, entity, part), progress.after.as_deref()).await?;
+            let chunk = next;
             self.pace(run).spend(chunk.walked, stop).await;
             if stop.is_cancelled() {
                 return Err(Error::retry("the bridge is stopping"));
             }
-            self.first_look((entity, part), &chunk.keys, (&mut progress, &mut waiting)).await?;
-            let mut found = self.settle(run, entity, (&mut progress, &mut waiting), stop).await?;
+            // which records come next is read while these are compared
+            let ahead = async {
+                match &chunk.last {
+                    Some(last) => self.chunk((run, entity, part), Some(last)).await,
+                    None => Ok(Chunk::end()),
+                }
+            };
+            let look = self.first_look((entity, part), &chunk.keys, (&mut progress, &mut waiting));
+            ((), next) = tokio::try_join!(look, ahead)?;
+            found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
             while !waiting.is_empty() && (chunk.last.is_none() || waiting.len() > WAITING) {
                 let due = waiting.iter().map(Candidate::due).min().unwrap_or_else(Instant::now);
                 sleep_until(due).await;
@@ -83,7 +103,12 @@ where
             }
             progress.done = chunk.last.is_none();
             progress.after = chunk.last.or(progress.after);
-            self.save((run, entity, part), (&progress, &waiting), found, chunk.walked).await?;
+            self.tell((entity, part), &progress, chunk.walked);
+            if progress.done || saved.elapsed() >= SAVE_EVERY {
+                let found = std::mem::take(&mut found);
+                self.save((run, entity, part), (&progress, &waiting), found).await?;
+                saved = Instant::now();
+            }
             if progress.done {
                 return Ok(());
             }
@@ -108,7 +133,7 @@ where
             }
             progress.done = true;
             progress.total = i64::try_from(keys.len()).ok();
-            self.save((run, entity, part), (&progress, &waiting), found, 0).await?;
+            self.save((run, entity, part), (&progress, &waiting), found).await?;
         }
         Ok(())
     }
@@ -189,7 +214,11 @@ where
         keys: &[Key],
         (progress, waiting): (&mut Progress, &mut Vec<Candidate>),
     ) -> Result<()> {
-        for seen in self.reconciler.compare(entity, keys).await? {
+        // one half is decided about while the other is read
+        let (some, others) = keys.split_at(keys.len() / 2);
+        let compare = |keys| self.reconciler.compare(entity, keys);
+        let (some, others) = tokio::try_join!(compare(some), compare(others))?;
+        for seen in some.into_iter().chain(others) {
             if !belongs(part, &seen) {
                 continue;
             }
@@ -257,18 +286,21 @@ where
         (run, entity, part): (&Run, EntityIndex, Part),
         (progress, waiting): (&Progress, &[Candidate]),
         mut found: Vec<Found>,
-        walked: u64,
     ) -> Result<()> {
         let counts = progress.counts;
         if counts.differing + counts.repaired + counts.unsettled > KEPT {
             found.clear();
         }
         found.extend(waiting.iter().map(|one| self.found(entity, one, State::Candidate)));
-        self.reconciler.renaissance().save_verified(run.id, entity, part, progress, &found).await?;
+        self.reconciler.renaissance().save_verified(run.id, entity, part, progress, &found).await
+    }
+
+    /// Tells people how far it is.
+    fn tell(&self, (entity, part): (EntityIndex, Part), progress: &Progress, walked: u64) {
         let side = match part {
             Part::Documents => Side::Legacy,
             Part::Rows => Side::Renaissance,
-            Part::Links | Part::Person => return Ok(()),
+            Part::Links | Part::Person => return,
         };
         let (done, known) = (progress.done, |number: i64| u64::try_from(number).unwrap_or(0));
         let records = self.status.walked(entity, side, SweepKind::Verify) + walked;
@@ -283,7 +315,6 @@ where
             total,
             done,
         });
-        Ok(())
     }
 
     /// A candidate for the state.
