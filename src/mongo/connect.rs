@@ -17,6 +17,7 @@ use super::{
     fence::Epoch,
     identity::Guard,
     sessions::{KnownSessions, SessionPool, Watermark},
+    tls,
 };
 use crate::{
     error::{Error, Result},
@@ -63,8 +64,10 @@ impl Legacy {
         options.connect_timeout.get_or_insert(CONNECT);
         let guard = Arc::<Guard>::default();
         options.cmap_event_handler = Some(Guard::handler(&guard));
-        let client = Client::with_options(options)
-            .map_err(|_| unusable_uri("legacy_uri holds settings that do not go together"))?;
+        let client = Client::with_options(options).map_err(|error| match &*error.kind {
+            ErrorKind::InvalidTlsConfig { .. } | ErrorKind::Io(_) => tls::unusable_files(),
+            _ => unusable_uri("legacy_uri holds settings that do not go together"),
+        })?;
         let database = client.database_with_options(&name, database_options());
         Ok(Self {
             client,

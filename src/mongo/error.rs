@@ -6,6 +6,7 @@ use mongodb::error::{
     Error as DriverError, ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
 };
 
+use super::tls;
 use crate::{
     error::{Error, Fault},
     model::{
@@ -252,14 +253,17 @@ fn without_answer(error: &DriverError, doing: Doing<'_>) -> Error {
     let broken = |what: String| Error::retry(format!("{context}: {what}")).with_class(RetryClass::Connection);
     match &*error.kind {
         ErrorKind::Authentication { .. } => login_refused(),
-        ErrorKind::Io(io) => broken(format!("the connection to MongoDB failed ({})", io.kind())),
+        ErrorKind::Io(io) => tls::refusal(&io.to_string())
+            .unwrap_or_else(|| broken(format!("the connection to MongoDB failed ({})", io.kind()))),
         // what the driver says of a server that it reached and that refused it
         ErrorKind::ServerSelection { message, .. } if message.contains("Authentication") => login_refused(),
-        ErrorKind::ServerSelection { .. } => broken("no primary answers".to_owned())
-            .with_hint("is MongoDB running and reachable at the hosts in legacy_uri?"),
-        ErrorKind::InvalidTlsConfig { .. } => {
-            Error::halt(format!("{context}: the TLS settings in legacy_uri cannot be used"))
-        }
+        ErrorKind::ServerSelection { message, .. } => tls::refusal(message).unwrap_or_else(|| {
+            broken("no primary answers".to_owned()).with_hint(
+                "is MongoDB running and reachable at the hosts in legacy_uri, and does it ask for TLS (tls=true) or for a client \
+                 certificate that it trusts and that has not expired (tlsCertificateKeyFile)?",
+            )
+        }),
+        ErrorKind::InvalidTlsConfig { .. } => tls::unusable_files(),
         ErrorKind::InvalidArgument { .. } | ErrorKind::IncompatibleServer { .. } => {
             Error::halt(format!("{context}: not possible with this server or legacy_uri"))
                 .with_hint("run `biograph-bridge check`")

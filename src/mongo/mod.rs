@@ -22,6 +22,7 @@ mod size;
 mod spelling;
 mod stray;
 mod structure;
+mod tls;
 mod write;
 
 pub use capture::LegacyCapture;

@@ -58,6 +58,8 @@ mod mongo_lives;
 #[cfg(test)]
 mod mongo_support;
 #[cfg(test)]
+mod mongo_tls;
+#[cfg(test)]
 mod observed;
 #[cfg(test)]
 mod oracle;
