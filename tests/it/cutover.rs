@@ -242,11 +242,14 @@ async fn a_bridge_that_dies_at_any_step_of_a_move_leaves_nobody_on_the_way() {
     let points = [
         "cutover before the fence",
         "cutover after the fence",
+        "cutover before mirroring",
         "cutover after mirroring",
+        "cutover after a step",
         "cutover after the mark",
         "cutover after comparing",
         "cutover before the end",
         "cutover after the end",
+        "cutover before mirroring:2",
         "cutover after mirroring:2",
     ];
     let mut people = Vec::new();

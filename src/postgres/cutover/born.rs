@@ -12,9 +12,9 @@ use crate::{
 const LET_GO: &str = "UPDATE biograph_bridge.cutover c SET renaissance_id = NULL \
     FROM unnest($1::text[], $2::bigint[]) AS v(legacy, renaissance) \
     WHERE c.renaissance_id = v.renaissance AND c.legacy_id <> v.legacy";
-/// Who has a row keeps it.
-const ENTER: &str = "WITH born AS (INSERT INTO biograph_bridge.cutover (legacy_id, renaissance_id, state, epoch, since) \
-      SELECT v.legacy, v.renaissance, $3, $4, clock_timestamp() FROM unnest($1::text[], $2::bigint[]) AS v(legacy, renaissance) \
+/// Who has a row keeps it. BioGraph never owned them, so nothing it writes is a former owner's.
+const ENTER: &str = "WITH born AS (INSERT INTO biograph_bridge.cutover (legacy_id, renaissance_id, state, epoch, since, moved) \
+      SELECT v.legacy, v.renaissance, $3, $4, clock_timestamp(), false FROM unnest($1::text[], $2::bigint[]) AS v(legacy, renaissance) \
       ON CONFLICT (legacy_id) DO NOTHING RETURNING legacy_id, renaissance_id) \
     INSERT INTO biograph_bridge.cutover_history (legacy_id, renaissance_id, step, toward, state, epoch, detail) \
     SELECT legacy_id, renaissance_id, 'born', $3, $3, $4, 'born in Renaissance' FROM born";
