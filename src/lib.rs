@@ -5,6 +5,8 @@ pub mod cli;
 pub mod config;
 pub mod drill;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod metrics;
 pub mod model;
 pub mod mongo;

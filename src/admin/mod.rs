@@ -1,6 +1,8 @@
 //! HTTP on `listen`: metrics, probes, status, where a person is. Read-only.
 
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod page;
 mod route;
 

@@ -31,8 +31,7 @@ const LONGEST: usize = 1024;
 
 pub(super) async fn route(State(status): State<Arc<Status>>, RawQuery(query): RawQuery) -> Response {
     let directory = status.directory();
-    let answer = read(query.as_deref().unwrap_or_default()).map(|(word, texts)| ask(directory, &word, &texts));
-    let mut response = match answer {
+    let mut response = match answer(directory, query.as_deref().unwrap_or_default()) {
         Some(Answer::Here(row, logins)) => here(row, &logins),
         Some(Answer::Nobody) => refusal(StatusCode::NOT_FOUND, "there is no such person"),
         Some(Answer::Several) => refusal(StatusCode::CONFLICT, "more than one person has this value"),
@@ -46,6 +45,11 @@ pub(super) async fn route(State(status): State<Arc<Status>>, RawQuery(query): Ra
     };
     response.headers_mut().insert(CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
     response
+}
+
+/// What the directory says to a query; `None` if it is no question.
+pub(super) fn answer(directory: &Directory, query: &str) -> Option<Answer> {
+    read(query).map(|(word, texts)| ask(directory, &word, &texts))
 }
 
 /// The one parameter of a query, with what its value may be; `None` if there is not exactly one.

@@ -105,6 +105,7 @@ impl Daemon {
             version = env!("CARGO_PKG_VERSION"),
             legacy = redacted_uri(self.databases.legacy_uri.expose()),
             renaissance = redacted_uri(self.databases.renaissance_url.expose()),
+            shadow = self.shadow.then_some(true),
             "starting; status at http://{}/",
             admin.address()
         );

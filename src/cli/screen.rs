@@ -57,7 +57,8 @@ impl Lines {
                 Some(lag) if lag <= 0.0 => self.paint.good("caught up"),
                 Some(lag) => format!("behind by {}", duration(lag)),
             };
-            self.line(&name.replace("_to_", " → "), &format!("{lag}, {} written", count(direction.applied)));
+            let written = if report.shadow { "would be written" } else { "written" };
+            self.line(&name.replace("_to_", " → "), &format!("{lag}, {} {written}", count(direction.applied)));
         }
     }
 
@@ -129,7 +130,8 @@ impl Lines {
             }
         }
         if !report.people.is_empty() {
-            let people: Vec<_> = report.people.iter().map(|(state, count)| format!("{state} {count}")).collect();
+            let number = |number: i64| count(u64::try_from(number).unwrap_or(0));
+            let people: Vec<_> = report.people.iter().map(|(state, all)| format!("{state} {}", number(*all))).collect();
             self.line("people", &people.join(", "));
         }
         for batch in &report.batches {

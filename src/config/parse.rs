@@ -51,7 +51,9 @@ pub(super) fn databases(values: &mut Values, problems: &mut Problems) -> Option<
             Some((what, fix)) => Err(Wrong { what, fix: Some(fix.to_owned()) }),
             None => Ok(Secret::new(text.to_owned())),
         });
-        if matches!(taken, Taken::Missing) {
+        // the file has it, and what is wrong with it was said
+        let said = problems.iter().any(|problem| problem.place.ends_with(&format!(": {}", setting.key())));
+        if matches!(taken, Taken::Missing) && !said {
             let fix = format!(
                 "set {} or {}, or in {}: {} = \"{example}\"",
                 setting.flag(),

@@ -79,6 +79,13 @@ fn every_problem_is_reported_with_file_line_and_key() {
 }
 
 #[test]
+fn a_setting_that_cannot_be_read_is_not_called_missing_as_well() {
+    let text = "legacy_uri = \"mongodb://h/db\"\nrenaissance_url = \"postgres://ada:${NOPE}@h/db\"\n";
+    let problems = file(text).load().unwrap_err();
+    assert_eq!(problems, "b.toml:2: renaissance_url: the environment variable NOPE is not set\n");
+}
+
+#[test]
 fn a_syntax_error_names_the_line_and_never_quotes_it() {
     let problems = file("log_format = \"text\"\nlegacy_uri = mongodb://ada:hunter2@h/db\n").load().unwrap_err();
     assert!(problems.starts_with("b.toml:2: "), "{problems}");

@@ -9,6 +9,8 @@ mod error;
 mod event;
 mod extjson;
 mod fence;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod identity;
 mod ledger;
 mod pages;

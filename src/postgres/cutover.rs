@@ -213,6 +213,10 @@ impl CutoverStore for Postgres {
         self.columns_unmapped().await
     }
 
+    async fn unread_tables(&self) -> Result<Vec<String>> {
+        self.tables_unread().await
+    }
+
     async fn unsettled(&self, person: LegacyId) -> Result<Vec<Unsettled>> {
         self.in_the_way(person).await
     }

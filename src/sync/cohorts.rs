@@ -17,8 +17,11 @@ use super::{
 use crate::{
     error::{Error, Result},
     model::{cutover::Refusal, fact::PersonState, key::LegacyId, side::Side},
+    retry::Failures,
 };
 
+/// What fails if it fails, for the log.
+const NAME: &str = "going on with batches of people";
 /// How often it is looked whom to begin with next.
 const LOOK: Duration = Duration::from_millis(250);
 /// So many looks lie between two at what came up, if nobody has arrived.
@@ -42,6 +45,7 @@ impl<'a, R: CutoverStore> Cohorts<'a, R> {
     /// Goes on with batches until `stop`. What fails is tried again.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let (mut moves, mut begun, mut ended) = (FuturesUnordered::new(), HashSet::new(), Vec::new());
+        let mut failures = Failures::default();
         for looks in 0_u32.. {
             tokio::select! {
                 biased;
@@ -68,8 +72,9 @@ impl<'a, R: CutoverStore> Cohorts<'a, R> {
                 }
                 Ok::<_, Error>(())
             };
-            if let Err(error) = turn.await {
-                tracing::warn!(%error, "cannot go on with a batch of people; it is tried again");
+            match turn.await {
+                Ok(()) => failures.succeeded(NAME),
+                Err(error) => failures.failed(NAME, &error),
             }
         }
     }

@@ -309,8 +309,18 @@ async fn finish(inbox: &mut impl Inbox, request: &Request, outcome: Result<Json>
         Err(error) => json!({ "error": error.to_string() }),
     };
     inbox.finish(request.id, &outcome).await?;
-    tracing::info!(id = request.id, command = request.command, "carried out a request");
+    if changes_nothing(request) {
+        tracing::debug!(id = request.id, command = request.command, "answered a request");
+    } else {
+        tracing::info!(id = request.id, command = request.command, "carried out a request");
+    }
     Ok(())
+}
+
+/// Whether it only asked.
+fn changes_nothing(request: &Request) -> bool {
+    let dry = request.arguments.get("dry_run").and_then(Json::as_bool).unwrap_or_default();
+    request.command == "cutover_look" || (dry && request.command != "verify")
 }
 
 fn arguments<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T> {

@@ -21,7 +21,7 @@ use crate::{
         pause::{Deletions, Pause},
         side::Side,
     },
-    retry::{Backoff, Policy},
+    retry::{Backoff, Failures, Policy},
 };
 
 /// Links looked at, and keys brought back, at once.
@@ -45,7 +45,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resume<'_, L, R, Q> {
     /// Ends what is to be ended, at the start and whenever there is something, until `stop`. An error means that the bridge has
     /// to start over.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
-        let mut backoff = Backoff::new(Policy::CONNECTION);
+        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
         loop {
             let done = tokio::select! {
                 biased;
@@ -55,12 +55,13 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Resume<'_, L, R, Q> {
             match done {
                 Ok(false) => {
                     self.status.recovered(NAME);
+                    failures.succeeded(NAME);
                     backoff.reset();
                 }
                 Ok(true) => return Err(Error::retry("starting over with the tables as they are now")),
                 Err(error) => {
                     self.status.failed(NAME, &error);
-                    tracing::warn!(%error, "a pause cannot be ended yet; it is tried again");
+                    failures.failed(NAME, &error);
                     let wait = match error.disposition() {
                         Disposition::Retry => backoff.next_delay(),
                         Disposition::Park | Disposition::Halt => Policy::CONNECTION.longest,

@@ -1,7 +1,7 @@
 //! Which sweeps run when: the first copy of every entity in the order of their references, again on request, and all of it
 //! once more when a position was lost.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -144,7 +144,7 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
                 return std::future::pending().await;
             }
             self.status.state(DaemonState::Backfilling);
-            self.copy(wanted, matches!(first, Backfill::Only(_)), stop).await.map(|()| true)
+            self.copy_and_say(wanted, matches!(first, Backfill::Only(_)), stop).await.map(|()| true)
         };
         tokio::select! {
             copied = copying => copied,
@@ -181,6 +181,30 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
             tracing::warn!(side = %healing.side, cause = %healing.cause, changed, "a lost position is healed");
         }
         Ok(true)
+    }
+
+    /// Copies what is wanted, and logs when it begins and ends if there is something to do.
+    async fn copy_and_say(
+        &self,
+        wanted: &BTreeSet<EntityIndex>,
+        at_once: bool,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let (begun, mut names) = (Instant::now(), Vec::new());
+        for entity in wanted {
+            let copied = || self.is_copied(*entity);
+            if !retry("reading what to sweep", Policy::RUNNING, stop, copied).await? {
+                names.push(self.name(*entity));
+            }
+        }
+        if names.is_empty() {
+            return self.copy(wanted, at_once, stop).await;
+        }
+        let entities = names.join(", ");
+        tracing::info!(entities, "sweeping what was never swept to its end");
+        self.copy(wanted, at_once, stop).await?;
+        tracing::info!(entities, seconds = begun.elapsed().as_secs(), "swept: both sides were met whole");
+        Ok(())
     }
 
     /// Copies what is wanted; what is paused when that is over, unless it must not wait.

@@ -28,7 +28,7 @@ use crate::{
         key::EntityIndex,
         mapping::{Entity, dependency_order},
     },
-    retry::{Backoff, Policy},
+    retry::{Backoff, Failures, Policy},
 };
 
 /// Between two looks at everything in the background.
@@ -70,6 +70,7 @@ where
     /// with it.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
         let (mut backoff, mut rested) = (Backoff::new(Policy::CONNECTION), Instant::now());
+        let mut failures = Failures::default();
         loop {
             let turn = tokio::select! {
                 biased;
@@ -81,11 +82,12 @@ where
             match turn {
                 Ok(()) => {
                     backoff.reset();
+                    failures.succeeded("comparing");
                     rested = Instant::now() + REST;
                 }
                 Err(_) if stop.is_cancelled() => return Ok(()),
                 Err(error) if error.disposition() == Disposition::Retry || error.is_blocked() => {
-                    tracing::warn!(%error, "comparing is interrupted; it goes on where it was");
+                    failures.failed("comparing", &error);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep(backoff.after(&error)) => {}

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     plan::Effect,
@@ -84,6 +85,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             }
             let started = Instant::now();
             let reconciling = self.reconciler.reconcile(entity, &taken, ahead.map(|ahead| (ahead, &former)));
+            let reconciling = reconciling.instrument(self.span(entity, taken.len()));
             let (outcome, looking) = beside(self.turning(reconciling), self.look_ahead(taken.len(), size.now())).await;
             match outcome {
                 Ok(mut report) => {
@@ -206,6 +208,12 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                 () = tokio::time::sleep(Duration::from_secs(1)) => self.status.turned(NAME),
             }
         }
+    }
+
+    /// Around whatever is logged while a batch is reconciled.
+    fn span(&self, entity: EntityIndex, records: usize) -> tracing::Span {
+        let entity = self.entities.get(usize::from(entity.0)).map_or("", |entity| entity.name.as_str());
+        tracing::info_span!("batch", entity, records)
     }
 
     fn finish(&self, entity: EntityIndex, taken: &[Taken], report: BatchReport, took: Duration) {

@@ -2,7 +2,10 @@
 
 use mongodb::bson::doc;
 
-use crate::bed::{Bed, holds};
+use crate::{
+    bed::{Bed, holds},
+    cutover::user,
+};
 
 /// The statements of a file, one by one: an index is built beside traffic, which no transaction may hold.
 fn statements(file: &str) -> Vec<String> {
@@ -25,10 +28,17 @@ async fn the_bridge_lives_with_the_rights_in_deploy_and_applications_see_who_is_
     let check = bed.command(&["check"]).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 
+    bed.settings.push(("BRIDGE_CUTOVER_DRAIN", "100ms".to_owned()));
     let daemon = bed.start().await;
     let (ada, row) = bed.shared_person("Ada").await;
     bed.sql(&format!("UPDATE users SET first_name = 'Grace' WHERE id = {row}")).await;
     bed.until_document(doc! { "_id": ada }, |person| holds(person, "name", "Grace")).await;
+
+    let (code, moved) = bed.cutover(&["start", &user(ada)]);
+    assert_eq!(code, 0, "{moved}");
+    let (code, losing) = bed.cutover(&["rollback", &user(ada), "--dry-run"]);
+    let unread = losing["loss"]["unread"].as_array().unwrap();
+    assert!(code == 0 && unread.iter().any(|table| table == "social_accounts"), "{losing}");
 
     for statement in statements(include_str!("../../deploy/rights-applications.sql")) {
         bed.sql(&format!("SET ROLE bridge; {statement}; RESET ROLE")).await;

@@ -42,7 +42,8 @@ impl Html {
         self.raw("</section>\n");
     }
 
-    /// A table that scrolls by itself where the screen is narrow; the first cell of a row names it.
+    /// A table whose rows stand below each other where the screen is narrow, each cell beside its column's name. The style takes the
+    /// table's nature away there; the roles keep it. The first cell of a row names it.
     pub(super) fn table<const N: usize>(
         &mut self,
         caption: &'static str,
@@ -50,16 +51,19 @@ impl Html {
         rows: impl IntoIterator<Item = [String; N]>,
     ) {
         self.raw("<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"").raw(caption);
-        self.raw("\"><table><caption>").raw(caption).raw("</caption><thead><tr>");
+        self.raw("\"><table role=\"table\"><caption>").raw(caption).raw("</caption><thead><tr role=\"row\">");
         for column in columns {
-            self.raw("<th scope=\"col\">").raw(column).raw("</th>");
+            self.raw("<th scope=\"col\" role=\"columnheader\">").raw(column).raw("</th>");
         }
         self.raw("</tr></thead><tbody>\n");
         for row in rows {
-            self.raw("<tr>");
-            for (place, cell) in row.iter().enumerate() {
-                let (open, close) = if place == 0 { ("<th scope=\"row\">", "</th>") } else { ("<td>", "</td>") };
-                self.raw(open).text(cell).raw(close);
+            self.raw("<tr role=\"row\">");
+            for (place, (cell, column)) in row.iter().zip(columns).enumerate() {
+                let (open, close) = match place {
+                    0 => ("<th scope=\"row\" role=\"rowheader\" data-column=\"", "</th>"),
+                    _ => ("<td role=\"cell\" data-column=\"", "</td>"),
+                };
+                self.raw(open).raw(column).raw("\">").text(cell).raw(close);
             }
             self.raw("</tr>\n");
         }

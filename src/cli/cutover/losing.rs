@@ -69,7 +69,7 @@ impl Losing {
 
     /// The report with stable keys.
     pub(super) fn as_json(&self) -> Json {
-        let LossReport { people, concerned, fields, tables, columns } = &self.all;
+        let LossReport { people, concerned, fields, tables, columns, unread } = &self.all;
         let fields = fields.iter().map(|(lost, extent)| {
             json!({ "entity": lost.entity, "field": lost.field, "why": lost.why, "records": extent.count, "people": extent.people })
         });
@@ -87,7 +87,7 @@ impl Losing {
         });
         json!({
             "people": people, "concerned": concerned, "fields": fields.collect::<Vec<_>>(),
-            "tables": tables.collect::<Vec<_>>(), "columns": columns, "persons": persons.collect::<Vec<_>>(),
+            "tables": tables.collect::<Vec<_>>(), "columns": columns, "unread": unread, "persons": persons.collect::<Vec<_>>(),
         })
     }
 }
@@ -111,6 +111,11 @@ pub(super) fn shown(loss: &LossReport, paint: Paint) -> String {
     }
     if !loss.columns.is_empty() {
         lines.push(format!("  columns that no mapping knows, and whatever they hold: {}", loss.columns.join(", ")));
+    }
+    if !loss.unread.is_empty() {
+        let tables = loss.unread.join(", ");
+        lines.push(format!("  tables that no mapping knows and the bridge may not read: {tables}"));
+        lines.push(format!("    to have their rows counted: GRANT SELECT ON {tables} TO the bridge's role"));
     }
     if loss.people > 1 {
         lines.push(format!("  it concerns {} of {}", loss.concerned, count(loss.people, "person", "people")));
@@ -138,6 +143,7 @@ mod tests {
             fields: [(lost, Extent { count: 1, people: 1 })].into(),
             tables: [("payments".to_owned(), Extent { count: 3, people: 1 })].into(),
             columns: vec!["users.bio".to_owned()],
+            unread: Vec::new(),
         };
         assert_eq!(
             shown(&loss, Paint::plain()),
@@ -145,6 +151,8 @@ mod tests {
              3 rows of payments, which no mapping knows\n  columns that no mapping knows, and whatever they hold: users.bio\n  \
              it stays in Renaissance, and BioGraph does not show it\n"
         );
+        loss.unread = vec!["letters".to_owned()];
+        assert!(shown(&loss, Paint::plain()).contains("GRANT SELECT ON letters"));
         loss.people = 20;
         let many = shown(&loss, Paint::plain());
         assert!(

@@ -21,7 +21,8 @@ pub(super) fn advice(reason: &str) -> &'static str {
         }
         Some(Reason::MissingReference) => {
             "The record it refers to is not there, or cannot cross itself; see what it waits for. It comes back by itself as \
-             soon as that is linked. A record that was deleted on the other side goes when no row refers to it any more."
+             soon as that is linked. If there is no such record any more, take it out of the field in the application. A record that \
+             was deleted on the other side goes when no row refers to it any more."
         }
         Some(Reason::StillReferenced) => {
             "It was deleted in BioGraph, and rows of the table that is named need it. Delete or reassign those in Renaissance: \

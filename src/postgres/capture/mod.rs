@@ -3,6 +3,8 @@
 //! A task of its own reads the stream and tells the server what was confirmed, so that a busy consumer neither starves the
 //! feedback nor loses anything when its call to `next` is cancelled.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod pump;
 mod reader;
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub struct LossReport {
     pub tables: BTreeMap<String, Extent>,
     /// Columns of mapped tables that no mapping knows: what they hold stays in Renaissance and is not seen by BioGraph.
     pub columns: Vec<String>,
+    /// Tables that no mapping knows and that may not be read: what they hold of these people is not known.
+    pub unread: Vec<String>,
 }
 
 impl LossReport {
@@ -77,6 +79,7 @@ impl LossReport {
     ) -> Result<BTreeMap<LegacyId, Lost>> {
         if self.people == 0 {
             self.columns = renaissance.unmapped_columns().await?;
+            self.unread = renaissance.unread_tables().await?;
         }
         let mut by_entity: BTreeMap<EntityIndex, Vec<Belonging>> = BTreeMap::new();
         for one in renaissance.belongings(persons).await? {

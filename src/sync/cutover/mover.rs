@@ -18,6 +18,7 @@ use crate::{
         key::LegacyId,
         mapping::Entity,
     },
+    retry::Failures,
     sync::{
         marks::{Mark, Marks},
         ports::{
@@ -117,8 +118,9 @@ where
     /// Goes on with whoever was left on the way, at once and then now and then.
     async fn go_on(&self, stop: &CancellationToken) {
         self.forget_unbegun().await;
+        let mut failures = Failures::default();
         while !stop.is_cancelled() {
-            let left = self.left_on_the_way().await;
+            let left = self.left_on_the_way(&mut failures).await;
             let mut moves: FuturesUnordered<_> =
                 left.into_iter().map(|(standing, journey)| self.take_up(standing, journey, stop)).collect();
             while moves.next().await.is_some() {}
@@ -132,9 +134,14 @@ where
     async fn grant(&self, wish: Wish, stop: &CancellationToken) {
         match wish {
             Wish::Move(order, tell) => {
-                let person = order.person;
+                let (person, batch) = (order.person, order.batch);
                 let Some(ended) = self.move_person(order, stop).await else { return };
-                tracing::info!(%person, verdict = ended.verdict.as_str(), "a move has ended");
+                let verdict = ended.verdict.as_str();
+                match batch {
+                    None => tracing::info!(%person, verdict, "a move has ended"),
+                    // of a batch, its beginning and end are said, and `cutover list --batch` has the rest
+                    Some(batch) => tracing::debug!(%person, batch, verdict, "a move has ended"),
+                }
                 // who asked may have given up
                 if tell.send(ended).is_err() {
                     tracing::debug!("nobody waits for the end of a move any more");

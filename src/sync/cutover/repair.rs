@@ -6,6 +6,7 @@ use super::Mover;
 use crate::{
     error::Result,
     model::{fact::PersonState, key::LegacyId},
+    retry::Failures,
     sync::ports::{
         By, CutoverMirror, CutoverStore, HealingStore, Journey, LegacyStore, RenaissanceStore, Source, Standing,
         VerifyStore,
@@ -29,11 +30,18 @@ where
     Q: HintQueue,
 {
     /// Those on the way whom nobody has in hand, and at whose wish they are. A failure only means later.
-    pub(super) async fn left_on_the_way(&self) -> Vec<(Standing, Journey)> {
-        self.unattended().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot look for people on the way; it is tried again");
-            Vec::new()
-        })
+    pub(super) async fn left_on_the_way(&self, failures: &mut Failures) -> Vec<(Standing, Journey)> {
+        const NAME: &str = "looking for people on the way";
+        match self.unattended().await {
+            Ok(left) => {
+                failures.succeeded(NAME);
+                left
+            }
+            Err(error) => {
+                failures.failed(NAME, &error);
+                Vec::new()
+            }
+        }
     }
 
     async fn unattended(&self) -> Result<Vec<(Standing, Journey)>> {
@@ -72,15 +80,18 @@ where
 
     /// Holds all mirrors against their rows, at once and then now and then.
     pub(super) async fn repair_mirror(&self) -> Result<()> {
+        let (name, mut failures) = ("repairing the mirror of who is where", Failures::default());
         loop {
             let pause = match self.see_to_rows().await {
-                Ok(0) => REPAIR,
                 Ok(repaired) => {
-                    tracing::warn!(repaired, "mirrors of cutover rows were behind and are repaired");
+                    failures.succeeded(name);
+                    if repaired > 0 {
+                        tracing::warn!(repaired, "mirrors of cutover rows were behind and are repaired");
+                    }
                     REPAIR
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot repair the mirror of who is where; it is tried again");
+                    failures.failed(name, &error);
                     AGAIN
                 }
             };

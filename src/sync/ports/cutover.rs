@@ -154,7 +154,8 @@ pub trait CutoverStore: CohortStore {
         renaissance: RenaissanceId,
     ) -> impl Future<Output = Result<Possessions>> + Send;
 
-    /// Rows that name one of these records of an entity and that no mapping knows: how many, by table and record.
+    /// Rows that name one of these records of an entity and that no mapping knows: how many, by table and record. Of tables that
+    /// may be read.
     fn unmapped_rows(
         &self,
         entity: EntityIndex,
@@ -163,6 +164,9 @@ pub trait CutoverStore: CohortStore {
 
     /// The columns of mapped tables that no mapping knows, as `table.column`.
     fn unmapped_columns(&self) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Tables that name records, that no mapping knows, and that may not be read.
+    fn unread_tables(&self) -> impl Future<Output = Result<Vec<String>>> + Send;
 
     /// What is parked of a person's, and the conflicts that nobody has decided.
     fn unsettled(&self, person: LegacyId) -> impl Future<Output = Result<Vec<Unsettled>>> + Send;

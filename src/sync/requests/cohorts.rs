@@ -69,6 +69,9 @@ impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQu
             request,
         };
         let begun = self.store.begin_batch(&batch, arguments.dry_run).await?;
+        if !arguments.dry_run {
+            tracing::info!(batch = begun.id, people = begun.people, "a batch of people begins");
+        }
         let mut answer = json!({ "batch": begun.id, "people": begun.people, "taken": begun.taken });
         if arguments.dry_run {
             let hindered: Vec<String> = begun.hindered.iter().map(ToString::to_string).collect();
