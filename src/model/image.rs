@@ -1,6 +1,6 @@
 //! A record as one side holds it right now.
 
-use super::value::Slot;
+use super::value::{Slot, Value};
 
 /// What an adapter needs to recognise that a record changed since it was read; opaque to everybody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,3 +17,10 @@ pub struct Image {
 
 /// A change to some slots of a record: slot index and its new content (`None` removes a legacy field).
 pub type Patch = Vec<(usize, Slot)>;
+
+impl Image {
+    /// What its texts and bytes take, roughly.
+    pub fn weight(&self) -> usize {
+        self.slots.iter().flatten().map(Value::weight).sum()
+    }
+}

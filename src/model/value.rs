@@ -74,6 +74,19 @@ impl Value {
         }
     }
 
+    /// What its texts and bytes take, roughly.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Binary(_, bytes) => bytes.len(),
+                Self::List(items) => items.iter().map(Self::weight).sum(),
+                Self::Object(entries) => entries.iter().map(|(key, item)| key.len() + item.weight()).sum(),
+                Self::Dangling(held) => held.weight(),
+                _ => 0,
+            }
+    }
+
     /// The text inside, if this is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {

@@ -39,33 +39,38 @@ pub(super) fn projection(paths: &[Path]) -> Document {
 
 /// The record as the document holds it.
 pub(super) fn image(document: &RawDocument, paths: &[Path]) -> Image {
-    let slots = in_one_pass(document, paths);
-    let slots = slots.unwrap_or_else(|| paths.iter().map(|path| slot(document, &path.0)).collect());
+    let slots = slots(document, paths);
     let version = version(&slots);
     Image { slots, version }
+}
+
+/// What the document holds at these paths.
+pub(super) fn slots(document: &RawDocument, paths: &[Path]) -> Vec<Slot> {
+    let slots = in_one_pass(document, paths);
+    slots.unwrap_or_else(|| paths.iter().map(|path| slot(document, &path.0)).collect())
 }
 
 /// Looking every path up by itself walks the document once per path. `None` if an element is malformed: then each path
 /// has to find its own way around it.
 fn in_one_pass(document: &RawDocument, paths: &[Path]) -> Option<Vec<Slot>> {
     let mut slots = vec![None; paths.len()];
-    let mut left: Vec<(usize, &[String])> = paths.iter().map(|path| path.0.as_slice()).enumerate().collect();
+    let (mut met, mut left) = (vec![false; paths.len()], paths.len());
     for entry in document {
         let (name, raw) = entry.ok()?;
-        left.retain(|(slot, path)| match path {
-            [last] if last == name.as_str() => {
-                slots[*slot] = Some(value(raw, DEEPEST));
-                false
+        for ((path, slot), met) in paths.iter().zip(&mut slots).zip(&mut met) {
+            let Some((_, rest)) = path.0.split_first().filter(|(first, _)| *first == name.as_str()) else { continue };
+            // of a repeated key the first counts, as it does when looked up
+            if std::mem::replace(met, true) {
+                continue;
             }
-            [first, rest @ ..] if first == name.as_str() => {
-                if let RawBsonRef::Document(inner) = raw {
-                    slots[*slot] = self::slot(inner, rest);
-                }
-                false
-            }
-            _ => true,
-        });
-        if left.is_empty() {
+            left -= 1;
+            *slot = match (rest.is_empty(), raw) {
+                (true, raw) => Some(value(raw, DEEPEST)),
+                (false, RawBsonRef::Document(inner)) => self::slot(inner, rest),
+                (false, _) => None,
+            };
+        }
+        if left == 0 {
             break;
         }
     }

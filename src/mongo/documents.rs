@@ -5,12 +5,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::ControlFlow,
     time::Duration,
 };
 
 use mongodb::{
     ClientSession, SessionCursor,
-    bson::{Bson, Document, RawDocumentBuf, doc, oid::ObjectId},
+    bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId},
     options::ReadConcern,
 };
 use uuid::Uuid;
@@ -33,7 +34,7 @@ use crate::{
         value::Value,
     },
     sync::{
-        ports::{LegacyStore, LegacyWrite, Listed, Page, Places, Probe, Restored, Strays, Wrote},
+        ports::{LegacyStore, LegacyWrite, Listed, Page, Places, Probe, Restored, Strays, Stretch, Wrote},
         room::{Counter, Room},
     },
 };
@@ -134,6 +135,15 @@ impl LegacyStore for Legacy {
         self.page_after(entity, after, limit, listed).await
     }
 
+    async fn stretch(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> Result<Stretch<(LegacyId, Image)>> {
+        self.stretch_after(self.entity(entity), after, limit).await
+    }
+
     async fn present(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<HashSet<LegacyId>> {
         if ids.is_empty() {
             return Ok(HashSet::new());
@@ -196,6 +206,24 @@ impl Legacy {
         projection: Document,
         limit: Option<u32>,
     ) -> Result<Vec<RawDocumentBuf>> {
+        let mut documents = Vec::new();
+        let keep = |document: &RawDocument| {
+            counter.add(document.as_bytes().len())?;
+            documents.push(document.to_owned());
+            Ok(ControlFlow::Continue(()))
+        };
+        self.each(entity, filter, (fresh, projection, limit), keep).await?;
+        Ok(documents)
+    }
+
+    /// Shows one document after the other, in `_id` order if a limit is given, until told to stop.
+    pub(super) async fn each(
+        &self,
+        entity: &Entity,
+        filter: Document,
+        (fresh, projection, limit): (Option<Freshness>, Document, Option<u32>),
+        mut seen: impl FnMut(&RawDocument) -> Result<ControlFlow<()>> + Send,
+    ) -> Result<()> {
         let mut session = self.reading_session(fresh).await?;
         let collection = self.collection(entity);
         let doing = reading(entity);
@@ -207,18 +235,18 @@ impl Legacy {
         let answer = async {
             let failed = |error: mongodb::error::Error| translate(&error, doing);
             let mut cursor = query.session(&mut session).await.map_err(failed)?;
-            let mut documents = Vec::new();
             // an answer of the server is 16 MiB at most, and the next is asked for only if there is room
             while cursor.advance(&mut session).await.map_err(failed)? {
-                counter.add(cursor.current().as_bytes().len())?;
-                documents.push(cursor.current().to_owned());
+                if seen(cursor.current())?.is_break() {
+                    break;
+                }
             }
-            Ok(documents)
+            Ok(())
         };
-        let documents = in_time(doing.what, answer).await?;
+        in_time(doing.what, answer).await?;
         self.make_sure().await?;
         self.seen.advance(session.operation_time());
-        Ok(documents)
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Walking documents in chunks.
 
-use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
+use std::ops::ControlFlow;
+
+use mongodb::bson::{Bson, Document, RawDocument, doc, oid::ObjectId};
 
 use super::{
     codec::{self, object_id},
@@ -9,13 +11,14 @@ use super::{
 use crate::{
     error::Result,
     model::{
+        image::{Image, Version},
         key::{EntityIndex, LegacyId},
         mapping::Entity,
         side::Side,
     },
     sync::{
-        ports::{Listed, Page},
-        room::Room,
+        ports::{Listed, Page, Stretch},
+        room::{FEW, Room},
     },
 };
 
@@ -31,16 +34,13 @@ impl Legacy {
         listed: Listed,
     ) -> Result<Page<LegacyId>> {
         let entity = self.entity(index);
-        // a comparison with an ObjectId matches ObjectIds only; documents with another type of `_id` are strays
-        let range = after
-            .map_or_else(|| doc! { "$gte": ObjectId::from_bytes([0; 12]) }, |after| doc! { "$gt": object_id(after) });
         let mut projection = doc! { "_id": 1 };
         if listed == Listed::WithMembers {
             projection.insert(HOLDS, holds_members(entity));
         }
         // ids only: they need no counting
         let reading = (None, Room::default().counter(0));
-        let documents = self.documents(entity, doc! { "_id": range }, reading, projection, Some(limit)).await?;
+        let documents = self.documents(entity, following(after), reading, projection, Some(limit)).await?;
         let mut page = Page { listed: Vec::with_capacity(documents.len()), last: None, walked: 0 };
         for document in &documents {
             let Some(id) = codec::id_of(document) else { continue };
@@ -52,6 +52,36 @@ impl Legacy {
         }
         Ok(page)
     }
+
+    pub(super) async fn stretch_after(
+        &self,
+        entity: &Entity,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> Result<Stretch<(LegacyId, Image)>> {
+        let (paths, mut counter) = (&entity.legacy.paths, self.room.counter(FEW + 1));
+        let mut stretch = Stretch { records: Vec::new(), more: false };
+        let keep = |document: &RawDocument| {
+            if let Some(id) = codec::id_of(document) {
+                let image = Image { slots: codec::slots(document, paths), version: Version(Vec::new()) };
+                stretch.records.push((id, image));
+            }
+            stretch.more = counter.add(document.as_bytes().len()).is_err();
+            Ok(if stretch.more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        let projection = codec::projection(paths);
+        self.each(entity, following(after), (None, projection, Some(limit)), keep).await?;
+        stretch.more |= stretch.records.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(stretch)
+    }
+}
+
+/// Documents after this one. A comparison with an ObjectId matches ObjectIds only; documents with another type of `_id` are
+/// strays.
+fn following(after: Option<LegacyId>) -> Document {
+    let range =
+        after.map_or_else(|| doc! { "$gte": ObjectId::from_bytes([0; 12]) }, |after| doc! { "$gt": object_id(after) });
+    doc! { "_id": range }
 }
 
 /// An expression: whether any set of references that goes through the links is an array with something in it. Asked per

@@ -24,7 +24,7 @@ use crate::{
 const HANGS: Duration = Duration::from_secs(120);
 
 /// The driver has no timeout of its own for an answer that never comes. Work that is given up takes its session along.
-async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || {
         let late = Error::retry(format!("Postgres has not answered for {} s", HANGS.as_secs()));
         late.with_class(RetryClass::Connection).from_side(Side::Renaissance)

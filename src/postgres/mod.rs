@@ -40,6 +40,7 @@ pub mod sql;
 mod state;
 mod statements;
 pub mod store;
+mod stretch;
 pub mod sweeps;
 mod targets;
 pub mod timeline;

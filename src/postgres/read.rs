@@ -199,8 +199,8 @@ fn size(row: &PgRow) -> Result<usize> {
     (0..row.len()).map(size).sum()
 }
 
-/// Columns before the mapped ones: snapshot, id, legacy id, then a version per table.
-fn image(entity: &Entity, row: &sqlx::postgres::PgRow) -> Result<Option<Image>> {
+/// Columns before the mapped ones: one that is of no interest here, id, legacy id, then a version per table.
+pub(super) fn image(entity: &Entity, row: &PgRow) -> Result<Option<Image>> {
     if row.try_get::<Option<i64>, _>(1).map_err(Error::from)?.is_none() {
         return Ok(None);
     }

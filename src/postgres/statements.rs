@@ -26,6 +26,8 @@ pub(super) type Sql = AssertSqlSafe<String>;
 pub(super) struct Statements {
     /// Reads rows by id: snapshot, id, legacy id, one version per table, then the columns.
     pub(super) read: String,
+    /// Reads all rows with ids between two: nothing, id, legacy id column, whether each table has a row, then the columns.
+    pub(super) between: String,
     /// Rows whose legacy id column is in a list.
     pub(super) by_legacy_id: String,
     /// Deletes rows of all tables and leaves tombstones.
@@ -48,6 +50,7 @@ impl Statements {
         let tables = &entity.renaissance.tables;
         Ok(Self {
             read: read(entity),
+            between: between(entity),
             by_legacy_id: by_legacy_id(entity),
             delete: delete(entity, &members::forget(entities, index)),
             back_reference: back_reference(entity),
@@ -92,21 +95,52 @@ fn address(entity: &Entity, table: usize) -> String {
 }
 
 fn read(entity: &Entity) -> String {
-    let shape = &entity.renaissance;
-    let mut select = format!(
-        "CASE WHEN k.n = 1 THEN s.snapshot END, t0.{} AS id, t0.{}::text",
-        quote_ident(&shape.tables[0].key),
-        quote_ident(&shape.legacy_id_column)
-    );
+    let version = |n: usize, _: &str| format!("t{n}.xmin::text::bigint");
     let mut joins = String::new();
+    for (n, table) in entity.renaissance.tables.iter().enumerate() {
+        joins += &members::lookup(table, n, "k.id").unwrap_or_else(|| {
+            format!(" LEFT JOIN {} t{n} ON t{n}.{} = k.id", quote_ident(&table.name), address(entity, n))
+        });
+    }
+    format!(
+        "WITH s AS MATERIALIZED (SELECT pg_current_snapshot()::text AS snapshot) \
+         SELECT CASE WHEN k.n = 1 THEN s.snapshot END, {} \
+         FROM unnest($1::bigint[]) WITH ORDINALITY AS k(id, n) CROSS JOIN s{joins} ORDER BY k.n",
+        selected(entity, version)
+    )
+}
+
+/// Each table by the same range, so that they are merged along their indexes.
+fn between(entity: &Entity) -> String {
+    let is_there = |n: usize, address: &str| format!("CASE WHEN t{n}.{address} IS NULL THEN 0::bigint ELSE 1 END");
+    let root = &entity.renaissance.tables[0];
+    let key = format!("t0.{}", quote_ident(&root.key));
+    let mut joins = String::new();
+    for (n, table) in entity.renaissance.tables.iter().enumerate().skip(1) {
+        joins += &members::lookup(table, n, &key).unwrap_or_else(|| {
+            let address = address(entity, n);
+            format!(
+                " LEFT JOIN {} t{n} ON t{n}.{address} = {key} AND t{n}.{address} BETWEEN $1 AND $2",
+                quote_ident(&table.name)
+            )
+        });
+    }
+    format!(
+        "SELECT NULL::text, {} FROM {} t0{joins} WHERE {key} BETWEEN $1 AND $2",
+        selected(entity, is_there),
+        quote_ident(&root.name)
+    )
+}
+
+/// What is selected of a record, from its id on. `version`: of a table's row, given the table's number and the column by which it
+/// is addressed.
+fn selected(entity: &Entity, version: impl Fn(usize, &str) -> String) -> String {
+    let shape = &entity.renaissance;
+    let (key, legacy_id) = (quote_ident(&shape.tables[0].key), quote_ident(&shape.legacy_id_column));
+    let mut select = format!("t0.{key} AS id, t0.{legacy_id}::text");
     for (n, table) in shape.tables.iter().enumerate() {
-        if let Some(lookup) = members::lookup(table, n) {
-            select += &format!(", t{n}.version");
-            joins += &lookup;
-        } else {
-            select += &format!(", t{n}.xmin::text::bigint");
-            joins += &format!(" LEFT JOIN {} t{n} ON t{n}.{} = k.id", quote_ident(&table.name), address(entity, n));
-        }
+        let version = if table.members.is_some() { format!("t{n}.version") } else { version(n, &address(entity, n)) };
+        select += &format!(", {version}");
     }
     for column in &shape.columns {
         let kind = column.info.as_ref().map_or(ColumnKind::Other, |info| info.limits.kind);
@@ -114,10 +148,7 @@ fn read(entity: &Entity) -> String {
         select += ", ";
         select += &codec::select(&format!("t{}.{name}", column.table), kind);
     }
-    format!(
-        "WITH s AS MATERIALIZED (SELECT pg_current_snapshot()::text AS snapshot) SELECT {select} \
-         FROM unnest($1::bigint[]) WITH ORDINALITY AS k(id, n) CROSS JOIN s{joins} ORDER BY k.n"
-    )
+    select
 }
 
 fn by_legacy_id(entity: &Entity) -> String {

@@ -4,11 +4,13 @@ pub mod report;
 
 use sqlx::{AssertSqlSafe, PgConnection, types::Json};
 
-use super::{read::parse_legacy, sql::quote_ident, store::Postgres};
+use super::{doors::in_time, read::parse_legacy, sql::quote_ident, store::Postgres};
 use crate::{
     error::{Error, Result},
     model::key::{EntityIndex, LegacyId, RenaissanceId},
-    sync::ports::{Asked, Counts, Found, Part, Progress, Run, State, Suspect, Verified, VerifyStore},
+    sync::ports::{
+        Asked, Counts, Found, LinkedRow, Page, Part, Progress, Run, State, Stretch, Suspect, Verified, VerifyStore,
+    },
 };
 
 /// Runs that are kept.
@@ -215,6 +217,24 @@ impl VerifyStore for Postgres {
             Some(Verified { entity: self.index_of(&entity)?, at, counts })
         };
         Ok(rows.into_iter().filter_map(known).collect())
+    }
+
+    async fn linked_stretch(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> Result<Stretch<LinkedRow>> {
+        in_time(self.stretch_of_links(entity, after, limit)).await
+    }
+
+    async fn unlinked_page(
+        &self,
+        entity: EntityIndex,
+        after: Option<RenaissanceId>,
+        limit: u32,
+    ) -> Result<Page<RenaissanceId>> {
+        in_time(self.page_of_unlinked(entity, after, limit)).await
     }
 
     async fn linked_page(

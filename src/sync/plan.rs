@@ -5,10 +5,14 @@ mod fields;
 mod held;
 mod journal;
 mod order;
+mod plain;
 mod scope;
 mod waits;
 
-pub use self::order::{Order, Ordered, OrderedField, examine};
+pub use self::{
+    order::{Order, Ordered, OrderedField, examine},
+    plain::is_plainly_equal,
+};
 use crate::{
     model::{
         conflict::ConflictKind,

@@ -15,7 +15,7 @@ pub use self::{
     cutover::{CutoverMirror, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
     healing::{Healing, HealingStore, Loss},
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
-    pages::{Listed, Page, Strays},
+    pages::{LinkedRow, Listed, Page, Strays, Stretch},
     pauses::{By, NewPause, PauseStore, Places, Returning},
     verify::{
         Asked, Counts, Found, Part, PersonIds, Progress, RawSum, RawSums, Run, State, Suspect, Verified, VerifyStore,
@@ -170,6 +170,15 @@ pub trait LegacyStore: Send + Sync {
         limit: u32,
         listed: Listed,
     ) -> impl Future<Output = Result<Page<LegacyId>>> + Send;
+
+    /// The documents themselves that follow `after` in `_id` order, at most `limit` of those with an ObjectId, and fewer where
+    /// they are large.
+    fn stretch(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Stretch<(LegacyId, Image)>>> + Send;
 
     /// Those of these documents that are there.
     fn present(&self, entity: EntityIndex, ids: &[LegacyId]) -> impl Future<Output = Result<HashSet<LegacyId>>> + Send;

@@ -6,6 +6,7 @@ mod circles;
 mod claims;
 mod compare;
 mod gather;
+mod glance;
 mod guard;
 mod identity;
 mod ordered;
@@ -33,6 +34,7 @@ pub use self::{
     ahead::{Ahead, Footprint},
     claims::Claim,
     compare::{Compared, Difference, Moved, Standing},
+    glance::{Both, Glance},
     guard::Limits,
     rehearse::{Foreseen, Rehearsed},
     report::{BatchReport, Crossing, Journalled},

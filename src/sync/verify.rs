@@ -134,8 +134,9 @@ where
             run.asked.entities.is_empty() || entity.is_some_and(|entity| run.asked.entities.contains(&entity.name))
         };
         for entity in dependency_order(self.entities).into_iter().filter(wanted) {
-            for part in Part::WALKED {
-                self.walk(run, (entity, part), stop).await?;
+            let parts = if run.asked.percent.is_some() { &Part::SAMPLED[..] } else { &Part::WHOLE[..] };
+            for part in parts {
+                self.walk(run, (entity, *part), stop).await?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Join tables against the real database. Where an optional one is missing, its field is off.
 
-use super::{Entity, Field, Table, TemplatePart, bind::absent};
+use super::{Entity, Field, Table, TemplatePart, bind::absent, lens::ID_SLOT};
 use crate::model::{
     catalog::{Catalog, ColumnInfo, ColumnKind, ColumnLimits, TableInfo},
     side::Side,
@@ -42,7 +42,7 @@ impl Entity {
     }
 
     /// This mapping without some tables, their columns and the fields that use them. Everything that counts fields, tables or
-    /// columns is counted anew; legacy paths stay, read and not used.
+    /// columns is counted anew, and paths that nothing else uses are not read.
     pub(super) fn without_tables(&self, gone: &[usize]) -> Self {
         let mut kept = self.clone();
         let tables = keep(&mut kept.renaissance.tables, |index, _| !gone.contains(&index));
@@ -81,7 +81,25 @@ impl Entity {
             };
             computed.parts = std::mem::take(&mut computed.parts).into_iter().filter_map(part).collect();
         }
+        kept.forget_unused_paths();
         kept
+    }
+
+    /// Leaves out the legacy paths that nothing uses.
+    fn forget_unused_paths(&mut self) {
+        let filters = self.filters.iter().filter(|filter| filter.side == Side::Legacy).map(|filter| filter.slot);
+        let written = self.legacy.insert.iter().map(|(slot, _)| *slot);
+        let computed = self.legacy.computed.iter().map(|computed| computed.slot);
+        let fields = self.fields.iter().flat_map(|field| field.legacy.slots.iter().copied());
+        let used: Vec<usize> = fields.chain(filters).chain(written).chain(computed).chain([ID_SLOT]).collect();
+        let paths = keep(&mut self.legacy.paths, |index, _| used.contains(&index));
+        let filters = self.filters.iter_mut().filter(|filter| filter.side == Side::Legacy);
+        let slots = filters.map(|filter| &mut filter.slot);
+        let slots = slots.chain(self.legacy.insert.iter_mut().map(|(slot, _)| slot));
+        let slots = slots.chain(self.legacy.computed.iter_mut().map(|computed| &mut computed.slot));
+        for slot in slots.chain(self.fields.iter_mut().flat_map(|field| field.legacy.slots.iter_mut())) {
+            *slot = paths.get(*slot).copied().flatten().unwrap_or_default();
+        }
     }
 
     /// Gives the slot of a join table its description: not of a column, but of all rows of a record.

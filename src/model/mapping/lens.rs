@@ -1,6 +1,8 @@
 //! A field's two half-lenses: slots of a side ↔ canonical value. Every law is kept here, whatever the transform:
 //! what a side already reads as is left alone (get-put), and what would not read back is refused (put-get).
 
+use std::borrow::Cow;
+
 use super::{
     Field, OnInvalid,
     limits::{self, Limits},
@@ -48,22 +50,35 @@ pub(crate) enum Missing {
 pub(crate) const ID_SLOT: usize = 0;
 
 impl HalfLens {
-    fn places<'a>(&'a self, slots: &'a [Slot]) -> Vec<Place<'a>> {
+    fn places<'a>(&'a self, slots: &'a [Slot]) -> impl Iterator<Item = Place<'a>> {
         let held = |slot: &usize| slots.get(*slot).and_then(Option::as_ref);
-        self.slots.iter().zip(&self.names).map(|(slot, name)| Place { name, held: held(slot) }).collect()
+        self.slots.iter().zip(&self.names).map(move |(slot, name)| Place { name, held: held(slot) })
+    }
+
+    /// Whether any of its slots is there.
+    fn is_there(&self, slots: &[Slot]) -> bool {
+        self.slots.iter().any(|slot| slots.get(*slot).is_some_and(Option::is_some))
     }
 
     /// The canonical value of these slots of the side.
     fn read(&self, slots: &[Slot]) -> Result<Value, Problem> {
-        let places = self.places(slots);
+        self.look(slots).map(Cow::into_owned)
+    }
+
+    /// The same, without copying what is there if that is the canonical value itself.
+    fn look<'a>(&self, slots: &'a [Slot]) -> Result<Cow<'a, Value>, Problem> {
         let value = match self.transform.shape() {
-            Shape::Compound(compound) => compound.read(&places)?,
-            Shape::Scalar(scalar) => match places.first() {
-                Some(place) => place.value().map_or(Ok(Value::Null), |held| scalar.read(held, place))?,
-                None => Value::Null,
+            Shape::Compound(compound) => Cow::Owned(compound.read(&self.places(slots).collect::<Vec<_>>())?),
+            Shape::Scalar(scalar) => match self.slots.first().and_then(|slot| slots.get(*slot)?.as_ref()) {
+                None | Some(Value::Null) => Cow::Owned(Value::Null),
+                Some(held) if scalar.is_canonical(held) => Cow::Borrowed(held),
+                Some(held) => {
+                    let name = self.names.first().map_or("", String::as_str);
+                    Cow::Owned(scalar.read(held, &Place { name, held: Some(held) })?)
+                }
             },
         };
-        Ok(if value == Value::Null { self.nothing(slots) } else { value })
+        Ok(if *value == Value::Null { Cow::Owned(self.nothing(slots)) } else { value })
     }
 
     /// The canonical values that somebody may mean who types this text.
@@ -99,7 +114,7 @@ impl HalfLens {
     /// What to do to each slot so that they read as the value.
     fn writes(&self, value: &Value, slots: &[Slot]) -> Result<Vec<Write>, Problem> {
         match self.transform.shape() {
-            Shape::Compound(compound) => compound.write(value, &self.places(slots), self.null_as),
+            Shape::Compound(compound) => compound.write(value, &self.places(slots).collect::<Vec<_>>(), self.null_as),
             Shape::Scalar(scalar) => {
                 let write = if *value == Value::Null { self.null_as.write() } else { Write::Set(scalar.write(value)?) };
                 Ok(vec![write; self.slots.len()])
@@ -168,11 +183,21 @@ impl Field {
     /// What a side's record says about this field. Total: any content gives a value or says why not.
     pub fn get(&self, side: Side, image: &Image) -> Reading {
         let half = self.half(side);
-        if side == Side::Renaissance && half.places(&image.slots).iter().all(|place| place.held.is_none()) {
+        if side == Side::Renaissance && !half.is_there(&image.slots) {
             return Reading::Absent;
         }
         let meaning = self.meaning(side, &image.slots);
         meaning.map_or_else(|problem| Reading::Invalid(on(side, &problem)), Reading::Value)
+    }
+
+    /// Whether both sides say the same: a value, and the same one.
+    pub fn agrees(&self, legacy: &Image, renaissance: &Image) -> bool {
+        if self.on_invalid == OnInvalid::Park && self.renaissance.is_there(&renaissance.slots) {
+            let values = (self.legacy.look(&legacy.slots), self.renaissance.look(&renaissance.slots));
+            return matches!(values, (Ok(one), Ok(other)) if one == other);
+        }
+        let readings = (self.get(Side::Legacy, legacy), self.get(Side::Renaissance, renaissance));
+        matches!(readings, (Reading::Value(one), Reading::Value(other)) if one == other)
     }
 
     /// What these slots mean, whatever `on_invalid` says about what cannot be converted, or held by the other side.

@@ -28,12 +28,12 @@ fn version(member: &str, xmin: &str) -> String {
 }
 
 /// The part of a read that looks a record's rows up, as `t{n}(ids, version)`: always one row.
-pub(super) fn lookup(table: &Table, n: usize) -> Option<String> {
+pub(super) fn lookup(table: &Table, n: usize, id: &str) -> Option<String> {
     let Names { table, parent, member } = names(table)?;
     let version = version(&format!("m.{member}"), "m.xmin::text::bigint");
     Some(format!(
         " CROSS JOIN LATERAL (SELECT array_agg(m.{member}::bigint ORDER BY m.{member}) AS ids, {version} AS version \
-         FROM {table} m WHERE m.{parent} = k.id) t{n}"
+         FROM {table} m WHERE m.{parent} = {id}) t{n}"
     ))
 }
 

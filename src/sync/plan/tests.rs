@@ -3,6 +3,7 @@ use crate::model::{conflict::ConflictKind, mapping, problem::Reason};
 
 mod held;
 mod journal;
+mod plain;
 mod references;
 mod rules;
 

@@ -1,6 +1,6 @@
 //! What walks over records yield.
 
-use crate::model::hint::Stray;
+use crate::model::{hint::Stray, image::Image, key::LegacyId};
 
 /// Which of the records it walks a sweep looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,4 +29,24 @@ pub struct Strays {
     pub found: Vec<Stray>,
     /// From where to go on; `None` at the end.
     pub mark: Option<String>,
+}
+
+/// Records that follow each other, read whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch<T> {
+    /// In ascending order of their legacy ids; without versions, as nothing is written to them.
+    pub records: Vec<T>,
+    /// Whether others may follow.
+    pub more: bool,
+}
+
+/// A link with the rows that it names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkedRow {
+    /// The legacy id of the link.
+    pub legacy: LegacyId,
+    /// Its rows; `None` if they are gone.
+    pub image: Option<Image>,
+    /// Whether its row carries a legacy id.
+    pub named: bool,
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
+use super::{LinkedRow, Page, Stretch};
 use crate::{
     error::Result,
     model::key::{EntityIndex, LegacyId, RenaissanceId},
@@ -53,9 +54,9 @@ pub struct Run {
 /// What is walked, in this order: every record is met once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Legacy documents, with their rows.
+    /// Legacy documents, with their rows. Of a whole entity also links without a document.
     Documents,
-    /// Rows without a document.
+    /// Rows without a document. Of a whole entity those without a link: the others were met with their links.
     Rows,
     /// Links of which neither side is left.
     Links,
@@ -64,8 +65,10 @@ pub enum Part {
 }
 
 impl Part {
-    /// The parts that make up an entity.
-    pub const WALKED: [Self; 3] = [Self::Documents, Self::Rows, Self::Links];
+    /// The parts that make up a whole entity.
+    pub const WHOLE: [Self; 2] = [Self::Documents, Self::Rows];
+    /// The parts of which a sample is taken.
+    pub const SAMPLED: [Self; 3] = [Self::Documents, Self::Rows, Self::Links];
 
     /// The word in the state.
     pub const fn as_str(self) -> &'static str {
@@ -243,6 +246,22 @@ pub trait VerifyStore: Send + Sync {
 
     /// The last complete look at each entity, by whoever.
     fn last_verified(&self) -> impl Future<Output = Result<Vec<Verified>>> + Send;
+
+    /// The links that follow `after`, at most `limit` and fewer where their rows are large, each with its rows.
+    fn linked_stretch(
+        &self,
+        entity: EntityIndex,
+        after: Option<LegacyId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Stretch<LinkedRow>>> + Send;
+
+    /// Walks on from `after` by at most `limit` rows and lists those without a link.
+    fn unlinked_page(
+        &self,
+        entity: EntityIndex,
+        after: Option<RenaissanceId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Page<RenaissanceId>>> + Send;
 
     /// Walks on from `after` by at most `limit` rows, each with the legacy id of its link.
     fn linked_page(

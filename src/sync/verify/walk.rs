@@ -22,11 +22,15 @@ use crate::{
             State, VerifyStore,
         },
         queue::HintQueue,
-        reconcile::{Compared, Difference, Moved, Standing},
+        reconcile::{Both, Compared, Difference, Moved, Standing},
         status::Swept,
     },
 };
 
+/// How many times more records are read at once where both sides are read from end to end: a chunk is made for looking each up.
+const ALONG: u32 = 2;
+/// The same where only ids are read.
+const IDS_ALONG: u32 = 10;
 /// Candidates that may wait to be looked at again while the walk goes on.
 const WAITING: usize = 1000;
 /// How often progress is saved, with what was found since.
@@ -35,17 +39,14 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 const KEPT: i64 = 10_000;
 
 /// Some records to compare.
+#[derive(Default)]
 struct Chunk {
     keys: Vec<Key>,
+    /// Records that were read from both sides.
+    both: Option<Both>,
     /// The last record walked, as text; `None` at the end.
     last: Option<String>,
     walked: u64,
-}
-
-impl Chunk {
-    const fn end() -> Self {
-        Self { keys: Vec::new(), last: None, walked: 0 }
-    }
 }
 
 impl<L, R, SL, SR, Q> Verifier<'_, L, R, SL, SR, Q>
@@ -80,7 +81,7 @@ where
         let mut next = self.chunk((run, entity, part), progress.after.as_deref()).await?;
         loop {
             self.until_streaming(stop).await?;
-            let chunk = next;
+            let mut chunk = next;
             self.pace(run).spend(chunk.walked, stop).await;
             if stop.is_cancelled() {
                 return Err(Error::retry("the bridge is stopping"));
@@ -89,11 +90,12 @@ where
             let ahead = async {
                 match &chunk.last {
                     Some(last) => self.chunk((run, entity, part), Some(last)).await,
-                    None => Ok(Chunk::end()),
+                    None => Ok(Chunk::default()),
                 }
             };
-            let look = self.first_look((entity, part), &chunk.keys, (&mut progress, &mut waiting));
-            ((), next) = tokio::try_join!(look, ahead)?;
+            let records = (chunk.keys, chunk.both.take());
+            let look = self.first_look((entity, part), records, (&mut progress, &mut waiting));
+            (next, ()) = tokio::try_join!(ahead, look)?;
             found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
             while !waiting.is_empty() && (chunk.last.is_none() || waiting.len() > WAITING) {
                 let due = waiting.iter().map(Candidate::due).min().unwrap_or_else(Instant::now);
@@ -126,13 +128,14 @@ where
                 continue;
             }
             let (mut waiting, mut found) = (Vec::new(), Vec::new());
-            self.first_look((entity, part), &keys, (&mut progress, &mut waiting)).await?;
+            let known = i64::try_from(keys.len()).ok();
+            self.first_look((entity, part), (keys, None), (&mut progress, &mut waiting)).await?;
             while !waiting.is_empty() {
                 sleep_until(waiting.iter().map(Candidate::due).min().unwrap_or_else(Instant::now)).await;
                 found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
             }
             progress.done = true;
-            progress.total = i64::try_from(keys.len()).ok();
+            progress.total = known;
             self.save((run, entity, part), (&progress, &waiting), found).await?;
         }
         Ok(())
@@ -170,22 +173,42 @@ where
         let (limit, store) = (self.pace(run).chunk(), self.reconciler.renaissance());
         let key = |id| Key { entity, id };
         let malformed = || Error::halt("the saved progress of a comparison is not an id");
+        let is_whole = run.asked.percent.is_none();
+        let paused = self.reconciler.pauses().now().entirely(entity).is_some();
         match part {
             Part::Documents | Part::Links => {
                 let after = after.map(|id| id.parse::<LegacyId>().map_err(|_| malformed())).transpose()?;
+                if is_whole && part == Part::Documents && !paused {
+                    let limit = limit.saturating_mul(ALONG);
+                    let documents = self.reconciler.legacy().stretch(entity, after, limit);
+                    let (documents, rows) = tokio::try_join!(documents, store.linked_stretch(entity, after, limit))?;
+                    let both = Both::new(documents, rows);
+                    let (last, walked) = (both.last().map(|id| id.to_string()), both.len() as u64);
+                    return Ok(Chunk { both: Some(both), last, walked, ..Chunk::default() });
+                }
                 let page = match part {
                     Part::Links => store.lone_links(entity, after, limit).await?,
                     _ => self.reconciler.legacy().page(entity, after, limit, Listed::All).await?,
                 };
                 let listed = page.listed.into_iter().filter(|id| is_sampled(run, &Value::Id(id.bytes())));
                 let keys = listed.map(|id| key(SideId::Legacy(id))).collect();
-                Ok(Chunk { keys, last: page.last.map(|id| id.to_string()), walked: page.walked })
+                Ok(Chunk { keys, last: page.last.map(|id| id.to_string()), walked: page.walked, both: None })
             }
             Part::Rows => {
                 let after = after.map(|id| id.parse::<RenaissanceId>().map_err(|_| malformed())).transpose()?;
+                if is_whole {
+                    let page = store.unlinked_page(entity, after, limit.saturating_mul(IDS_ALONG)).await?;
+                    let keys = page.listed.into_iter().map(|id| key(SideId::Renaissance(id))).collect();
+                    return Ok(Chunk {
+                        keys,
+                        last: page.last.map(|id| id.to_string()),
+                        walked: page.walked,
+                        both: None,
+                    });
+                }
                 let rows = store.linked_page(entity, after, limit).await?;
                 let (last, walked) = (rows.last().map(|(id, _)| id.to_string()), rows.len() as u64);
-                Ok(Chunk { keys: self.without_document(run, entity, rows).await?, last, walked })
+                Ok(Chunk { keys: self.without_document(run, entity, rows).await?, last, walked, both: None })
             }
             Part::Person => Err(Error::halt("what a person owns is not walked")),
         }
@@ -211,9 +234,16 @@ where
     async fn first_look(
         &self,
         (entity, part): (EntityIndex, Part),
-        keys: &[Key],
+        (mut keys, both): (Vec<Key>, Option<Both>),
         (progress, waiting): (&mut Progress, &mut Vec<Candidate>),
     ) -> Result<()> {
+        if let Some(both) = both {
+            let glance = self.reconciler.glance(entity, both).await?;
+            let equal = i64::try_from(glance.equal).unwrap_or(i64::MAX);
+            progress.counts.compared += equal;
+            progress.counts.equal += equal;
+            keys.extend(glance.others.into_iter().map(|id| Key { entity, id: SideId::Legacy(id) }));
+        }
         // one half is decided about while the other is read
         let (some, others) = keys.split_at(keys.len() / 2);
         let compare = |keys| self.reconciler.compare(entity, keys);

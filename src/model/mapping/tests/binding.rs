@@ -1,7 +1,11 @@
 //! Mappings against databases that fit and that do not.
 
 use super::user;
-use crate::model::catalog::{Catalog, ColumnInfo, ColumnKind, ColumnLimits, TableInfo};
+use crate::model::{
+    catalog::{Catalog, ColumnInfo, ColumnKind, ColumnLimits, TableInfo},
+    mapping::Entity,
+    side::Side,
+};
 
 const USERS: &str = "id! int64, password! text128, is_superuser! bool, username! text150, is_staff! bool, is_active! bool, \
     date_joined! time, first_name! text150, last_name! text150, email text254, phone_number text20, country_code! text5, \
@@ -64,6 +68,22 @@ fn the_shipped_mapping_fits_the_tables_it_was_made_for() {
     assert_eq!(named(bound.field_of_column("users", "date_joined")), Some("created"));
     assert_eq!(named(bound.field_of_column("user_profiles", "created_at")), None);
     assert_eq!(named(bound.field_of_columns("users", &["tenant".into(), "username".into()])), Some("username"));
+}
+
+#[test]
+fn without_a_field_its_paths_are_not_read_and_the_others_are_where_they_were() {
+    let (whole, bound) = (user(), user().bind(&catalog()).unwrap());
+    let path = |entity: &Entity, slot: usize| entity.legacy.paths[slot].0.join(".");
+    let read = |entity: &Entity, name: &str| entity.legacy.paths.iter().any(|path| path.0 == [name]);
+    assert!(read(&whole, "friends") && !read(&bound, "friends") && !read(&bound, "subscribers"));
+    assert!(bound.legacy.paths[0].0 == ["_id"] && bound.legacy.paths.len() + 2 == whole.legacy.paths.len());
+    for field in &bound.fields {
+        let paths: Vec<String> = field.legacy.slots.iter().map(|slot| path(&bound, *slot)).collect();
+        assert_eq!(paths, field.legacy.names, "{}", field.name);
+    }
+    for (filter, before) in bound.filters.iter().zip(&whole.filters).filter(|(filter, _)| filter.side == Side::Legacy) {
+        assert_eq!(path(&bound, filter.slot), path(&whole, before.slot));
+    }
 }
 
 #[test]

@@ -25,6 +25,10 @@ impl Scalar for BoolForm {
         Ok(Value::Bool(flag != self.invert))
     }
 
+    fn is_canonical(&self, held: &Value) -> bool {
+        matches!(held, Value::Bool(_)) && !self.invert
+    }
+
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         match value {
             Value::Bool(flag) => Ok(Value::Bool(*flag != self.invert)),

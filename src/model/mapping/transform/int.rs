@@ -19,6 +19,10 @@ impl Scalar for IntForm {
         whole_number(held).map(Value::Int).ok_or_else(|| place.wrong("a whole number"))
     }
 
+    fn is_canonical(&self, held: &Value) -> bool {
+        matches!(held, Value::Int(_))
+    }
+
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         match value {
             Value::Int(number) => Ok(Value::Int(*number)),

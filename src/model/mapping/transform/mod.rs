@@ -108,6 +108,10 @@ impl NullForm {
 pub trait Scalar {
     /// The canonical value of what the slot holds; [`Value::Null`] where this content means nothing (an empty text).
     fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem>;
+    /// Whether this content is itself the canonical value that it reads as. False says nothing.
+    fn is_canonical(&self, _held: &Value) -> bool {
+        false
+    }
     /// What the slot holds for a canonical value.
     fn write(&self, value: &Value) -> Result<Value, Problem>;
     /// Every content of the slot that a search for the value should match.

@@ -24,6 +24,10 @@ impl Scalar for TextForm {
         Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(text) })
     }
 
+    fn is_canonical(&self, held: &Value) -> bool {
+        held.as_text().is_some_and(|text| !(text.is_empty() && self.empty_is_null))
+    }
+
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         value.as_text().map(|text| Value::Text(text.to_owned())).ok_or_else(|| misfit(value, "text"))
     }

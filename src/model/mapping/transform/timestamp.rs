@@ -49,6 +49,10 @@ impl Scalar for TimestampForm {
         to_millis(micros.ok_or_else(|| place.wrong("a date"))?, place)
     }
 
+    fn is_canonical(&self, held: &Value) -> bool {
+        matches!(held, Value::Timestamp(micros) if micros % 1000 == 0)
+    }
+
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         match value {
             Value::Timestamp(micros) => Ok(Value::Timestamp(*micros)),

@@ -16,7 +16,7 @@ use crate::{
         key::{EntityIndex, LegacyId},
     },
     sync::ports::{
-        LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Places, Probe, Restored, Strays, Wrote,
+        LegacyChange, LegacyStore, LegacyWrite, Listed, Outcome, Page, Places, Probe, Restored, Strays, Stretch, Wrote,
     },
 };
 
@@ -134,6 +134,10 @@ impl LegacyStore for Documents {
     }
 
     async fn page(&self, _: EntityIndex, _: Option<LegacyId>, _: u32, _: Listed) -> Result<Page<LegacyId>> {
+        foreign()
+    }
+
+    async fn stretch(&self, _: EntityIndex, _: Option<LegacyId>, _: u32) -> Result<Stretch<(LegacyId, Image)>> {
         foreign()
     }
 
