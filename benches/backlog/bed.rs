@@ -195,6 +195,11 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// The address of one of its pages.
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.status.replace("/api/status", path)
+    }
+
     /// What it says of itself.
     pub(crate) async fn status(&self) -> Result<Value> {
         Ok(reqwest::get(&self.status).await?.json().await?)

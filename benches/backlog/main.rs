@@ -12,6 +12,7 @@ mod process;
 mod raw;
 mod report;
 mod route;
+mod scrape;
 mod steady;
 mod verify;
 
@@ -76,6 +77,8 @@ enum Part {
     Moves,
     /// Comparing everybody
     Verify,
+    /// What metrics, page and probes cost while changes cross
+    Scrape,
     /// Asking where people are; needs no servers, and knows 1,000,000 people unless --people says otherwise
     Route,
 }
@@ -94,6 +97,9 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if options.only == Some(Part::Moves) {
         return print(&options, &runtime.block_on(moved(&options))?);
+    }
+    if options.only == Some(Part::Scrape) {
+        return print(&options, &runtime.block_on(scraped(&options))?);
     }
     print(&options, &runtime.block_on(measure(&options))?)
 }
@@ -123,6 +129,13 @@ async fn moved(options: &Options) -> Result<moves::Moves> {
     let mut bed = Bed::start(options.people.unwrap_or(moves::PEOPLE)).await?;
     steady::prepare(&mut bed).await?;
     moves::measure(&bed).await
+}
+
+async fn scraped(options: &Options) -> Result<scrape::Scrapes> {
+    let mut bed = Bed::start(options.people.unwrap_or(PEOPLE)).await?;
+    steady::prepare(&mut bed).await?;
+    let people = changes::load(&bed.pool).await?;
+    scrape::measure(&bed, &people, options.repeat, Duration::from_secs(options.seconds)).await
 }
 
 async fn measure(options: &Options) -> Result<Report> {

@@ -27,17 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where changes can be made, and looked for.
 #[derive(Clone)]
-struct Both {
+pub(crate) struct Both {
     users: Collection<Document>,
     pool: PgPool,
 }
 
 /// Changes on their way from one side.
 #[derive(Default)]
-struct UnderWay {
+pub(crate) struct UnderWay {
     /// Person → the name they are to have at the other side, and when that was committed.
     changes: HashMap<usize, (String, Option<Instant>)>,
-    arrived: Vec<Duration>,
+    pub(crate) arrived: Vec<Duration>,
     /// From when they were due until they were committed.
     committed: Vec<Duration>,
     failed: Option<String>,
@@ -51,20 +51,15 @@ fn lock(shared: &Shared) -> MutexGuard<'_, UnderWay> {
 
 /// For each rate, changes per second of both sides together, for so long: how long they took to arrive, and to be made.
 pub(crate) async fn measure(bed: &Bed, people: &[Person], rates: &[u32], lasting: Duration) -> Result<Vec<Latency>> {
-    let both = Both { users: bed.legacy.collection(USERS), pool: bed.pool.clone() };
+    let both = Both::of(bed);
     let daemon = bed.spawn()?;
     daemon.until_quiet().await?;
     let mut latencies = Vec::new();
     // the first one only warms up what is measured
     for (round, rate) in rates.iter().take(1).chain(rates).enumerate() {
         progress(&format!("open loop, {rate} changes a second on both sides together"));
-        let each = f64::from(*rate) / 2.0;
-        let (left, right) = people.split_at(people.len() / 2);
         let lasting = if round == 0 { lasting / 4 } else { lasting };
-        let (there, back) = tokio::try_join!(
-            run(&both, Side::Legacy, left, (each, lasting, round)),
-            run(&both, Side::Renaissance, right, (each, lasting, round)),
-        )?;
+        let [there, back] = on_both(&both, people, *rate, (lasting, round)).await?;
         if round > 0 {
             for (way, side, done) in
                 [("legacy_to_renaissance", "MongoDB", there), ("renaissance_to_legacy", "Postgres", back)]
@@ -76,6 +71,22 @@ pub(crate) async fn measure(bed: &Bed, people: &[Person], rates: &[u32], lasting
     }
     daemon.stop().await?;
     Ok(latencies)
+}
+
+/// Makes so many changes a second for so long, half of them at each side, and sees them arrive; `round` makes the names new.
+pub(crate) async fn on_both(
+    both: &Both,
+    people: &[Person],
+    rate: u32,
+    (lasting, round): (Duration, usize),
+) -> Result<[UnderWay; 2]> {
+    let each = f64::from(rate) / 2.0;
+    let (left, right) = people.split_at(people.len() / 2);
+    let (there, back) = tokio::try_join!(
+        run(both, Side::Legacy, left, (each, lasting, round)),
+        run(both, Side::Renaissance, right, (each, lasting, round)),
+    )?;
+    Ok([there, back])
 }
 
 /// Makes changes at one side and sees them arrive at the other.
@@ -175,6 +186,11 @@ async fn see(both: &Both, side: Side, people: &[Person], shared: &Shared) -> Res
 }
 
 impl Both {
+    /// Those of a bed.
+    pub(crate) fn of(bed: &Bed) -> Self {
+        Self { users: bed.legacy.collection(USERS), pool: bed.pool.clone() }
+    }
+
     async fn change(&self, side: Side, (legacy, row): (ObjectId, i64), name: &str) -> Result<()> {
         match side {
             Side::Legacy => {

@@ -70,7 +70,12 @@ impl Latency {
         Self { what: what.into(), sorted: times }
     }
 
-    fn millis(&self, percent: usize) -> f64 {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// The time that `percent` of them do not exceed; 100: the worst.
+    pub(crate) fn millis(&self, percent: usize) -> f64 {
         let at = (self.sorted.len() * percent / 100).min(self.sorted.len().saturating_sub(1));
         self.sorted.get(at).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
     }

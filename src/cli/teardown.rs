@@ -87,7 +87,10 @@ fn confirm(databases: &Databases) -> Result<(), Failure> {
 
 fn render(report: &Report, paint: Paint) -> String {
     let mut lines: Vec<_> = report.removed.iter().map(|what| format!("{} removed {what}", paint.good("✓"))).collect();
-    lines.extend(report.remains.iter().map(|what| format!("{} remains: {what}", paint.attention("!"))));
+    if !report.remains.is_empty() {
+        lines.push(format!("{} remains, until its owner removes it:", paint.attention("!")));
+        lines.extend(report.remains.iter().map(|statement| format!("    {statement}")));
+    }
     if lines.is_empty() {
         lines.push("there was nothing to remove".to_owned());
     }

@@ -61,7 +61,7 @@ impl Teardown {
         match execute(connection, sql).await {
             Ok(()) => self.removed.push(what),
             Err(error) if error.disposition() == Disposition::Halt => {
-                self.remains.push(format!("{what}: {sql} ({error})"));
+                self.remains.push(format!("{sql}; -- {what}: {error}"));
             }
             Err(error) => return Err(error.during(&format!("removing {what}"))),
         }
