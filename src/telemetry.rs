@@ -21,8 +21,8 @@ impl Audience {
     /// What is logged when `RUST_LOG` does not say otherwise.
     const fn filter(self) -> &'static str {
         match self {
-            // what a driver says of a lost connection, the bridge says itself, and not for every connection
-            Self::Daemon => "warn,sqlx_core=error,pgwire_replication=off,biograph_bridge=info",
+            // what a driver says of a lost connection or a slow statement, the bridge says itself, and not every time
+            Self::Daemon => "warn,sqlx_core=error,sqlx=error,pgwire_replication=off,biograph_bridge=info",
             Self::Command => "error,pgwire_replication=off,biograph_bridge=warn",
             Self::Screen => "off",
         }

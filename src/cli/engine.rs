@@ -96,12 +96,19 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Shows what keeps the daemon from beginning, until that works.
+    fn report(&self, error: Error) -> Error {
+        self.status.failed("engine", &error);
+        error
+    }
+
     /// The lease, once it is free; `None` if told to stop meanwhile.
     async fn lease(&self, pool: &Pool, stop: &CancellationToken) -> Result<Option<Lease>> {
         self.status.state(DaemonState::Starting);
         let mut waiting = false;
         loop {
-            let attempt = retry("connecting to renaissance", Policy::CONNECTION, stop, || Lease::acquire(pool)).await;
+            let acquire = async || Lease::acquire(pool).await.map_err(|error| self.report(error));
+            let attempt = retry("connecting to renaissance", Policy::CONNECTION, stop, acquire).await;
             match attempt {
                 Ok(Some(lease)) => {
                     self.status.recovered("engine");
@@ -195,10 +202,7 @@ impl Engine<'_> {
         stop: &CancellationToken,
     ) -> Result<(Legacy, Postgres, Arc<Vec<Entity>>, Identities)> {
         let starting = Policy::CONNECTION;
-        let report = |error: Error| {
-            self.status.failed("engine", &error);
-            error
-        };
+        let report = |error: Error| self.report(error);
         let identities = retry("identifying the databases", starting, stop, || async {
             let identities = identity::look(self.databases, self.entities, pool).await.map_err(report)?;
             identities.refuse_others().map_err(report).map(|()| identities)
@@ -218,7 +222,8 @@ impl Engine<'_> {
         let epoch = *known.get_or_init(|| epoch);
         info!(epoch, "this daemon is the active one");
         let tables: Vec<&str> = self.entities.iter().flat_map(Entity::table_names).collect();
-        let catalog = retry("reading the tables", starting, stop, || catalog::load(pool, &tables)).await?;
+        let load = async || catalog::load(pool, &tables).await.map_err(report);
+        let catalog = retry("reading the tables", starting, stop, load).await?;
         let entities = Arc::new(bound(self.entities, &catalog)?);
         for (entity, off) in self
             .entities
@@ -233,7 +238,8 @@ impl Engine<'_> {
             );
         }
         let uri = self.databases.legacy_uri.expose();
-        let legacy = retry("resolving legacy", starting, stop, || Legacy::connect(uri, Arc::clone(&entities))).await?;
+        let resolve = async || Legacy::connect(uri, Arc::clone(&entities)).await.map_err(report);
+        let legacy = retry("resolving legacy", starting, stop, resolve).await?;
         let linked = retry("reading the state", starting, stop, || pauses::linked(pool, &entities)).await?;
         retry("preparing legacy", starting, stop, || async {
             legacy.ping().await.map_err(report)?;

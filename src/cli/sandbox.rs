@@ -127,11 +127,12 @@ impl Sandbox {
         };
         let admin = Admin::bind(free(config.listen, &display), config.token.clone()).await?;
         let listen = admin.address();
+        let settings = stage.settings(&settings(listen, &config.mappings)).map_err(Error::from)?;
         let daemon = Daemon::new(config, databases, entities, Backfill::Missing);
         let (status, drain) = (daemon.status(), CancellationToken::new());
         let mut bridge = tokio::spawn(daemon.run(admin, drain.clone()));
         stage.announce().map_err(Error::from)?;
-        display.intro(&intro::Intro::new(stage, listen))?;
+        display.intro(&intro::Intro::new(stage, listen, &settings))?;
 
         let options = TrafficOptions { seed: TRAFFIC_SEED, only: None, clashes: true, spared: Some(stage.example()) };
         let traffic =
@@ -189,6 +190,14 @@ fn entities(directory: &Path) -> Result<Vec<Entity>, Failure> {
         return load::usable(check(&files));
     }
     load::entities(directory)
+}
+
+/// Where the bridge listens and its mappings are, for commands from any folder. Built-in mappings are in no file.
+fn settings(listen: SocketAddr, mappings: &Path) -> String {
+    let mappings = mappings.canonicalize().ok().and_then(|folder| folder.to_str().map(str::to_owned));
+    let mappings =
+        mappings.map(|folder| format!("mappings = {}\n", serde_json::Value::String(folder.replace('$', "$$"))));
+    format!("listen = \"{listen}\"\n{}", mappings.unwrap_or_default())
 }
 
 /// The address, or any free port if somebody has that one.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::paint::Paint;
-use crate::sync::status::{Crossing, StatusReport, SweepReport};
+use crate::{
+    model::fact::PersonState,
+    sync::status::{Crossing, StatusReport, SweepReport},
+};
 
 /// Changes shown at the end.
 const SHOWN: usize = 8;
@@ -131,7 +134,9 @@ impl Lines {
         }
         if !report.people.is_empty() {
             let number = |number: i64| count(u64::try_from(number).unwrap_or(0));
-            let people: Vec<_> = report.people.iter().map(|(state, all)| format!("{state} {}", number(*all))).collect();
+            let known = PersonState::ALL.iter().map(|state| state.as_str());
+            let people = known.filter_map(|state| Some(format!("{state} {}", number(*report.people.get(state)?))));
+            let people: Vec<_> = people.collect();
             self.line("people", &people.join(", "));
         }
         for batch in &report.batches {

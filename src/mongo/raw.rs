@@ -64,6 +64,14 @@ fn measured(plain: Plain, held: &str) -> Document {
             doc! { "$cond": [text, { "$strLenCP": { "$toString": held } }, 0_i64] }
         }
         Plain::Truth => doc! { "$cond": [{ "$eq": [held, true] }, 1_i64, 0_i64] },
-        Plain::Number => doc! { "$cond": [{ "$isNumber": held }, held, 0_i64] },
+        // digits are a number to both sides, however they are stored
+        Plain::Number => {
+            let digits = doc! { "$convert": { "input": held, "to": "double", "onError": 0_i64, "onNull": 0_i64 } };
+            let is_text = doc! { "$eq": [{ "$type": held }, "string"] };
+            doc! { "$switch": {
+                "branches": [{ "case": { "$isNumber": held }, "then": held }, { "case": is_text, "then": digits }],
+                "default": 0_i64,
+            } }
+        }
     }
 }

@@ -104,8 +104,8 @@ impl PostgresServer {
     }
 
     /// Leaves a text in the folder, to be removed with it; only this user, root and the server's user can read it.
-    pub(super) fn leave_note(&self, name: &str, text: &str) -> Result<(), SandboxError> {
-        self.leash.write_file(name, text).map(|_| ())
+    pub(super) fn leave_note(&self, name: &str, text: &str) -> Result<PathBuf, SandboxError> {
+        self.leash.write_file(name, text)
     }
 
     /// Everything the server has logged so far.

@@ -83,7 +83,15 @@ impl Stage {
     /// Lets `sandbox show` and `sandbox edit` find this one.
     pub fn announce(&self) -> Result<(), SandboxError> {
         let notes = Notes { legacy_uri: self.legacy_uri(), renaissance_url: self.renaissance_url() };
-        self.postgres.leave_note(Notes::FILE, &notes.to_json())
+        self.postgres.leave_note(Notes::FILE, &notes.to_json()).map(drop)
+    }
+
+    /// Leaves settings with which any command works on this sandbox, and says where. `more` is added to the databases.
+    pub fn settings(&self, more: &str) -> Result<PathBuf, SandboxError> {
+        let (legacy, renaissance) = (self.legacy_uri(), self.renaissance_url());
+        // neither holds a quote or a backslash: they are ours
+        let text = format!("legacy_uri = \"{legacy}\"\nrenaissance_url = \"{renaissance}\"\n{more}");
+        self.postgres.leave_note("bridge.toml", &text)
     }
 
     /// Counts people on both sides, again and again.

@@ -106,12 +106,16 @@ impl Status {
     /// What the daemon is doing now.
     pub fn state(&self, state: DaemonState) {
         let mut live = self.live();
-        live.state = Some(state);
+        let former = live.state.replace(state);
         if state == DaemonState::Standby {
             // another daemon's heartbeats come through now
             live.beats = [None; 2];
         }
         self.metrics.state(live.shown_state());
+        drop(live);
+        if former != Some(state) {
+            tracing::info!(state = state.as_str(), "the daemon's state has changed");
+        }
     }
 
     /// Whether nothing but following changes is under way: no first copy, no healing.

@@ -197,6 +197,12 @@ fn a_change_by_hand_arrives_on_the_other_side() {
     let arrived = run.by_hand(&["edit", &example, "name=Ada Lovelace", "email_notification.all=false"]);
     assert!(arrived.contains("arrived in Postgres after ") && arrived.contains("\"Ada Lovelace\""), "{arrived}");
 
+    let settings = ["--config", intro["settings"].as_str().unwrap(), "check"];
+    assert!(
+        Command::new(env!("CARGO_BIN_EXE_biograph-bridge")).args(settings).status().unwrap().success(),
+        "any command takes its settings"
+    );
+
     let psql = postgres_folder(&ServerChoice::Pinned).unwrap().join("psql");
     if psql.exists() {
         let update = format!("UPDATE users SET first_name = 'Grace Hopper' WHERE old_user_id = '{example}'");

@@ -7,7 +7,7 @@ use super::{
     words::{bytes, direction, duration, duration_if_known, moment},
 };
 use crate::{
-    model::side::Side,
+    model::{fact::PersonState, side::Side},
     sync::status::{EntryReport, StatusReport, SweepReport},
 };
 
@@ -34,15 +34,17 @@ pub(super) fn work(page: &mut Html, report: &StatusReport) {
 pub(super) fn headroom(page: &mut Html, report: &StatusReport) {
     let room = &report.headroom;
     let sized = |amount: Option<f64>, none: &str| amount.map_or_else(|| none.to_owned(), bytes);
-    let (safe, left) = (room.slot_safe_bytes, room.slot_seconds_left);
+    let (retained, safe, left) = (room.slot_retained_bytes, room.slot_safe_bytes, room.slot_seconds_left);
+    // a server that limits nothing says how much it keeps, and not how much it may
+    let unlimited = if retained.is_some() { "no limit" } else { "unknown" };
     let lost_in = match (safe, left) {
-        (None, _) => "no limit, or unknown".to_owned(),
+        (None, _) => if retained.is_some() { "never: no limit" } else { "unknown" }.to_owned(),
         (Some(_), None) => "not in sight".to_owned(),
         (Some(_), Some(left)) => format!("in {}", duration(left)),
     };
     page.facts([
-        ("Postgres keeps for the bridge".to_owned(), sized(room.slot_retained_bytes, "unknown")),
-        ("Postgres may still write".to_owned(), sized(safe, "no limit, or unknown")),
+        ("Postgres keeps for the bridge".to_owned(), sized(retained, "unknown")),
+        ("Postgres may still write".to_owned(), sized(safe, unlimited)),
         ("At this rate the slot is lost".to_owned(), lost_in),
         ("The oplog reaches back".to_owned(), duration_if_known(room.oplog_window_seconds)),
         ("Left if the bridge stood still".to_owned(), duration_if_known(room.oplog_seconds_left)),
@@ -124,7 +126,8 @@ pub(super) fn people(page: &mut Html, report: &StatusReport) {
     } else {
         let share = |count: i64| format!("{count} ({:.1} %)", 100.0 * count as f64 / all as f64);
         let name = |state: &str| if state == "draining" { "On the way".to_owned() } else { format!("In {state}") };
-        page.facts(report.people.iter().map(|(state, count)| (name(state), share(*count))));
+        let known = PersonState::ALL.iter().map(|state| state.as_str());
+        page.facts(known.filter_map(|state| Some((name(state), share(*report.people.get(state)?)))));
     }
     if !report.batches.is_empty() {
         let rows = report.batches.iter().map(|batch| [batch.id.to_string(), batch.state.clone(), batch.line()]);

@@ -14,24 +14,26 @@ pub(super) struct Intro {
     renaissance_url: String,
     http: String,
     example: String,
+    settings: String,
     #[serde(skip)]
     psql: String,
 }
 
 impl Intro {
-    pub(super) fn new(stage: &Stage, listen: SocketAddr) -> Self {
+    pub(super) fn new(stage: &Stage, listen: SocketAddr, settings: &Path) -> Self {
         Self {
             legacy_uri: stage.legacy_uri(),
             renaissance_url: stage.renaissance_url(),
             http: format!("http://{listen}"),
             example: stage.example().to_string(),
+            settings: quoted(settings),
             psql: stage.psql().map_or_else(|| "psql".to_owned(), |path| quoted(&path)),
         }
     }
 
     /// For people.
     pub(super) fn text(&self, paint: Paint) -> String {
-        let Self { legacy_uri, renaissance_url, http, example, psql } = self;
+        let Self { legacy_uri, renaissance_url, http, example, settings, psql } = self;
         let bridge = program();
         let title = paint.bold("Two real databases, and the bridge between them.");
         let (hand, terminal) =
@@ -53,9 +55,13 @@ impl Intro {
 {bridge} sandbox edit {example} name='Ada Lovelace'
   {or} mongosh '{legacy_uri}' --eval 'db.{USERS}.updateOne({{_id: ObjectId(\"{example}\")}}, {{$set: {{name: \"Ada Lovelace\", updated_time: new Date()}}}})'
 
+  {three} Any other command takes these settings; this one moves that person to Renaissance:
+{bridge} --config {settings} cutover start legacy:{example}
+
 ",
             one = paint.bold("1"),
             two = paint.bold("2"),
+            three = paint.bold("3"),
             or = paint.dim("or, if you have mongosh:"),
         )
     }
