@@ -16,6 +16,7 @@ use crate::{
         cutover::CutoverRow,
         fact::PersonState,
         key::{EntityIndex, LegacyId, RenaissanceId},
+        mapping::Needs,
         side::Side,
     },
     sync::ports::{By, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
@@ -199,6 +200,10 @@ impl CutoverStore for Postgres {
 
     async fn possessions(&self, person: LegacyId, renaissance: RenaissanceId) -> Result<Possessions> {
         self.owned(person, renaissance).await
+    }
+
+    async fn opened(&self, entity: EntityIndex, needs: &Needs, ids: &[RenaissanceId]) -> Result<Vec<RenaissanceId>> {
+        self.opened_by(entity, needs, ids).await
     }
 
     async fn unmapped_rows(

@@ -15,7 +15,7 @@ use crate::{
     model::{
         catalog::{Catalog, ColumnInfo, ColumnKind},
         key::EntityIndex,
-        mapping::{Column, Entity, InsertValue},
+        mapping::{Column, Entity, InsertValue, Needs},
     },
 };
 
@@ -336,6 +336,17 @@ pub(super) fn insert(entity: &Entity, table: usize, fills: &[(Fill<'_>, &ColumnI
         arrays.join(", "),
         names.join(", "),
     ))
+}
+
+/// Of these records ($1) those whose row holds a text that opens a way to log in: none of the beginnings ($2) opens any. The text
+/// itself does not leave the server.
+pub(super) fn opening(entity: &Entity, needs: &Needs) -> Option<Sql> {
+    let table = entity.renaissance.tables.iter().position(|table| table.name == needs.table)?;
+    let (name, id, column) = (quote_ident(&needs.table), address(entity, table), quote_ident(&needs.column));
+    Some(AssertSqlSafe(format!(
+        "SELECT t.{id}::int8 FROM {name} t WHERE t.{id} = ANY($1::bigint[]) AND t.{column}::text <> '' \
+         AND NOT EXISTS (SELECT FROM unnest($2::text[]) b WHERE starts_with(t.{column}::text, b))"
+    )))
 }
 
 /// Rows that match a natural key: every alternative is a set of columns that all have to hold the given texts.

@@ -286,10 +286,13 @@ fn unlike_before(entity: &Entity, report: &BatchReport) -> Vec<Key> {
         return report.settled.clone();
     }
     let logins = entity.logins.iter().map(|login| login.field);
+    // what a way to log in needs is no field: it may have changed along with one
+    let beside = entity.logins.iter().any(|login| login.needs.is_some());
     let names: HashSet<usize> = entity.natural_keys.iter().flatten().copied().chain(logins).collect();
     let (mut alike, mut unlike, mut keys) = (HashSet::new(), HashSet::new(), HashSet::new());
     for crossing in &report.crossings {
-        if crossing.fields.is_empty() || crossing.fields.iter().any(|field| names.contains(field)) {
+        let any = beside && crossing.direction == Direction::RenaissanceToLegacy;
+        if any || crossing.fields.is_empty() || crossing.fields.iter().any(|field| names.contains(field)) {
             unlike.insert(crossing.legacy_id);
         } else {
             alike.insert(crossing.legacy_id);

@@ -145,7 +145,14 @@ impl Bed {
 async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django() {
     let mut bed = Bed::new().await;
     bed.settings.push(("BRIDGE_CUTOVER_DRAIN", "2s".to_owned()));
-    let _daemon = bed.start().await;
+    let daemon = bed.start().await;
+    let logins = async |wanted: Json| {
+        bed.until("the ways to log in", async || {
+            let (_, body) = daemon.get("/api/route?email=ada@example.org").await.unwrap();
+            serde_json::from_str::<Json>(&body).unwrap()["logins"] == wanted
+        })
+        .await;
+    };
     let id = bed.insert_person("Ada", doc! { "phone_number": "8475550100", "email": "ada@example.org" }).await;
     bed.until_name(id, "Ada").await;
     let (renaissance, biograph) = (Site::start(&bed, "renaissance"), Site::start(&bed, "biograph"));
@@ -175,10 +182,12 @@ async fn a_person_born_in_biograph_moves_and_lives_in_renaissance_through_django
         401,
         "an unusable password opens nothing"
     );
+    logins(json!(["phone_otp"])).await;
     let token = renaissance.log_in(by_phone.clone()).await;
     let changes = json!({ "password": "correct horse", "first_name": "Ada King", "profile_visibility": "friends" });
     assert_eq!(renaissance.post("profile", Some(&token), changes).await.status, 200);
     let token = renaissance.log_in(by_email.clone()).await;
+    logins(json!(["phone_otp", "email_jwt"])).await;
     assert_eq!(renaissance.get("profile", &token).await.body["first_name"], "Ada King");
     let shown = |d: &Document| holds(d, "name", "Ada King") && holds(d, "profile_settings", "F");
     bed.until_document(doc! { "_id": id }, shown).await;

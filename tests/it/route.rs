@@ -71,14 +71,24 @@ async fn people_are_found_where_they_are_whatever_happens_to_them() {
     bed.sql(&format!("UPDATE biograph_bridge.cutover SET state = 'renaissance', epoch = 2 WHERE legacy_id = '{ada}'"))
         .await;
     let answer = until(&daemon, &bed, "phone=8475550102", |_, answer| answer["side"] == "renaissance").await;
-    assert_eq!(answer["logins"], serde_json::json!(["phone_otp", "email_jwt"]));
+    assert_eq!(answer["logins"], serde_json::json!(["phone_otp"]), "the bridge gave her a password that opens nothing");
+    // chosen along with something that is synced, emptied alone, and a phone that is given up
+    let opens = serde_json::json!(["phone_otp", "email_jwt"]);
+    bed.sql(&format!("UPDATE users SET password = 'pbkdf2', first_name = 'Ada K' WHERE id = {row}")).await;
+    until(&daemon, &bed, &query, |_, answer| answer["logins"] == opens).await;
+    bed.sql(&format!("UPDATE users SET password = '' WHERE id = {row}")).await;
+    until(&daemon, &bed, &query, |_, answer| answer["logins"] == serde_json::json!(["phone_otp"])).await;
+    bed.sql(&format!("UPDATE users SET password = 'pbkdf2', phone_number = NULL WHERE id = {row}")).await;
+    until(&daemon, &bed, &query, |_, answer| answer["logins"] == serde_json::json!(["email_jwt"])).await;
     let started = Instant::now();
     while daemon.status().await.is_none_or(|status| status["people"]["renaissance"] != 2) {
         assert!(started.elapsed() < PATIENCE, "nobody is counted");
         pause().await;
     }
     bed.sql("DELETE FROM biograph_bridge.cutover").await;
-    until(&daemon, &bed, &query, |_, answer| answer["epoch"] == 0).await;
+    let none = serde_json::json!([]);
+    // who has no phone in BioGraph does not log in there
+    until(&daemon, &bed, &query, |_, answer| answer["epoch"] == 0 && answer["logins"] == none).await;
 
     // gone
     bed.sql(&format!("DELETE FROM user_profiles WHERE user_id = {grace}")).await;

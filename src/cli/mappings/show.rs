@@ -69,6 +69,8 @@ struct Way {
     way: String,
     by: String,
     sides: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -120,7 +122,8 @@ impl From<&Entity> for Shown {
 fn way(entity: &Entity, login: &Login) -> Way {
     let by = entity.fields.get(login.field).map(|field| field.name.clone()).unwrap_or_default();
     let sides = Side::ALL.into_iter().zip(login.sides).filter(|(_, there)| *there);
-    Way { way: login.way.clone(), by, sides: sides.map(|(side, _)| side.to_string()).collect() }
+    let needs = login.needs.as_ref().map(|needs| format!("{}.{}", needs.table, needs.column));
+    Way { way: login.way.clone(), by, sides: sides.map(|(side, _)| side.to_string()).collect(), needs }
 }
 
 fn row(entity: &Entity, field: &Field) -> Row {
@@ -156,7 +159,9 @@ impl Shown {
             lines.push(format!("  recognised by: {}", keys.join(", then ")));
         }
         for login in &self.logins {
-            lines.push(format!("  logs in by {}: {}, on {}", login.by, login.way, login.sides.join(" and ")));
+            let needs = login.needs.as_ref().map(|column| format!(", with {column} that will do")).unwrap_or_default();
+            let sides = login.sides.join(" and ");
+            lines.push(format!("  logs in by {}: {}, on {sides}{needs}", login.by, login.way));
         }
         lines.push(format!("  delete: {}", self.delete));
         lines.extend(self.filters.iter().map(|filter| format!("  only if {filter}")));

@@ -1,7 +1,7 @@
 //! A mapping against the real database: every table and column exists, can hold what is written, and an INSERT is complete.
 
 use super::{
-    Column, Constraint, Entity, Field, InsertValue, MappingError, OnInvalid, Table,
+    Column, Constraint, Entity, Field, InsertValue, MappingError, Needs, OnInvalid, Table,
     error::did_you_mean,
     join::join_problems,
     transform::{Shape, Transform},
@@ -182,7 +182,22 @@ impl Entity {
             let message = self.column_problem(catalog, column, fits, written)?;
             Some(self.at_table(column.table, message))
         };
-        computed.chain(watched.map(|column| (column, false))).filter_map(problem).collect()
+        let needed = self.logins.iter().filter_map(|login| self.needs_problem(login.needs.as_ref()?, catalog));
+        computed.chain(watched.map(|column| (column, false))).filter_map(problem).chain(needed).collect()
+    }
+
+    /// What is wrong with the column that a way to log in needs.
+    fn needs_problem(&self, needs: &Needs, catalog: &Catalog) -> Option<MappingError> {
+        let info = catalog.tables.get(&needs.table)?;
+        let message = match info.column(&needs.column) {
+            None => absent(&needs.table, &needs.column, info),
+            Some(column) if matches!(column.limits.kind, ColumnKind::Text(_)) => return None,
+            Some(column) => {
+                format!("column {}.{} is {} and holds no text", needs.table, needs.column, column.sql_type)
+            }
+        };
+        let table = self.renaissance.tables.iter().position(|table| table.name == needs.table)?;
+        Some(self.at_table(table, format!("a way to log in: {message}")))
     }
 
     fn column_problem(

@@ -160,6 +160,19 @@ pub struct Login {
     pub field: usize,
     /// Whether each side offers it: legacy, renaissance.
     pub sides: [bool; 2],
+    /// What else somebody's row has to hold in Renaissance, if anything.
+    pub needs: Option<Needs>,
+}
+
+/// A text without which nobody can log in, such as the hash of a password. Only whether it will do is ever read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The root table or a child, unquoted.
+    pub table: String,
+    /// The column, unquoted. Null and empty will not do.
+    pub column: String,
+    /// Nor will a text that begins with one of these.
+    pub not_beginning: Vec<String>,
 }
 
 /// What the deletion of a record on one side does to the other.

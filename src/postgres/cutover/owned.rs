@@ -6,10 +6,10 @@ use crate::{
     error::{Error, Result},
     model::{
         key::{EntityIndex, LegacyId, RenaissanceId},
-        mapping::Entity,
+        mapping::{Entity, Needs},
         person::persons,
     },
-    postgres::{persons::owner_column, read::parse_legacy, store::Postgres},
+    postgres::{persons::owner_column, read::parse_legacy, statements, store::Postgres},
     sync::ports::{Possessions, Unsettled},
 };
 
@@ -77,6 +77,19 @@ impl Postgres {
             }
         }
         Ok(owned)
+    }
+
+    /// Of these rows those that hold what a way to log in needs.
+    pub(super) async fn opened_by(
+        &self,
+        index: EntityIndex,
+        needs: &Needs,
+        ids: &[RenaissanceId],
+    ) -> Result<Vec<RenaissanceId>> {
+        let (entity, _) = self.entity(index)?;
+        let Some(sql) = statements::opening(entity, needs) else { return Ok(Vec::new()) };
+        let query = sqlx::query_scalar(sql).bind(ids).bind(&needs.not_beginning);
+        query.fetch_all(&self.pool).await.map_err(Error::from)
     }
 
     pub(super) async fn in_the_way(&self, person: LegacyId) -> Result<Vec<Unsettled>> {

@@ -61,6 +61,8 @@ pub struct Keeper<'a, L, R> {
 
 /// Both ids of a person, as far as there are any.
 type Ids = (Option<LegacyId>, Option<RenaissanceId>);
+/// A person as they were met: what each side says of them.
+type Met = (Ids, [Option<Image>; 2]);
 
 impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
     /// Keeps it current until dropped. What fails is tried again and ends nothing.
@@ -207,7 +209,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
             self.store.standings(&documents)
         )?;
         let standings: HashMap<LegacyId, CutoverRow> = standings.iter().map(|one| (one.person, one.row)).collect();
-        let mut found: Vec<(Ids, [Option<Image>; 2])> = Vec::new();
+        let mut found: Vec<Met> = Vec::new();
         let mut rows: HashMap<RenaissanceId, Image> =
             rows.iter().zip(read.images).filter_map(|(id, image)| Some((*id, image?))).collect();
         for (id, image) in documents.iter().zip(images) {
@@ -217,8 +219,28 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         }
         found.extend(rows.into_iter().map(|(id, image)| ((None, Some(id)), [None, Some(image)])));
         found.retain(|(_, images)| images.iter().any(Option::is_some));
-        self.take_in((index, entity), asked, &found, &standings);
+        let locked = self.locked((index, entity), &found).await?;
+        self.take_in((index, entity), asked, (&found, &locked), &standings);
         Ok(())
+    }
+
+    /// The ways in Renaissance that are closed to each of these people, as their row lacks what it needs for them: bits as in
+    /// [`ways`].
+    async fn locked(
+        &self,
+        (index, entity): (EntityIndex, &Entity),
+        found: &[Met],
+    ) -> Result<HashMap<RenaissanceId, u8>> {
+        let mut locked = HashMap::new();
+        for (bit, login) in entity.logins.iter().enumerate() {
+            let Some(needs) = &login.needs else { continue };
+            let rows: Vec<RenaissanceId> = found.iter().filter_map(|((_, row), _)| *row).collect();
+            let open: HashSet<RenaissanceId> = self.store.opened(index, needs, &rows).await?.into_iter().collect();
+            for row in rows.into_iter().filter(|row| !open.contains(row)) {
+                *locked.entry(row).or_default() |= 1 << bit;
+            }
+        }
+        Ok(locked)
     }
 
     /// Replaces what is known of those who were asked about by what was found.
@@ -226,7 +248,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         &self,
         (index, entity): (EntityIndex, &Entity),
         asked: HashSet<SideId>,
-        found: &[(Ids, [Option<Image>; 2])],
+        (found, locked): (&[Met], &HashMap<RenaissanceId, u8>),
         standings: &HashMap<LegacyId, CutoverRow>,
     ) {
         let fields: Vec<&Field> = person::keys(entity).map(|(_, field)| field).collect();
@@ -236,12 +258,14 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         for ((legacy, renaissance), images) in found {
             let heard = legacy.filter(|legacy| due.heard.contains(legacy)).and_then(|legacy| people.row(legacy));
             let row = heard.or_else(|| standings.get(legacy.as_ref()?).copied()).unwrap_or(CutoverRow::UNMOVED);
+            let closed = renaissance.and_then(|row| locked.get(&row)).copied().unwrap_or(0);
+            let [old, new] = ways(entity, images);
             let known = Known {
                 entity: index,
                 legacy: *legacy,
                 renaissance: *renaissance,
                 names: names(&people, &fields, images),
-                ways: ways(entity, images),
+                ways: [old, new & !closed],
                 row,
             };
             legacy.iter().for_each(|id| _ = gone.remove(&SideId::Legacy(*id)));

@@ -10,7 +10,7 @@ use crate::{
     model::{
         cutover::CutoverRow,
         key::{EntityIndex, LegacyId, RenaissanceId},
-        mapping::Entity,
+        mapping::{Entity, Needs},
         side::Side,
     },
 };
@@ -161,6 +161,14 @@ pub trait CutoverStore: CohortStore {
         entity: EntityIndex,
         ids: &[RenaissanceId],
     ) -> impl Future<Output = Result<Vec<(String, RenaissanceId, u64)>>> + Send;
+
+    /// Of these rows those that hold what a way to log in needs. The text itself is not read.
+    fn opened(
+        &self,
+        entity: EntityIndex,
+        needs: &Needs,
+        ids: &[RenaissanceId],
+    ) -> impl Future<Output = Result<Vec<RenaissanceId>>> + Send;
 
     /// The columns of mapped tables that no mapping knows, as `table.column`.
     fn unmapped_columns(&self) -> impl Future<Output = Result<Vec<String>>> + Send;

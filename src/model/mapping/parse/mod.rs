@@ -88,7 +88,7 @@ fn read(file: &str, root: &Keys<'_>) -> Option<Entity> {
     let label = label.and_then(|item| named(root, &names, &root.text_of("label", item)?, Some(item)));
     let updated = updated.and_then(|item| updated_of(root, (&fields, &names), item));
     field::check_latest(root, &fields, updated);
-    let logins = login::logins(root, &logins, &fields, owner.is_some());
+    let logins = login::logins(root, &logins, (&fields, &slots), owner.is_some());
     let (tables, paths, columns) = slots.into_parts();
     Some(Entity {
         name: name?,

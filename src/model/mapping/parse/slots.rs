@@ -77,6 +77,14 @@ impl Slots {
         reported(keys, item, found)
     }
 
+    /// The table and the name of a column that is nobody's slot.
+    pub(super) fn beside(&self, keys: &Keys<'_>, key: &str, item: Item<'_>) -> Option<(String, String)> {
+        let text = column(keys, key, item)?;
+        let place = text.as_ref().map_err(Clone::clone).and_then(|text| self.place(text));
+        let (table, name) = reported(keys, item, place)?;
+        Some((self.tables.get(table)?.name.clone(), name.to_owned()))
+    }
+
     /// Adds a join table, all of which is one slot.
     pub(super) fn join(&mut self, keys: &Keys<'_>, table: Table) -> Option<Claim> {
         if self.tables.iter().any(|known| known.name == table.name) {

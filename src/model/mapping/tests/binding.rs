@@ -108,6 +108,27 @@ fn every_missing_table_and_column_is_named_at_once() {
 }
 
 #[test]
+fn what_a_way_to_log_in_needs_is_a_text() {
+    let with = |kind: &str| {
+        refusals(|catalog| {
+            let columns = &mut catalog.tables.get_mut("users").unwrap().columns;
+            let place = columns.iter().position(|column| column.name == "password").unwrap();
+            match kind {
+                "" => drop(columns.remove(place)),
+                kind => columns[place] = column(&format!("password! {kind}")),
+            }
+        })
+    };
+    assert!(with("text").is_empty());
+    assert!(with("").iter().any(|line| line.contains("a way to log in: column users.password does not exist")));
+    assert!(
+        with("bool")
+            .iter()
+            .any(|line| line.contains("a way to log in: column users.password is") && line.ends_with("no text"))
+    );
+}
+
+#[test]
 fn a_column_that_an_insert_would_leave_out_is_named_with_the_place_to_add_it() {
     let found = refusals(|catalog| {
         catalog.tables.get_mut("users").unwrap().columns.push(column("tenant! text20"));

@@ -138,6 +138,18 @@ fn a_way_to_log_in_names_a_field_and_where_it_is_offered() {
         ("sides = [\"renaissance\"]", "sides = []", "nobody could log in that way"),
         ("way = \"email_jwt\"", "way = \"phone_otp\"", "declared twice"),
         ("way = \"email_jwt\"", "way = \"email_jwt\"\nwhen = 1", "unknown key `when`"),
+        ("needs = { column = \"password\",", "needs = {", "`column` is missing"),
+        (
+            "needs = { column = \"password\",",
+            "needs = { column = \"profile.password\",",
+            "neither the root table nor a child",
+        ),
+        ("not_beginning = [\"!\"]", "not_beginning = [1]", "must be text in quotes"),
+        (
+            "way = \"phone_otp\"\nby = \"phone\"\nsides = [\"legacy\", \"renaissance\"]",
+            "way = \"phone_otp\"\nby = \"phone\"\nsides = [\"legacy\"]\nneeds = { column = \"pin\" }",
+            "where this way is not offered",
+        ),
     ] {
         let found = changed(from, to);
         assert!(found.len() == 1 && found[0].contains(said), "{to}: {found:?}");
