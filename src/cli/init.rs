@@ -56,14 +56,15 @@ impl Init {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
         let (config, databases) = settings.with_databases(Audience::Command)?;
         let entities = load::entities(&config.mappings)?;
-        let steps = print::block_on(async { Ok(self.steps(&databases, entities).await?) })?;
+        let (steps, rights) = print::block_on(async { Ok(self.steps(&databases, entities).await?) })?;
         if self.json {
-            return print::json(&Document { dry_run: self.dry_run, steps: steps.iter().map(Entry::from).collect() });
+            let steps = steps.iter().map(Entry::from).collect();
+            return print::json(&Document { dry_run: self.dry_run, steps, application_rights: &rights });
         }
-        print::text(&render(&steps, Paint::stdout()))
+        print::text(&(render(&steps, Paint::stdout()) + &advice(&rights)))
     }
 
-    async fn steps(&self, databases: &Databases, entities: Vec<Entity>) -> Result<Vec<Line>> {
+    async fn steps(&self, databases: &Databases, entities: Vec<Entity>) -> Result<(Vec<Line>, Rights)> {
         let pool = connect::pool(databases.renaissance_url.expose())?;
         let accepted = [(Side::Legacy, self.accept_legacy), (Side::Renaissance, self.accept_renaissance)];
         let accepted: Vec<Side> = accepted.into_iter().filter(|(_, accept)| *accept).map(|(side, _)| side).collect();
@@ -85,8 +86,25 @@ impl Init {
             let what = format!("the database of {side} is another one from now on; the daemon sweeps both sides");
             lines.push(Line { what, sql: Vec::new(), state: StepState::Done });
         }
-        Ok(lines)
+        let rights = Rights { renaissance: setup::application_rights(), legacy: legacy.application_right() };
+        Ok((lines, rights))
     }
+}
+
+/// What the applications' roles need so as to read who is where; the roles' names are for the operator to put in.
+#[derive(Serialize)]
+struct Rights {
+    renaissance: Vec<String>,
+    legacy: String,
+}
+
+fn advice(rights: &Rights) -> String {
+    let statements: String = rights.renaissance.iter().map(|sql| format!("    {sql};\n")).collect();
+    format!(
+        "\nSo that the applications can read who is where, with their roles in place of renaissance_app and biograph_app;\n\
+         a MongoDB role that may read the whole database needs nothing:\n{statements}    {}\n",
+        rights.legacy
+    )
 }
 
 /// One thing that had to be in place, on either side.
@@ -132,6 +150,7 @@ fn render(steps: &[Line], paint: Paint) -> String {
 struct Document<'a> {
     dry_run: bool,
     steps: Vec<Entry<'a>>,
+    application_rights: &'a Rights,
 }
 
 #[derive(Serialize)]

@@ -96,6 +96,18 @@ impl LegacyStore for Legacy {
         Ok(hits)
     }
 
+    async fn owned_by(&self, entity: EntityIndex, owners: &[LegacyId]) -> Result<Vec<LegacyId>> {
+        let entity = self.entity(entity);
+        let Some(owner) = entity.owner.and_then(|owner| entity.fields.get(owner)) else { return Ok(Vec::new()) };
+        let forms = owners.iter().flat_map(|id| owner.forms(Side::Legacy, &Value::Id(id.bytes())));
+        let probe = Probe { keys: vec![forms.collect()] };
+        let Some(filter) = any_of(&[probe], &entity.legacy.paths)? else { return Ok(Vec::new()) };
+        // ids only: they need no counting
+        let reading = (None, Room::default().counter(0));
+        let found = self.documents(entity, filter, reading, doc! { "_id": 1 }, None).await?;
+        Ok(found.iter().filter_map(|document| codec::id_of(document)).collect())
+    }
+
     async fn whole(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<Vec<Option<serde_json::Value>>> {
         let found = self.by_id(self.entity(entity), ids, None, Document::new()).await?;
         Ok(ids.iter().map(|id| found.get(id).map(|document| extjson::document(document))).collect())

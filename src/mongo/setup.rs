@@ -1,4 +1,5 @@
-//! What the bridge needs in the legacy database: its ledger, the mirror of who is where, and indexes by which unlinked people are found.
+//! What the bridge needs in the legacy database: its ledger, the mirror of who is where, and indexes by which unlinked people, and
+//! what belongs to somebody, are found.
 //! Idempotent; teardown removes exactly what this made, recognised by name.
 
 use std::{collections::HashSet, fmt};
@@ -79,6 +80,15 @@ impl Legacy {
             self.make(plan).await?;
         }
         Ok(missing)
+    }
+
+    /// In mongosh's words: what a role of an application needs so as to read who is where.
+    pub fn application_right(&self) -> String {
+        let database = self.database.name();
+        format!(
+            "db.getSiblingDB({database:?}).grantPrivilegesToRole(\"biograph_app\", [{{ resource: {{ db: {database:?}, \
+             collection: \"{CUTOVER}\" }}, actions: [\"find\"] }}])"
+        )
     }
 
     /// Removes what [`Legacy::init`] made and says what that was.
@@ -180,9 +190,10 @@ fn mirror_index() -> LedgerPlan {
     LedgerPlan::Index { collection: CUTOVER.to_owned(), name, keys }
 }
 
-/// One index for each natural key.
+/// One index for each field of a natural key, and one for the owner.
 fn key_indexes(entity: &Entity) -> Vec<LedgerPlan> {
-    let slots = entity.natural_keys.iter().flatten().filter_map(|field| entity.fields.get(*field));
+    let looked_for = entity.natural_keys.iter().flatten().chain(&entity.owner);
+    let slots = looked_for.filter_map(|field| entity.fields.get(*field));
     let keys = slots.map(|field| {
         let paths = field.slots(Side::Legacy).iter().filter_map(|slot| entity.legacy.paths.get(*slot));
         (field.name.clone(), paths.map(|path| path.0.join(".")).collect::<Vec<_>>())

@@ -1,5 +1,6 @@
 //! Orchestration: what turns hints into agreement, over the interfaces in `ports`.
 
+mod belongings;
 pub mod bridge;
 pub mod choice;
 pub mod cohorts;

@@ -132,6 +132,9 @@ pub trait LegacyStore: Send + Sync {
         probes: &[Probe],
     ) -> impl Future<Output = Result<Vec<(usize, usize, LegacyId)>>> + Send;
 
+    /// The documents whose owner reference names one of these records, in any spelling; in no order.
+    fn owned_by(&self, entity: EntityIndex, owners: &[LegacyId]) -> impl Future<Output = Result<Vec<LegacyId>>> + Send;
+
     /// Whole documents as JSON, for tombstones; `None` where missing.
     fn whole(
         &self,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use biograph_bridge::sandbox::{BIOGRAPHS, CO_AUTHORS};
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
 
@@ -103,6 +104,62 @@ async fn what_comes_between_the_steps_of_a_move_moves_nobody_by_halves() {
     let _daemon = bed.start().await;
     bed.until_whereabouts(late, &on("legacy", 2)).await;
     assert_eq!(bed.outcome(late).await.as_deref(), Some("timed_out"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_somebody_and_was_missed_is_found_and_stops_their_move() {
+    let bed = Bed::for_moves().await;
+    let daemon = bed.start().await;
+    let (ada, row) = bed.shared_person("Ada").await;
+    let told: serde_json::Value =
+        serde_json::from_slice(&bed.command(&["check", "--json"]).output().unwrap().stdout).unwrap();
+    let without_index =
+        |told: &serde_json::Value| told["groups"].to_string().matches("CREATE INDEX CONCURRENTLY ON").count();
+    assert_eq!(without_index(&told), 0, "{told}");
+    assert_eq!(daemon.stop().await, Some(0));
+    // a biograph, and in the digits of its id what belongs to that; a row
+    let (biograph, co_author) = (ObjectId::new(), ObjectId::new());
+    let theirs = doc! { "_id": biograph, "user_id": ada, "title": "Mine" };
+    bed.legacy.collection::<Document>(BIOGRAPHS).insert_one(theirs).await.unwrap();
+    let theirs = doc! { "_id": co_author, "biograph_id": biograph.to_hex(), "co_author_id": ada };
+    bed.legacy.collection::<Document>(CO_AUTHORS).insert_one(theirs).await.unwrap();
+    bed.sql(&format!(
+        "INSERT INTO books (id, user_id, title, biographs, is_published, is_removed, status_key, created_date, updated_date, \
+         migrated_from_old_system) VALUES (920, {row}, 'Nanoseconds', '[]', false, false, 1, now(), now(), false); \
+         DROP INDEX books_user_id_6b59a0db"
+    ))
+    .await;
+    bed.skip_to_now().await;
+    let _daemon = bed.start().await;
+    let told: serde_json::Value =
+        serde_json::from_slice(&bed.command(&["check", "--json"]).output().unwrap().stdout).unwrap();
+    assert_eq!(without_index(&told), 1, "{told}");
+
+    let (code, told) = bed.cutover(&["start", &user(ada)]);
+    assert_eq!((code, bed.whereabouts(ada).await), (3, on("legacy", 2)), "{told}");
+    let said = told["people"][0]["findings"].to_string();
+    for missing in [
+        format!("legacy:{biograph} is missing in renaissance"),
+        format!("legacy:{co_author}"),
+        "renaissance:920 is missing in legacy".into(),
+    ] {
+        assert!(said.contains(&missing), "{missing}: {said}");
+    }
+    let verify = |arguments: &[&str]| {
+        let user = user(ada);
+        let found = bed.command(&[&["verify", "--json", "--user", &user], arguments].concat()).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+        (found.status.code().unwrap(), told["findings"].as_array().unwrap().len(), told)
+    };
+    let (code, found, told) = verify(&[]);
+    assert_eq!((code, found), (3, 3), "{told}");
+    let (code, _, told) = verify(&["--repair"]);
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = bed.cutover(&["start", &user(ada)]);
+    assert_eq!((code, &told["people"][0]["outcome"]), (0, &json!("moved")), "{told}");
+    let compared =
+        "SELECT count(*) FROM biograph_bridge.cutover_history WHERE step = 'compared' AND detail = '4 records agree'";
+    assert_eq!(bed.count(compared).await, 1, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

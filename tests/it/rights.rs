@@ -24,7 +24,16 @@ async fn the_bridge_lives_with_the_rights_in_deploy_and_applications_see_who_is_
     bed.sql("ALTER ROLE bridge PASSWORD 'secret'; CREATE ROLE renaissance_app LOGIN").await;
     let (_, address) = bed.renaissance_url.split_once('@').unwrap();
     bed.renaissance_url = format!("postgres://bridge:secret@{address}");
-    assert!(bed.command(&["init"]).status().unwrap().success(), "init needs no more");
+    let init = bed.command(&["init"]).output().unwrap();
+    assert!(init.status.success(), "init needs no more");
+    // what it advises is what the file says
+    let advised = String::from_utf8_lossy(&init.stdout).into_owned();
+    for statement in statements(include_str!("../../deploy/rights-applications.sql")) {
+        assert!(advised.contains(&format!("    {statement};\n")), "{statement} is not in {advised}");
+    }
+    let right =
+        "[{ resource: { db: \"BioGraphDemo\", collection: \"biograph_bridge_cutover\" }, actions: [\"find\"] }]";
+    assert!(advised.contains(right), "{advised}");
     let check = bed.command(&["check"]).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 

@@ -55,7 +55,7 @@ impl Bed {
     }
 
     /// Makes a stopped bridge believe that it has seen everything up to now: no stream will tell of what was done before.
-    async fn skip_to_now(&self) {
+    pub(crate) async fn skip_to_now(&self) {
         let stream = self.legacy.watch().await.unwrap();
         let token = mongodb::bson::serialize_to_document(&stream.resume_token().unwrap()).unwrap();
         let lsn: String =

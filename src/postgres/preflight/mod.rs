@@ -52,6 +52,7 @@ async fn look(
     findings.extend(server::findings(session, &role).await?);
     findings.push(replication_session(url, &role).await);
     findings.extend(tables::findings(session, &role, entities).await?);
+    findings.extend(tables::owner_indexes(session, entities).await?);
     findings.extend(mappings(pool, entities).await?);
     findings.extend(parts::findings(session, &role, setup::plan(pool, entities).await?).await?);
     findings.push(parts::fence_triggers(session, entities).await?);

@@ -5,9 +5,10 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::Role;
 use crate::{
     error::Result,
-    model::mapping::Entity,
+    model::{key::EntityIndex, mapping::Entity},
     postgres::{
         fault::during,
+        persons::owner_column,
         sql::{FENCE_TRIGGER, quote_qualified},
         watched::watched_tables,
     },
@@ -35,6 +36,12 @@ FROM unnest($1::text[]) AS wanted (name)
 JOIN pg_class c ON c.oid = to_regclass(quote_ident(wanted.name)) AND c.relkind IN ('r', 'p')
 JOIN pg_namespace n ON n.oid = c.relnamespace";
 
+// a table that is missing is reported elsewhere
+const OWNER_INDEXED: &str = r#"
+SELECT to_regclass($1) IS NULL OR EXISTS (
+    SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = to_regclass($1) AND '"' || replace(a.attname, '"', '""') || '"' = $2 AND i.indisvalid AND i.indpred IS NULL)"#;
+
 pub(super) async fn findings(session: &mut PgConnection, role: &Role, entities: &[Entity]) -> Result<Vec<Finding>> {
     let tables = watched_tables(entities);
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
@@ -45,6 +52,28 @@ pub(super) async fn findings(session: &mut PgConnection, role: &Role, entities: 
         findings.extend(table(&row, role)?);
     }
     // tables that are missing are reported with the mapping that names them
+    Ok(findings)
+}
+
+/// Columns that say whose a record is, without an index: each person who moves would have the whole table read.
+pub(super) async fn owner_indexes(session: &mut PgConnection, entities: &[Entity]) -> Result<Vec<Finding>> {
+    let parents = (0..=u16::MAX).map(EntityIndex).zip(entities).map(|(index, _)| index);
+    let columns = |parent| entities.iter().filter_map(move |child| owner_column(child, parent));
+    let columns: Vec<[String; 3]> = parents.flat_map(columns).collect();
+    let mut findings = Vec::new();
+    for [table, column, _] in columns {
+        let indexed: bool = sqlx::query_scalar(OWNER_INDEXED)
+            .bind(&table)
+            .bind(&column)
+            .fetch_one(&mut *session)
+            .await
+            .map_err(during("looking for indexes on owner columns"))?;
+        if !indexed {
+            let detail = format!("{column} has no index: each person who moves has the whole table read");
+            let fix = format!("CREATE INDEX CONCURRENTLY ON {table} ({column})");
+            findings.push(Finding::warning(format!("owner in {table}"), detail, fix));
+        }
+    }
     Ok(findings)
 }
 

@@ -22,11 +22,17 @@ pub use slot::{SlotStatus, recreate_slot, slot_headroom, slot_status};
 pub use teardown::{Teardown, teardown};
 
 use self::{session::Session, slot::Keep};
-use super::watched::watched_tables;
+use super::{sql::OWN_NAME, watched::watched_tables};
 use crate::{
     error::{Error, Result},
     model::mapping::Entity,
 };
+
+/// What a role of an application needs so as to read who is where; its name is for the operator to put in.
+pub fn application_rights() -> Vec<String> {
+    let rights = [format!("USAGE ON SCHEMA {OWN_NAME}"), format!("SELECT ON {OWN_NAME}.cutover")];
+    rights.map(|right| format!("GRANT {right} TO renaissance_app")).into()
+}
 
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! Comparing everything that a person owns.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,9 +17,10 @@ use crate::{
         key::{EntityIndex, Key, LegacyId, SideId},
     },
     sync::{
+        belongings::documents,
         ports::{
-            CutoverMirror, CutoverStore, HealingStore, Journey, LegacyStore, RenaissanceStore, Source, Unsettled,
-            VerifyStore,
+            CutoverMirror, CutoverStore, HealingStore, Journey, LegacyStore, Possessions, RenaissanceStore, Source,
+            Unsettled, VerifyStore,
         },
         queue::HintQueue,
         reconcile::{Compared, Difference, Standing},
@@ -103,16 +107,17 @@ where
             return Ok(look);
         };
         look.findings.extend(self.store().unsettled(journey.person).await?.iter().map(unsettled));
-        let owned = self.store().possessions(journey.person, renaissance).await?;
-        for (entity, id) in &owned.unlinked {
-            let detail = format!("renaissance:{id} belongs to them and has not crossed");
-            look.findings.push(Finding::new(self.name(*entity), detail));
-        }
+        let (legacy, people) = (self.reconciler.legacy(), [journey.person]);
+        let (owned, documents) = tokio::try_join!(
+            self.store().possessions(journey.person, renaissance),
+            documents(legacy, self.entities, &people)
+        )?;
+        let records = records(&owned, &documents);
         let mut by_entity: BTreeMap<EntityIndex, Vec<Key>> = BTreeMap::new();
-        for (entity, legacy, row, _) in &owned.linked {
-            let key = Key { entity: *entity, id: SideId::Legacy(*legacy) };
-            let dirty = [key.id, SideId::Renaissance(*row)].map(|id| self.queue.is_dirty(Key { entity: *entity, id }));
-            if dirty.contains(&true) {
+        for (entity, id, other) in &records {
+            let key = Key { entity: *entity, id: *id };
+            let other = other.is_some_and(|id| self.queue.is_dirty(Key { entity: *entity, id }));
+            if other || self.queue.is_dirty(key) {
                 look.unclear.push(Finding::new(self.name(*entity), format!("{} is still being reconciled", key.id)));
             } else {
                 by_entity.entry(*entity).or_default().push(key);
@@ -121,7 +126,7 @@ where
         if !owned.linked.iter().any(|(_, legacy, ..)| *legacy == journey.person) {
             look.findings.push(Finding::new("link", "this person's own record is no longer linked"));
         }
-        look.records = owned.linked.len();
+        look.records = records.len();
         for (entity, keys) in by_entity {
             for compared in self.reconciler.compare(entity, &keys).await? {
                 self.judge(entity, &compared, (journey.person, &mut look));
@@ -176,6 +181,17 @@ where
     fn name(&self, entity: EntityIndex) -> String {
         self.entities.get(usize::from(entity.0)).map_or_else(String::new, |entity| entity.name.clone())
     }
+}
+
+/// All that belongs to a person, each with its id and the one on the other side, if it is linked: what the links know, and what
+/// they have missed.
+fn records(owned: &Possessions, documents: &[(EntityIndex, LegacyId)]) -> Vec<(EntityIndex, SideId, Option<SideId>)> {
+    let linked = owned.linked.iter();
+    let known: HashSet<(EntityIndex, LegacyId)> = linked.clone().map(|(entity, id, ..)| (*entity, *id)).collect();
+    let linked = linked.map(|(entity, id, row, _)| (*entity, SideId::Legacy(*id), Some(SideId::Renaissance(*row))));
+    let rows = owned.unlinked.iter().map(|(entity, id)| (*entity, SideId::Renaissance(*id), None));
+    let missed = documents.iter().filter(|document| !known.contains(document));
+    linked.chain(rows).chain(missed.map(|(entity, id)| (*entity, SideId::Legacy(*id), None))).collect()
 }
 
 /// Something that is parked, or that nobody has decided.

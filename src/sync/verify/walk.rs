@@ -17,6 +17,7 @@ use crate::{
         value::Value,
     },
     sync::{
+        belongings::documents,
         ports::{
             CutoverStore, Found, HealingStore, LegacyStore, Listed, Part, Progress, RenaissanceStore, Run, Source,
             State, VerifyStore,
@@ -165,6 +166,10 @@ where
             let owned = self.reconciler.renaissance().possessions(legacy, row).await?;
             owned.linked.iter().for_each(|(entity, id, ..)| add(*entity, SideId::Legacy(*id)));
             owned.unlinked.iter().for_each(|(entity, id)| add(*entity, SideId::Renaissance(*id)));
+        }
+        if let Some(legacy) = legacy {
+            let documents = documents(self.reconciler.legacy(), self.entities, &[legacy]).await?;
+            documents.into_iter().for_each(|(entity, id)| add(entity, SideId::Legacy(id)));
         }
         Ok(keys)
     }

@@ -149,6 +149,10 @@ impl LegacyStore for Documents {
         foreign()
     }
 
+    async fn owned_by(&self, _: EntityIndex, _: &[LegacyId]) -> Result<Vec<LegacyId>> {
+        foreign()
+    }
+
     async fn collection(&self, _: EntityIndex) -> Result<Places> {
         Ok(Vec::new())
     }
