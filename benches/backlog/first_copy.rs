@@ -27,6 +27,7 @@ const SAMPLE: usize = 2000;
 pub(crate) struct Runs {
     pub(crate) bridge: Vec<Row>,
     pub(crate) raw: Vec<Row>,
+    pub(crate) consumer: Vec<Row>,
     pub(crate) script: Vec<Row>,
 }
 
@@ -47,6 +48,7 @@ pub(crate) async fn measure(bed: &mut Bed, people: u32, repeat: usize, sets: boo
             None => made.insert(Made::load(bed, sets).await?),
         };
         runs.raw.push(raw(bed, rows).await?);
+        runs.consumer.push(consumer(bed, rows).await?);
         runs.script.push(script(bed, rows).await?);
     }
     Ok(runs)
@@ -67,12 +69,17 @@ async fn bridge(bed: &Bed) -> Result<Row> {
     Ok(row)
 }
 
+/// The texts of a batch of rows, column by column.
+type Columns = Vec<Vec<Option<String>>>;
+
 /// The rows that the bridge made, as a writer wants them.
 struct Made {
     /// Per table of a person, batches of lines for COPY.
     person: [Vec<String>; 2],
     /// All lines of the tables whose rows refer to two people: they come when all of those are there.
     sets: Vec<(&'static str, String)>,
+    /// Per table of a person: an upsert of many rows, and what it is to write.
+    columns: [(String, Vec<Columns>); 2],
     /// Per table of a person: an INSERT, and the values of each row of the sample.
     sample: [(String, Vec<Vec<Option<String>>>); 2],
 }
@@ -87,6 +94,7 @@ impl Made {
         Ok(Self {
             person: [lines_of(bed, users).await?, lines_of(bed, profiles).await?],
             sets,
+            columns: [columns_of(bed, users).await?, columns_of(bed, profiles).await?],
             sample: [sample_of(bed, users).await?, sample_of(bed, profiles).await?],
         })
     }
@@ -106,14 +114,44 @@ async fn lines_of(bed: &Bed, (table, order): (&str, &str)) -> Result<Vec<String>
     Ok(lines.chunks(BATCH).map(<[&str]>::concat).collect())
 }
 
-async fn sample_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, Vec<Vec<Option<String>>>)> {
-    let columns: Vec<(String, String)> = sqlx::query_as(
+/// Names and types of the columns of a table.
+async fn described(bed: &Bed, table: &str) -> Result<Vec<(String, String)>> {
+    let columns = sqlx::query_as(
         "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
          WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-    )
-    .bind(table)
-    .fetch_all(&bed.pool)
-    .await?;
+    );
+    Ok(columns.bind(table).fetch_all(&bed.pool).await?)
+}
+
+async fn columns_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, Vec<Columns>)> {
+    let columns = described(bed, table).await?;
+    let mut parts: [Vec<String>; 6] = Default::default();
+    for (n, (name, sql_type)) in columns.iter().enumerate() {
+        let of_column = [
+            name.clone(),
+            format!("v.c{n}::{sql_type}"),
+            format!("${}::text[]", n + 1),
+            format!("c{n}"),
+            format!("{name} = excluded.{name}"),
+            format!("{name}::text"),
+        ];
+        parts.iter_mut().zip(of_column).for_each(|(parts, part)| parts.push(part));
+    }
+    let [names, values, arrays, aliases, updates, texts] = parts.map(|parts| parts.join(", "));
+    let upsert = format!(
+        "INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) AS v({aliases}) \
+         ON CONFLICT (id) DO UPDATE SET {updates}"
+    );
+    let select = format!("SELECT ARRAY[{texts}] FROM {table} ORDER BY {order}");
+    let rows: Vec<Vec<Option<String>>> = sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&bed.pool).await?;
+    let turned = |rows: &[Vec<Option<String>>]| {
+        (0..columns.len()).map(|n| rows.iter().map(|row| row[n].clone()).collect()).collect()
+    };
+    Ok((upsert, rows.chunks(BATCH).map(turned).collect()))
+}
+
+async fn sample_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, Vec<Vec<Option<String>>>)> {
+    let columns = described(bed, table).await?;
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let (mut texts, mut parameters) = (String::new(), String::new());
     for (n, (name, sql_type)) in columns.iter().enumerate() {
@@ -171,6 +209,40 @@ async fn copy(session: &mut PgConnection, table: &str, lines: &str) -> Result<()
     copy.send(lines.as_bytes()).await?;
     copy.finish().await?;
     Ok(())
+}
+
+/// Reading documents and writing their rows a batch at a time, with one upsert for each table: a consumer without the cost of mapping.
+async fn consumer(bed: &Bed, made: &Made) -> Result<Row> {
+    let url = bed.create_renaissance(TARGET).await?;
+    let mut session = PgConnection::connect(&url).await?;
+    let users: Collection<RawDocumentBuf> = bed.legacy.collection(USERS);
+    checkpoint(bed).await?;
+
+    let start = bed.measure(None)?;
+    let at = Instant::now();
+    let batch_size = u32::try_from(BATCH)?;
+    let mut cursor = users.find(doc! {}).projection(raw::projection()).batch_size(batch_size).await?;
+    let (mut read, [(upsert_users, people), (upsert_profiles, profiles)]) = (0, &made.columns);
+    for (people, profiles) in people.iter().zip(profiles) {
+        for _ in 0..BATCH {
+            if !cursor.advance().await? {
+                break;
+            }
+            std::hint::black_box(cursor.current().to_owned());
+            read += 1;
+        }
+        let mut transaction = session.begin().await?;
+        for (upsert, columns) in [(upsert_users, people), (upsert_profiles, profiles)] {
+            let query = sqlx::query(AssertSqlSafe(upsert.clone()));
+            let query = columns.iter().fold(query, |query, column| query.bind(column));
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+    }
+    let row = start.ended(at.elapsed(), read, bed, None)?;
+    session.close().await?;
+    bed.drop_database(TARGET).await?;
+    Ok(row)
 }
 
 /// Reading document after document and writing each person's rows in a transaction: a migration script without the cost of

@@ -2,6 +2,7 @@
 //!
 //! Everything it reports was measured on this machine a moment ago; only the ratios mean anything elsewhere.
 
+mod backlog;
 mod bed;
 mod changes;
 mod first_copy;
@@ -23,7 +24,7 @@ use clap::Parser;
 use serde_json::json;
 
 use bed::Bed;
-use changes::{ChangeSet, Person};
+use changes::Person;
 use report::{Report, Row};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -69,6 +70,8 @@ struct Options {
 enum Part {
     /// The first copy of everybody
     FirstCopy,
+    /// Catching up from a backlog, in each direction and in both at once
+    Backlog,
     /// A steady load on both sides, with and without journal, intents and fencing
     Steady,
     /// The latency of changes that are made on both sides at a fixed rate
@@ -158,6 +161,13 @@ async fn measure(options: &Options) -> Result<Report> {
         report.latency = open_loop::measure(&bed, &people, &options.rates, lasting).await?;
         return Ok(report);
     }
+    if options.only == Some(Part::Backlog) {
+        steady::prepare(&mut bed).await?;
+        let mut people = changes::load(&bed.pool).await?;
+        let bridge = backlog::of_bridge(&bed, &mut people, options.repeat).await?;
+        backlog::beside_raw(&bed, &mut people, bridge, options.repeat, &mut report).await?;
+        return Ok(report);
+    }
     if options.only == Some(Part::Verify) {
         steady::prepare(&mut bed).await?;
         let runs = verify::measure(&bed, options.repeat).await?;
@@ -168,6 +178,7 @@ async fn measure(options: &Options) -> Result<Report> {
     report.row("first copy, friends and subscribers too", &copies.bridge, &copies.raw);
     let copies = first_copy::measure(&mut bed, everybody, options.repeat, false).await?;
     report.row("first copy", &copies.bridge, &copies.raw);
+    report.beside("first copy, beside a plain consumer: read, multi-row upsert", &copies.bridge, &copies.consumer);
     report.beside("first copy, beside a script that writes one person after the other", &copies.bridge, &copies.script);
     if options.only == Some(Part::FirstCopy) {
         return Ok(report);
@@ -177,59 +188,26 @@ async fn measure(options: &Options) -> Result<Report> {
     report.row("verify", &runs.bridge, &runs.raw);
     let mut people = changes::load(&bed.pool).await?;
     steady::measure(&bed, &mut people, options.repeat, &mut report).await?;
-    let mut bridge = [Vec::new(), Vec::new()];
-    for round in 0..options.repeat {
-        for (direction, rows) in Direction::ALL.into_iter().zip(&mut bridge) {
-            progress(&format!("backlog {direction}, {} of {}", round + 1, options.repeat));
-            rows.push(catch_up(&bed, direction, &mut people, 1.0).await?);
-        }
-    }
+    let bridge = backlog::of_bridge(&bed, &mut people, options.repeat).await?;
     progress("latency of single changes");
     report.latency = latency::measure(&bed, &people, options.samples).await?;
     let lasting = Duration::from_secs(options.seconds);
     report.latency.extend(open_loop::measure(&bed, &people, &options.rates, lasting).await?);
     progress("memory");
-    report.memory = memory(&bed, &mut people, &bridge).await?;
-
-    progress("raw: the same without the bridge");
-    let raw = raw::Copies::make(&bed).await?;
-    for (direction, rows) in Direction::ALL.into_iter().zip(bridge) {
-        let mut bare = Vec::new();
-        for _ in 0..options.repeat {
-            let changes = ChangeSet::next(&mut people, 1.0);
-            bare.push(raw.run(&bed, direction, &changes).await?);
-        }
-        report.row(&format!("backlog {direction}"), &rows, &bare);
-    }
+    report.memory = memory(&bed, &mut people, &bridge.caught_up).await?;
+    backlog::beside_raw(&bed, &mut people, bridge, options.repeat, &mut report).await?;
     Ok(report)
-}
-
-/// Changes `share` of the people (beyond 1: all of them several times) while the bridge is down, then measures from the
-/// start of streaming until the last change is durable at the other side.
-async fn catch_up(bed: &Bed, direction: Direction, people: &mut [Person], share: f64) -> Result<Row> {
-    let changes = ChangeSet::next(people, share);
-    bed::vacuum(&bed.pool).await?;
-    changes.apply_at(bed, direction.source()).await?;
-    let daemon = bed.spawn()?;
-    daemon.until_streaming(direction.source()).await?;
-    let start = bed.measure(Some(&daemon))?;
-    let people = changes.people() as u64;
-    daemon.until(|status| status["directions"][direction.to_string()]["applied"].as_u64() >= Some(people)).await?;
-    let row = start.until_now(people, bed, Some(&daemon))?;
-    daemon.stop().await?;
-    changes.expect_at(bed, direction.target()).await?;
-    Ok(row)
 }
 
 /// Peak memory against the length of the backlog: a tenth, all people, four changes per person.
 async fn memory(bed: &Bed, people: &mut [Person], measured: &[Vec<Row>; 2]) -> Result<Vec<(Direction, usize, u64)>> {
     let mut peaks = Vec::new();
     for (direction, rows) in Direction::ALL.into_iter().zip(measured) {
-        let small = catch_up(bed, direction, people, 0.1).await?;
+        let small = backlog::catch_up(bed, direction, people, 0.1).await?;
         peaks.push((direction, people.len() / 10, small.peak_bytes));
         let peak = rows.iter().map(|row| row.peak_bytes).max().unwrap_or(0);
         peaks.push((direction, people.len(), peak));
-        let large = catch_up(bed, direction, people, 4.0).await?;
+        let large = backlog::catch_up(bed, direction, people, 4.0).await?;
         peaks.push((direction, people.len() * 4, large.peak_bytes));
     }
     Ok(peaks)

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    hint::black_box,
     time::{Duration, Instant},
 };
 
@@ -76,13 +77,14 @@ impl Copies {
         Ok(Self { client, legacy, pool })
     }
 
-    /// Makes the changes at the source, then measures reading them, reading the targets and writing those.
-    pub(crate) async fn run(&self, bed: &Bed, direction: Direction, changes: &ChangeSet) -> Result<Row> {
+    /// Makes the changes at the source, then measures reading its log alone, and reading the changed records, reading the targets
+    /// and writing those.
+    pub(crate) async fn run(&self, bed: &Bed, direction: Direction, changes: &ChangeSet) -> Result<(Row, Row)> {
         bed::vacuum(&self.pool).await?;
-        match direction {
-            Direction::LegacyToRenaissance => changes.apply_to_documents(&self.legacy).await?,
-            Direction::RenaissanceToLegacy => changes.apply_to_rows(&self.pool).await?,
-        }
+        let log = match direction {
+            Direction::LegacyToRenaissance => self.read_oplog(bed, changes).await?,
+            Direction::RenaissanceToLegacy => self.read_wal(bed, changes).await?,
+        };
         let start = bed.measure(None)?;
         for batch in changes.changes.chunks(BATCH) {
             match direction {
@@ -98,7 +100,47 @@ impl Copies {
                 }
             }
         }
+        Ok((log, start.until_now(changes.people() as u64, bed, None)?))
+    }
+
+    /// Through a change stream, whose events are counted.
+    async fn read_oplog(&self, bed: &Bed, changes: &ChangeSet) -> Result<Row> {
+        let before = self.legacy.watch().await?.resume_token().ok_or("no resume token")?;
+        changes.apply_to_documents(&self.legacy).await?;
+        let start = bed.measure(None)?;
+        let mut stream = self.legacy.watch().resume_after(before).batch_size(u32::try_from(BATCH)?).await?;
+        let mut left = changes.changes.len();
+        while left > 0 {
+            left -= usize::from(black_box(stream.next_if_any().await?).is_some());
+        }
         start.until_now(changes.people() as u64, bed, None)
+    }
+
+    /// Decoded by pgoutput into the server's own answer.
+    async fn read_wal(&self, bed: &Bed, changes: &ChangeSet) -> Result<Row> {
+        sqlx::raw_sql(
+            "CREATE PUBLICATION raw_log FOR TABLE users, user_profiles; \
+             SELECT pg_create_logical_replication_slot('raw_log', 'pgoutput')",
+        )
+        .execute(&self.pool)
+        .await?;
+        changes.apply_to_rows(&self.pool).await?;
+        let start = bed.measure(None)?;
+        let messages: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_logical_slot_get_binary_changes('raw_log', NULL, NULL, \
+             'proto_version', '1', 'publication_names', 'raw_log')",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let row = start.until_now(changes.people() as u64, bed, None)?;
+        sqlx::raw_sql("SELECT pg_drop_replication_slot('raw_log'); DROP PUBLICATION raw_log")
+            .execute(&self.pool)
+            .await?;
+        // each change has a message for its beginning, itself and its end
+        if usize::try_from(messages)? < 3 * changes.changes.len() {
+            return Err(format!("only {messages} messages were read").into());
+        }
+        Ok(row)
     }
 
     async fn read_documents(&self, batch: &[Change]) -> Result<()> {

@@ -54,6 +54,17 @@ impl Row {
         [bridge, mongo + postgres].map(|micros| micros as f64 / self.people as f64)
     }
 
+    /// Both, one after the other.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self {
+            people: self.people + other.people,
+            seconds: self.seconds + other.seconds,
+            cpu_micros: std::array::from_fn(|n| self.cpu_micros[n] + other.cpu_micros[n]),
+            peak_bytes: self.peak_bytes.max(other.peak_bytes),
+            load: self.load.max(other.load),
+        }
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         let [bridge, mongo, postgres] = self.cpu_micros.map(|micros| micros as f64 / self.people as f64);
         json!({
