@@ -69,6 +69,7 @@ mod pages;
 mod parked_cli;
 #[cfg(test)]
 mod pauses;
+mod plans;
 #[cfg(test)]
 mod postgres_capture;
 #[cfg(test)]
