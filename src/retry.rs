@@ -123,16 +123,27 @@ impl Backoff {
 #[derive(Debug, Default)]
 pub struct Failures {
     count: u64,
+    began: Option<Instant>,
     logged_at: Option<Instant>,
+    /// A series is not mentioned before it has lasted this long.
+    quiet: Duration,
 }
 
 impl Failures {
     /// How often a series of failures is mentioned.
     const EVERY: Duration = Duration::from_secs(30);
 
+    /// For what fails whenever a database does: others say that at once, and this only if it goes on.
+    pub fn that_follow() -> Self {
+        Self { quiet: Duration::from_secs(5), ..Self::default() }
+    }
+
     /// Counts a failure and logs it if it is the first or the last mention is long ago.
     pub fn failed(&mut self, description: &str, error: &Error) {
         self.count += 1;
+        if self.began.get_or_insert_with(Instant::now).elapsed() < self.quiet {
+            return;
+        }
         if self.logged_at.is_none_or(|at| at.elapsed() >= Self::EVERY) {
             self.logged_at = Some(Instant::now());
             match error.hint() {
@@ -144,10 +155,10 @@ impl Failures {
 
     /// Ends the series; logs the recovery if there was anything to recover from.
     pub fn succeeded(&mut self, description: &str) {
-        if self.count > 0 {
+        if self.logged_at.is_some() {
             info!(failures = self.count, "{description} works again");
         }
-        *self = Self::default();
+        *self = Self { quiet: self.quiet, ..Self::default() };
     }
 }
 
@@ -201,6 +212,18 @@ mod tests {
     use super::*;
 
     const POLICY: Policy = Policy::new(1_000, 60_000);
+
+    #[test]
+    fn what_follows_from_another_failure_is_mentioned_only_if_it_lasts() {
+        let (mut failures, error) = (Failures::that_follow(), Error::retry("no answer"));
+        failures.failed("listening", &error);
+        assert_eq!((failures.count, failures.logged_at), (1, None));
+        failures.began = Instant::now().checked_sub(failures.quiet);
+        failures.failed("listening", &error);
+        assert!(failures.logged_at.is_some(), "it goes on");
+        failures.succeeded("listening");
+        assert_eq!((failures.count, failures.began, failures.logged_at), (0, None, None));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_passing_failure_is_tried_again_until_it_works() {

@@ -45,7 +45,7 @@ impl<'a, R: CutoverStore> Cohorts<'a, R> {
     /// Goes on with batches until `stop`. What fails is tried again.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let (mut moves, mut begun, mut ended) = (FuturesUnordered::new(), HashSet::new(), Vec::new());
-        let mut failures = Failures::default();
+        let mut failures = Failures::that_follow();
         for looks in 0_u32.. {
             tokio::select! {
                 biased;

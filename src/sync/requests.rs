@@ -139,7 +139,7 @@ pub struct Executor<'a, L, R, Q> {
 impl<L: LegacyStore, R: RenaissanceStore + VerifyStore + CutoverStore, Q: HintQueue> Executor<'_, L, R, Q> {
     /// Answers requests for ever; failing to read them is tried again.
     pub async fn run(&self, mut inbox: impl Inbox) -> Result<()> {
-        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
+        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::that_follow());
         let (mut under_way, mut waiting) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
             let answered = tokio::select! {

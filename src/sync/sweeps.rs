@@ -143,7 +143,6 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
                 self.status.state(DaemonState::Streaming);
                 return std::future::pending().await;
             }
-            self.status.state(DaemonState::Backfilling);
             self.copy_and_say(wanted, matches!(first, Backfill::Only(_)), stop).await.map(|()| true)
         };
         tokio::select! {
@@ -200,6 +199,7 @@ impl<L: LegacyStore, R: RenaissanceStore + HealingStore, Q: HintQueue> Sweeps<'_
         if names.is_empty() {
             return self.copy(wanted, at_once, stop).await;
         }
+        self.status.state(DaemonState::Backfilling);
         let entities = names.join(", ");
         tracing::info!(entities, "sweeping what was never swept to its end");
         self.copy(wanted, at_once, stop).await?;

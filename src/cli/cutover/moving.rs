@@ -229,15 +229,18 @@ pub(super) fn report(people: &[Named], flags: &MoveFlags, loss: Option<Json>, pa
 }
 
 fn shown(one: &Named, paint: Paint) -> String {
-    let legacy = one.legacy_id.as_deref().map(|id| format!(" legacy:{id}")).unwrap_or_default();
-    let renaissance = one.renaissance_id.map(|id| format!(" renaissance:{id}")).unwrap_or_default();
+    let legacy = one.legacy_id.as_deref().map(|id| format!("legacy:{id}"));
+    let renaissance = one.renaissance_id.map(|id| format!("renaissance:{id}"));
+    // whoever was named by an id is not named by it twice
+    let ids = [legacy, renaissance].into_iter().flatten().filter(|id| *id != one.user);
+    let ids: String = ids.map(|id| format!(" {id}")).collect();
     let (mark, word) = match one.outcome.as_deref() {
         Some("moved") => (paint.good("✓"), "moved".to_owned()),
         Some("would_move") => (paint.good("✓"), "nothing is in the way".to_owned()),
         Some(other) => (paint.bad("✗"), other.replace('_', " ")),
         None => (paint.dim("…"), "begun".to_owned()),
     };
-    let mut lines = vec![format!("{mark} {}{legacy}{renaissance}: {word}", one.user)];
+    let mut lines = vec![format!("{mark} {}{ids}: {word}", one.user)];
     for finding in &one.findings {
         let warning = if finding.warning { "warning: " } else { "" };
         lines.push(format!("    {warning}{}: {}", finding.check, finding.detail));

@@ -118,7 +118,7 @@ where
     /// Goes on with whoever was left on the way, at once and then now and then.
     async fn go_on(&self, stop: &CancellationToken) {
         self.forget_unbegun().await;
-        let mut failures = Failures::default();
+        let mut failures = Failures::that_follow();
         while !stop.is_cancelled() {
             let left = self.left_on_the_way(&mut failures).await;
             let mut moves: FuturesUnordered<_> =

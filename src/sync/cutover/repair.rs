@@ -80,7 +80,7 @@ where
 
     /// Holds all mirrors against their rows, at once and then now and then.
     pub(super) async fn repair_mirror(&self) -> Result<()> {
-        let (name, mut failures) = ("repairing the mirror of who is where", Failures::default());
+        let (name, mut failures) = ("repairing the mirror of who is where", Failures::that_follow());
         loop {
             let pause = match self.see_to_rows().await {
                 Ok(repaired) => {

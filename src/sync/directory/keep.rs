@@ -75,7 +75,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
     }
 
     async fn listen(&self, news: &mut impl News) {
-        let (mut backoff, mut failures) = (Backoff::new(Policy::RUNNING), Failures::default());
+        let (mut backoff, mut failures) = (Backoff::new(Policy::RUNNING), Failures::that_follow());
         loop {
             match news.next().await {
                 Ok(Noticed::Person(person)) => self.directory.changed(person),
@@ -93,7 +93,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
     }
 
     async fn look(&self) {
-        let (mut backoff, mut failures) = (Backoff::new(Policy::RUNNING), Failures::default());
+        let (mut backoff, mut failures) = (Backoff::new(Policy::RUNNING), Failures::that_follow());
         loop {
             let woken = self.directory.wake.notified();
             let all = std::mem::take(&mut self.directory.due().all);
