@@ -69,6 +69,7 @@ mod pages;
 mod parked_cli;
 #[cfg(test)]
 mod pauses;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod postgres_capture;
