@@ -29,13 +29,18 @@ pub(super) async fn daemon_within(
         Error::halt(format!("the daemon has not answered for {} s; the request is withdrawn", patience.as_secs()))
             .with_hint("see `biograph-bridge status`")
     };
+    let begun = || {
+        Error::halt("the daemon has begun what was asked for, and has not said so in time")
+            .with_hint("see `biograph-bridge cutover list`")
+    };
     refuse_without_daemon(pool).await?;
     let id = request::submit(pool, command, arguments).await?;
     let outcome = match request::wait(pool, id, patience).await? {
         Some(outcome) => outcome,
         // withdrawn, so that no daemon does it when nobody expects it any more
         None if request::withdraw(pool, id).await? => return Err(late().into()),
-        None => request::outcome(pool, id).await?.ok_or_else(late)?,
+        // it has begun, perhaps in a daemon that died: the answer comes with the next one
+        None => request::wait(pool, id, patience).await?.ok_or_else(begun)?,
     };
     if let Some(done) = outcome.get("ok") {
         return Ok(done.clone());

@@ -85,10 +85,20 @@ fn render(rows: &[ParkedKey], more: bool, paint: Paint) -> String {
     lines.join("\n") + "\n"
 }
 
-/// `since 2026-11-22T12:00:00Z, tried 3 times`.
+/// `since 2026-11-22T12:00:00Z, tried 3 times; the person is in Renaissance`.
 fn tried(row: &ParkedKey) -> String {
     let times = if row.attempts == 1 { "once".to_owned() } else { format!("{} times", row.attempts) };
-    format!("since {}, tried {times}", row.since)
+    let person = row.person_state.as_ref().map(|state| format!("; the person is {}", whereabouts(state)));
+    format!("since {}, tried {times}{}", row.since, person.unwrap_or_default())
+}
+
+/// Where somebody in this state is, in words.
+fn whereabouts(state: &str) -> &str {
+    match state {
+        "legacy" => "in BioGraph",
+        "renaissance" => "in Renaissance",
+        _ => "on the way",
+    }
 }
 
 /// `#7 user legacy:65f0… renaissance:-, field name: too_long`.
@@ -121,12 +131,13 @@ mod tests {
             detail: "users.first_name holds at most 150 characters".into(),
             since: "2026-11-22T12:00:00Z".into(),
             attempts: 3,
+            person_state: Some("renaissance".into()),
             waits: Vec::new(),
         };
         assert_eq!(
             render(&[row], false, Paint::plain()),
             "#7 user legacy:65f0c0ffee00000000000abc renaissance:-, field name: too_long\n    \
-             users.first_name holds at most 150 characters\n    since 2026-11-22T12:00:00Z, tried 3 times\n\
+             users.first_name holds at most 150 characters\n    since 2026-11-22T12:00:00Z, tried 3 times; the person is in Renaissance\n\
              What to do about one: biograph-bridge parked show ID\n"
         );
     }

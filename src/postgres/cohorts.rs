@@ -122,8 +122,10 @@ impl CohortStore for Postgres {
             transaction.rollback().await.map_err(Error::from)?;
             return Ok(nobody);
         }
-        let wanted = sqlx::query_scalar("SELECT EXISTS (SELECT FROM biograph_bridge.request WHERE id = $1)");
-        if !wanted.bind(batch.request).fetch_one(&mut *transaction).await.map_err(Error::from)? {
+        // whoever withdraws it at this moment waits for the commit, and then finds it begun
+        let begun = sqlx::query("UPDATE biograph_bridge.request SET begun_at = clock_timestamp() WHERE id = $1");
+        let begun = begun.bind(batch.request).execute(&mut *transaction).await.map_err(Error::from)?;
+        if begun.rows_affected() == 0 {
             return Err(Error::halt("the request was withdrawn; nothing has begun"));
         }
         sqlx::query("UPDATE biograph_bridge.cutover_batch SET max_failures = $2 WHERE id = $1")

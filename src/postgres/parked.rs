@@ -34,6 +34,8 @@ pub struct ParkedKey {
     pub since: String,
     /// How often it was tried.
     pub attempts: i32,
+    /// The state of the person it belongs to; `None` for who was never moved, and where nobody is known.
+    pub person_state: Option<String>,
     /// The records it waits for: `user legacy:65f0…`.
     pub waits: Vec<String>,
 }
@@ -66,9 +68,11 @@ const LIST: &str = "WITH RECURSIVE theirs AS ( \
           WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id))) \
     SELECT p.id, p.entity, coalesce(p.legacy_id, l.legacy_id) AS legacy_id, \
     coalesce(p.renaissance_id, l.renaissance_id) AS renaissance_id, p.field, p.reason, p.detail, p.attempts, p.waits, \
+    c.state AS person_state, \
     to_char(p.since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since \
     FROM biograph_bridge.parked p LEFT JOIN LATERAL (SELECT legacy_id, renaissance_id, person FROM biograph_bridge.link l \
       WHERE l.entity = p.entity AND (l.legacy_id = p.legacy_id OR l.renaissance_id = p.renaissance_id) LIMIT 1) l ON true \
+    LEFT JOIN biograph_bridge.cutover c ON c.legacy_id = coalesce(l.person, p.person, l.legacy_id, p.legacy_id) \
     WHERE ($2::bigint IS NULL OR p.id = $2) AND ($3::text IS NULL OR p.entity = $3) \
     AND ($10::text IS NULL OR p.reason = $10) \
     AND (NOT $4 OR coalesce(l.person, p.person) = $5 OR EXISTS (SELECT FROM theirs t \

@@ -61,13 +61,15 @@ pub async fn finish(pool: &PgPool, id: i64, outcome: &Json) -> Result<bool> {
     Ok(told.is_some())
 }
 
-/// Takes an open request back, so that no later daemon carries it out. False if it has an outcome already or never was.
+/// Takes an open request back, so that no later daemon carries it out. False if it has an outcome already, has
+/// begun what cannot be taken back, or never was.
 pub async fn withdraw(pool: &PgPool, id: i64) -> Result<bool> {
-    let gone = sqlx::query("DELETE FROM biograph_bridge.request WHERE id = $1 AND done_at IS NULL")
-        .bind(id)
-        .execute(pool)
-        .await
-        .map_err(during("withdrawing a request"))?;
+    let gone =
+        sqlx::query("DELETE FROM biograph_bridge.request WHERE id = $1 AND done_at IS NULL AND begun_at IS NULL")
+            .bind(id)
+            .execute(pool)
+            .await
+            .map_err(during("withdrawing a request"))?;
     Ok(gone.rows_affected() > 0)
 }
 

@@ -43,6 +43,17 @@ async fn a_request_is_heard_answered_once_and_can_be_withdrawn_before() {
     assert!(!request::finish(&on.pool, asked, &json!("again")).await.unwrap(), "the first outcome stays");
     assert!(!request::withdraw(&on.pool, asked).await.unwrap());
 
+    let begun = request::submit(&on.pool, "cutover_batch", &json!({})).await.unwrap();
+    let mut beginning = on.pool.begin().await.unwrap();
+    let begins = sqlx::query("UPDATE biograph_bridge.request SET begun_at = now() WHERE id = $1").bind(begun);
+    begins.execute(&mut *beginning).await.unwrap();
+    let (withdrawn, ()) = tokio::join!(request::withdraw(&on.pool, begun), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        beginning.commit().await.unwrap();
+    });
+    assert!(!withdrawn.unwrap(), "what begins meanwhile is not withdrawn");
+    assert!(request::finish(&on.pool, begun, &json!("begun")).await.unwrap());
+
     let never = request::submit(&on.pool, "backfill", &json!({})).await.unwrap();
     assert_eq!(request::wait(&on.pool, never, Duration::from_millis(50)).await.unwrap(), None);
     assert_eq!(request::open(&on.pool).await.unwrap().len(), 1);

@@ -62,6 +62,15 @@ impl State {
             Self::Renaissance => "renaissance",
         }
     }
+
+    /// What is said where there is no such person.
+    const fn nobody(self) -> &'static str {
+        match self {
+            Self::Legacy => "nobody is in BioGraph",
+            Self::Draining => "nobody is on the way",
+            Self::Renaissance => "nobody is in Renaissance",
+        }
+    }
 }
 
 impl List {
@@ -114,7 +123,7 @@ impl List {
         }
         let mut lines: Vec<String> = people.iter().map(person_line).collect();
         if lines.is_empty() {
-            lines.push(format!("nobody is {}", state.as_str()));
+            lines.push(state.nobody().to_owned());
         }
         show(lines, more)
     }

@@ -77,6 +77,7 @@ mod tests {
             detail: "legacy author refers to a user that is not there".into(),
             since: "2026-11-22T12:00:00Z".into(),
             attempts: 1,
+            person_state: None,
             waits: vec!["user legacy:65f0c0ffee00000000000abd".into()],
         };
         let text = render(&row, Paint::plain());
