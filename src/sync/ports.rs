@@ -15,7 +15,7 @@ pub use self::{
     cutover::{CutoverMirror, CutoverStore, Journey, Possessions, Standing, Step, Swapped, Unsettled},
     healing::{Healing, HealingStore, Loss},
     journal::{ConflictRow, JournalEntry, Resolution, Restored, Tombstone},
-    pages::{LinkedRow, Listed, Page, Strays, Stretch},
+    pages::{LinkedRow, Listed, Page, Strays, Stretch, SweepState},
     pauses::{By, NewPause, PauseStore, Places, Returning},
     verify::{
         Asked, Counts, Found, Part, PersonIds, Progress, RawSum, RawSums, Run, State, Suspect, Verified, VerifyStore,
@@ -343,21 +343,6 @@ pub struct Owner {
     pub epoch: i64,
     /// The side that was authoritative before, if the person has moved.
     pub former: Option<Side>,
-}
-
-/// How far a sweep of one entity's side has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SweepState {
-    /// The end of the last durable chunk, as text.
-    pub after: Option<String>,
-    /// Whether the sweep is complete.
-    pub done: bool,
-    /// Records walked so far, without those in `parked`.
-    pub records: i64,
-    /// Documents met that no key can name; each is parked.
-    pub parked: i64,
-    /// How many records there are; an estimate.
-    pub total: Option<i64>,
 }
 
 /// The renaissance database together with the bridge's state, which lives in the same Postgres so that both change in

@@ -50,3 +50,18 @@ pub struct LinkedRow {
     /// Whether its row carries a legacy id.
     pub named: bool,
 }
+
+/// How far a sweep of one entity's side has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepState {
+    /// The end of the last durable chunk, as text.
+    pub after: Option<String>,
+    /// Whether the sweep is complete.
+    pub done: bool,
+    /// Records walked so far, without those in `parked`.
+    pub records: i64,
+    /// Documents met that no key can name; each is parked.
+    pub parked: i64,
+    /// How many records there are; an estimate.
+    pub total: Option<i64>,
+}
