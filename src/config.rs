@@ -111,7 +111,7 @@ pub struct Config {
 }
 
 /// How to reach both databases.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Databases {
     /// `mongodb://…` or `mongodb+srv://…`, with the database in it.
     pub legacy_uri: Secret<String>,
@@ -147,6 +147,15 @@ pub fn load_with_databases(given: Given, environment: Environment<'_>) -> Result
     let config = parse::config(&mut values, &mut problems);
     let databases = parse::databases(&mut values, &mut problems);
     finish(config.zip(databases), problems)
+}
+
+/// How to reach both databases, read anew: files that the settings refer to may hold other secrets by now. `None` if anything about it
+/// is wrong, as it may be while somebody is writing.
+pub fn databases(given: Given, environment: Environment<'_>) -> Option<Databases> {
+    let mut problems = Problems::default();
+    let mut values = gather(given, Setting::is_connection, environment, &mut problems);
+    let databases = parse::databases(&mut values, &mut problems);
+    databases.filter(|_| problems.is_empty())
 }
 
 /// File values overlaid with what flags and environment gave.

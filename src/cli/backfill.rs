@@ -152,7 +152,7 @@ impl Backfill {
         let settings = settings(&config.engine, First::Only(wanted));
         let status = Arc::new(Status::new(entities.iter().map(EntityLabels::from).collect()));
         let retention = Retention { journal: None, tombstones: None };
-        let engine = Engine { databases: &databases, entities: &entities, settings, retention, status };
+        let engine = Engine { databases, reread: None, entities: &entities, settings, retention, status };
         let running = engine.run(&stop);
         tokio::pin!(running);
         tokio::select! {

@@ -8,7 +8,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{identity, retention::Retention};
+use super::{identity, options::Reread, retention::Retention};
 use crate::{
     config::Databases,
     drill::{self, Mechanism},
@@ -40,6 +40,8 @@ use crate::{
     },
 };
 
+/// How often connection strings are read again while nothing is connected.
+const REREAD: Duration = Duration::from_secs(1);
 /// How often a standby asks for the lease.
 const STANDBY: Duration = Duration::from_secs(1);
 /// Batches are written to MongoDB one at a time; a second session covers the replacement of a broken one.
@@ -54,7 +56,8 @@ const SKIPPED: u128 = 23;
 
 /// What the engine is made from.
 pub(super) struct Engine<'a> {
-    pub(super) databases: &'a Databases,
+    pub(super) databases: Databases,
+    pub(super) reread: Option<&'a Reread>,
     pub(super) entities: &'a [Entity],
     pub(super) settings: Settings,
     pub(super) retention: Retention,
@@ -64,12 +67,21 @@ pub(super) struct Engine<'a> {
 impl Engine<'_> {
     /// Runs until `stop` has drained it. Waits as standby while another daemon is active; a lost lease ends the work at
     /// once and starts over.
-    pub(super) async fn run(&self, stop: &CancellationToken) -> Result<()> {
-        let pool = connect::pool(self.databases.renaissance_url.expose())?;
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<()> {
+        let mut pool = connect::pool(self.databases.renaissance_url.expose())?;
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
         let worked = OnceLock::new();
         while !stop.is_cancelled() {
-            let Some(mut lease) = self.lease(&pool, stop).await? else { break };
+            let mut lease = match self.lease(&pool, stop).await {
+                Ok(Some(lease)) => lease,
+                Ok(None) => break,
+                Err(error) if passes(&error, worked.get().is_some()) => {
+                    failures.failed("the engine", &error);
+                    self.wait(backoff.after(&error), &mut pool, stop).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let (session, epoch) = (lease.session(), OnceLock::new());
             let began = Instant::now();
             let outcome = tokio::select! {
@@ -85,15 +97,35 @@ impl Engine<'_> {
                 Err(error) if passes(&error, worked.get().is_some()) && !stop.is_cancelled() => {
                     self.status.failed("engine", &error);
                     failures.failed("the engine", &error);
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = tokio::time::sleep(backoff.after(&error)) => {}
-                    }
+                    self.wait(backoff.after(&error), &mut pool, stop).await?;
                 }
                 other => return other,
             }
         }
         Ok(())
+    }
+
+    /// Waits before everything is connected anew, but no longer than until other connection strings are found: a secret may
+    /// be replaced while the daemon runs.
+    async fn wait(&mut self, wait: Duration, pool: &mut Pool, stop: &CancellationToken) -> Result<()> {
+        let end = Instant::now() + wait;
+        loop {
+            let found = self.reread.and_then(|reread| reread()).filter(|found| *found != self.databases);
+            if let Some(found) = found {
+                info!("the connection strings have changed; connecting with the new ones");
+                *pool = connect::pool(found.renaissance_url.expose())?;
+                self.databases = found;
+                return Ok(());
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(left.min(REREAD)) => {}
+            }
+        }
     }
 
     /// Shows what keeps the daemon from beginning, until that works.
@@ -183,7 +215,7 @@ impl Engine<'_> {
             outcome = bridge.run(Inbox::new(pool), stop.clone()) => match outcome {
                 // what a foreign database says is explained by its being foreign
                 Err(error) if error.disposition() == Disposition::Halt => {
-                    identity::explain(self.databases, self.entities, pool).await?;
+                    identity::explain(&self.databases, self.entities, pool).await?;
                     Err(error)
                 }
                 other => other,
@@ -204,7 +236,7 @@ impl Engine<'_> {
         let starting = Policy::CONNECTION;
         let report = |error: Error| self.report(error);
         let identities = retry("identifying the databases", starting, stop, || async {
-            let identities = identity::look(self.databases, self.entities, pool).await.map_err(report)?;
+            let identities = identity::look(&self.databases, self.entities, pool).await.map_err(report)?;
             identities.refuse_others().map_err(report).map(|()| identities)
         })
         .await?;

@@ -197,6 +197,9 @@ pub(crate) struct SettingFlags {
     loop_limit: Option<String>,
 }
 
+/// Reads anew how to reach both databases; `None` if that cannot be told at the moment.
+pub(super) type Reread = Box<dyn Fn() -> Option<Databases> + Send + Sync>;
+
 impl SettingFlags {
     /// Validated settings for a command that does not touch the databases; logging is started.
     pub(super) fn local(self, audience: Audience) -> Result<Config, Failure> {
@@ -207,9 +210,16 @@ impl SettingFlags {
 
     /// Validated settings for a command that needs both databases; logging is started.
     pub(super) fn with_databases(self, audience: Audience) -> Result<(Config, Databases), Failure> {
-        let (config, databases) = config::load_with_databases(self.given(), &variable)?;
-        telemetry::start(config.log_format, audience);
+        let (config, databases, _) = self.rereading(audience)?;
         Ok((config, databases))
+    }
+
+    /// The same, with a way to read how to reach the databases again later.
+    pub(super) fn rereading(self, audience: Audience) -> Result<(Config, Databases, Reread), Failure> {
+        let given = self.given();
+        let (config, databases) = config::load_with_databases(given.clone(), &variable)?;
+        telemetry::start(config.log_format, audience);
+        Ok((config, databases, Box::new(move || config::databases(given.clone(), &variable))))
     }
 
     fn given(self) -> Given {

@@ -10,7 +10,13 @@ use tokio::{signal::unix::SignalKind, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Failure, engine::Engine, load, options::SettingFlags, retention::Retention};
+use super::{
+    Failure,
+    engine::Engine,
+    load,
+    options::{Reread, SettingFlags},
+    retention::Retention,
+};
 use crate::{
     admin::Admin,
     config::{Config, Databases, EngineSettings, redacted_uri},
@@ -50,12 +56,13 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(&self, settings: SettingFlags) -> Result<(), Failure> {
-        let (config, databases) = settings.with_databases(Audience::Daemon)?;
+        let (config, databases, reread) = settings.rereading(Audience::Daemon)?;
         let entities = load::entities(&config.mappings)?;
         let (listen, token) = (config.listen, config.token.clone());
         let backfill = if self.no_backfill { Backfill::Off } else { Backfill::Missing };
         let mut daemon = Daemon::new(config, databases, entities, backfill);
         daemon.shadow(self.shadow);
+        daemon.reread = Some(reread);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::halt("cannot start the runtime").with_source(error))?;
         let outcome = runtime.block_on(async {
@@ -77,6 +84,8 @@ pub(super) struct Daemon {
     entities: Vec<Entity>,
     backfill: Backfill,
     shadow: bool,
+    /// Reads the connection strings again, as secrets may have been replaced.
+    reread: Option<Reread>,
     status: Arc<Status>,
 }
 
@@ -85,7 +94,7 @@ impl Daemon {
     pub(super) fn new(config: Config, databases: Databases, entities: Vec<Entity>, backfill: Backfill) -> Self {
         let status = Status::new(entities.iter().map(EntityLabels::from).collect()).knowing(&entities);
         let status = Arc::new(status);
-        Self { config, databases, entities, backfill, shadow: false, status }
+        Self { config, databases, entities, backfill, shadow: false, reread: None, status }
     }
 
     /// Whether it decides and journals and writes nothing.
@@ -156,7 +165,8 @@ impl Daemon {
         let status = Arc::clone(&self.status);
         let engine = &self.config.engine;
         let retention = Retention { journal: engine.journal_retention, tombstones: engine.tombstone_retention };
-        Engine { databases: &self.databases, entities: &self.entities, settings, retention, status }.run(&cancel).await
+        let (databases, reread) = (self.databases.clone(), self.reread.as_ref());
+        Engine { databases, reread, entities: &self.entities, settings, retention, status }.run(&cancel).await
     }
 }
 

@@ -100,6 +100,8 @@ mod redelivery;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod route;
 #[cfg(test)]
 mod rules;
