@@ -149,13 +149,12 @@ pub fn load_with_databases(given: Given, environment: Environment<'_>) -> Result
     finish(config.zip(databases), problems)
 }
 
-/// How to reach both databases, read anew: files that the settings refer to may hold other secrets by now. `None` if anything about it
-/// is wrong, as it may be while somebody is writing.
-pub fn databases(given: Given, environment: Environment<'_>) -> Option<Databases> {
+/// How to reach both databases, read anew: files that the settings refer to may hold other secrets by now.
+pub fn databases(given: Given, environment: Environment<'_>) -> Result<Databases, Problems> {
     let mut problems = Problems::default();
     let mut values = gather(given, Setting::is_connection, environment, &mut problems);
     let databases = parse::databases(&mut values, &mut problems);
-    databases.filter(|_| problems.is_empty())
+    finish(databases, problems)
 }
 
 /// File values overlaid with what flags and environment gave.

@@ -70,12 +70,12 @@ impl Engine<'_> {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<()> {
         let mut pool = connect::pool(self.databases.renaissance_url.expose())?;
         let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
-        let worked = OnceLock::new();
+        let (worked, answered) = (OnceLock::new(), OnceLock::new());
         while !stop.is_cancelled() {
-            let mut lease = match self.lease(&pool, stop).await {
+            let mut lease = match self.lease(&pool, &answered, stop).await {
                 Ok(Some(lease)) => lease,
                 Ok(None) => break,
-                Err(error) if passes(&error, worked.get().is_some()) => {
+                Err(error) if passes(&error, answered.get().is_some()) => {
                     failures.failed("the engine", &error);
                     self.wait(backoff.after(&error), &mut pool, stop).await?;
                     continue;
@@ -108,14 +108,24 @@ impl Engine<'_> {
     /// Waits before everything is connected anew, but no longer than until other connection strings are found: a secret may
     /// be replaced while the daemon runs.
     async fn wait(&mut self, wait: Duration, pool: &mut Pool, stop: &CancellationToken) -> Result<()> {
-        let end = Instant::now() + wait;
+        let (end, mut said) = (Instant::now() + wait, false);
         loop {
-            let found = self.reread.and_then(|reread| reread()).filter(|found| *found != self.databases);
-            if let Some(found) = found {
-                info!("the connection strings have changed; connecting with the new ones");
-                *pool = connect::pool(found.renaissance_url.expose())?;
-                self.databases = found;
-                return Ok(());
+            match self.reread.map(|reread| reread()) {
+                Some(Ok(found)) if found != self.databases => {
+                    info!("the connection strings have changed; connecting with the new ones");
+                    *pool = connect::pool(found.renaissance_url.expose())?;
+                    self.databases = found;
+                    return Ok(());
+                }
+                Some(Err(problems)) if !said => {
+                    said = true;
+                    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                    warn!(
+                        "the connection strings cannot be read again, so the former ones are used: {}",
+                        problems.join("; ")
+                    );
+                }
+                Some(Ok(_) | Err(_)) | None => {}
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -134,13 +144,16 @@ impl Engine<'_> {
         error
     }
 
-    /// The lease, once it is free; `None` if told to stop meanwhile.
-    async fn lease(&self, pool: &Pool, stop: &CancellationToken) -> Result<Option<Lease>> {
+    /// The lease, once it is free; `None` if told to stop meanwhile. Notes that Postgres has `answered`.
+    async fn lease(&self, pool: &Pool, answered: &OnceLock<()>, stop: &CancellationToken) -> Result<Option<Lease>> {
         self.status.state(DaemonState::Starting);
         let mut waiting = false;
         loop {
             let acquire = async || Lease::acquire(pool).await.map_err(|error| self.report(error));
             let attempt = retry("connecting to renaissance", Policy::CONNECTION, stop, acquire).await;
+            if attempt.is_ok() {
+                answered.get_or_init(|| ());
+            }
             match attempt {
                 Ok(Some(lease)) => {
                     self.status.recovered("engine");

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    config::{self, Config, Databases, Given, Setting, Sourced},
+    config::{self, Config, Databases, Given, Problems, Setting, Sourced},
     telemetry::{self, Audience},
 };
 
@@ -197,8 +197,8 @@ pub(crate) struct SettingFlags {
     loop_limit: Option<String>,
 }
 
-/// Reads anew how to reach both databases; `None` if that cannot be told at the moment.
-pub(super) type Reread = Box<dyn Fn() -> Option<Databases> + Send + Sync>;
+/// Reads anew how to reach both databases.
+pub(super) type Reread = Box<dyn Fn() -> Result<Databases, Problems> + Send + Sync>;
 
 impl SettingFlags {
     /// Validated settings for a command that does not touch the databases; logging is started.

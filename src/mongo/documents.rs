@@ -153,7 +153,10 @@ impl LegacyStore for Legacy {
         after: Option<LegacyId>,
         limit: u32,
     ) -> Result<Stretch<(LegacyId, Image)>> {
-        self.stretch_after(self.entity(entity), after, limit).await
+        // on its own: what is read elsewhere meanwhile is decoded beside it
+        let legacy = self.clone();
+        let read = tokio::spawn(async move { legacy.stretch_after(legacy.entity(entity), after, limit).await });
+        read.await.map_err(|_| Error::retry("the bridge is stopping"))?
     }
 
     async fn present(&self, entity: EntityIndex, ids: &[LegacyId]) -> Result<HashSet<LegacyId>> {

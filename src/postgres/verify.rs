@@ -225,7 +225,10 @@ impl VerifyStore for Postgres {
         after: Option<LegacyId>,
         limit: u32,
     ) -> Result<Stretch<LinkedRow>> {
-        in_time(self.stretch_of_links(entity, after, limit)).await
+        // on its own: what is read elsewhere meanwhile is decoded beside it
+        let store = self.clone();
+        let read = tokio::spawn(async move { in_time(store.stretch_of_links(entity, after, limit)).await });
+        read.await.map_err(|_| Error::retry("the bridge is stopping"))?
     }
 
     async fn unlinked_page(

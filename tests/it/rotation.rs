@@ -28,13 +28,21 @@ async fn a_password_is_replaced_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let bed = Bed::with_password_file(folder.path()).await;
     let daemon = bed.start().await;
+    let standby = bed.spawn_on(bed.another_port());
+    bed.until("one stands by", async || standby.status().await.is_some_and(|status| status["state"] == "standby"))
+        .await;
     let (ada, row) = bed.shared_person("Ada").await;
 
-    // the server first: until the file follows, the bridge waits and says so
+    // the server first: until the file follows, both wait and say so
+    std::fs::remove_file(folder.path().join("password")).unwrap();
     bed.sql("ALTER ROLE rotating PASSWORD 'second'").await;
     bed.sql(SESSIONS).await;
     bed.until("it is not ready", async || daemon.get("/readyz").await.is_some_and(|(code, _)| code == 503)).await;
-    bed.until("it says that the login is refused", async || bed.log_tail().contains("refused the login")).await;
+    bed.until("it says that the login is refused", async || bed.log_all().contains("refused the login")).await;
+    bed.until("it says that there is no file", async || {
+        bed.log_all().contains("cannot be read again") && bed.log_all().contains("there is no such file")
+    })
+    .await;
     bed.set(ada, "name", "Ada meanwhile").await;
     std::fs::write(folder.path().join("password"), "second\n").unwrap();
     bed.until_name(ada, "Ada meanwhile").await;
@@ -47,7 +55,7 @@ async fn a_password_is_replaced_without_a_restart() {
     bed.until_document(doc! { "_id": ada }, |person| holds(person, "name", "Grace")).await;
     assert!(bed.log_all().contains("the connection strings have changed"), "{}", bed.log_tail());
     assert!(!["first", "second", "third"].iter().any(|secret| bed.log_all().contains(&format!(":{secret}@"))));
-    assert_eq!(daemon.stop().await, Some(0));
+    assert_eq!((standby.stop().await, daemon.stop().await), (Some(0), Some(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

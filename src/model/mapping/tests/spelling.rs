@@ -36,7 +36,9 @@ pub(super) fn spelling(half: &HalfLens, slots: &[Slot]) -> String {
             }
             Some(format!("[{}]", ids.join(" ")))
         }
-        Transform::Text(_) | Transform::Table(_) => as_text(held[0]).or_else(|| Some(format!("{:?}", held[0]))),
+        Transform::Text(_) | Transform::Table(_) => {
+            Some(as_text(held[0]).map_or_else(|| format!("{:?}", held[0]), |text| text.into_owned()))
+        }
         Transform::Json(_) => Some(structure(held[0])),
         Transform::Float(_) => Some(double(held[0])),
         Transform::Decimal(_) => Some(structure(&number(held[0]))),
@@ -88,7 +90,7 @@ fn says_empty_is_null(half: &HalfLens) -> bool {
 fn truth(held: &Value) -> bool {
     let text = match held {
         Value::Bool(flag) => flag.to_string(),
-        held => as_text(held).unwrap(),
+        held => as_text(held).unwrap().into_owned(),
     };
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" => true,

@@ -49,7 +49,7 @@ fn split(digits: &str) -> Option<(&str, &str)> {
 
 /// The digits of a text that is digits and punctuation only, and whether a `+` opens them.
 fn digits(text: &str) -> Option<(String, bool)> {
-    let mut found = String::new();
+    let mut found = String::with_capacity(text.len());
     let mut plus = false;
     for letter in text.chars() {
         match letter {
@@ -111,7 +111,7 @@ impl Compound for Phone {
     fn read(&self, places: &[Place<'_>]) -> Result<Value, Problem> {
         let Some(found) = self.number(&pair(places))? else { return Ok(Value::Null) };
         let problem = || Problem::new(Reason::WrongType, "holds digits that are not an international telephone number");
-        split(&found).map(|_| Value::Text(format!("+{found}"))).ok_or_else(problem)
+        split(&found).map(|_| Value::Text(["+", &found].concat())).ok_or_else(problem)
     }
 
     fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem> {

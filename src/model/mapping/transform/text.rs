@@ -8,6 +8,8 @@
 //! renaissance = "email"
 //! ```
 
+use std::borrow::Cow;
+
 use super::{Place, Scalar, misfit, whole_double};
 use crate::model::{catalog::ColumnKind, problem::Problem, value::Value};
 
@@ -21,7 +23,7 @@ pub struct TextForm {
 impl Scalar for TextForm {
     fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
         let text = as_text(held).ok_or_else(|| place.wrong("text"))?;
-        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(text) })
+        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(text.into_owned()) })
     }
 
     fn is_canonical(&self, held: &Value) -> bool {
@@ -42,12 +44,12 @@ impl Scalar for TextForm {
 }
 
 /// Text, or a number as its decimal digits.
-pub(crate) fn as_text(value: &Value) -> Option<String> {
+pub(crate) fn as_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Int(number) => Some(number.to_string()),
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Int(number) => Some(Cow::Owned(number.to_string())),
         Value::Float(number) if number.is_finite() => {
-            Some(whole_double(*number).map_or_else(|| number.to_string(), |whole| whole.to_string()))
+            Some(Cow::Owned(whole_double(*number).map_or_else(|| number.to_string(), |whole| whole.to_string())))
         }
         Value::Float(_)
         | Value::Null
