@@ -135,7 +135,7 @@ fn known(entity: Entity, count: u32) -> Status {
                 entity: EntityIndex(0),
                 legacy: Some(LegacyId::new(id)),
                 renaissance: Some(i64::from(number) + 1),
-                names: names.map(|(word, text)| people.seal(word, &Value::Text(text))).into(),
+                names: names.map(|(word, text)| people.seal(word, &Value::Text(text.into()))).into(),
                 ways: [0b01, 0b11],
                 row: CutoverRow::UNMOVED,
             });

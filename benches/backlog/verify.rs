@@ -30,6 +30,7 @@ pub(crate) async fn measure(bed: &Bed, repeat: usize) -> Result<Runs> {
     let daemon = bed.spawn()?;
     daemon.until(|status| status["state"] == "streaming").await?;
     daemon.until_quiet().await?;
+    crate::bed::vacuum(&bed.pool).await?;
     for round in 1..=repeat {
         crate::progress(&format!("verify, {round} of {repeat}"));
         let start = bed.measure(Some(&daemon))?;
@@ -58,7 +59,7 @@ async fn compare(bed: &Bed) -> Result<u64> {
         match ended {
             Some((compared, equal)) if compared == equal => return Ok(u64::try_from(compared)?),
             Some((compared, equal)) => return Err(format!("only {equal} of {compared} people are equal").into()),
-            None => tokio::time::sleep(Duration::from_millis(20)).await,
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
 }

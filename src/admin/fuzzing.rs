@@ -26,7 +26,7 @@ static KNOWN: LazyLock<Directory> = LazyLock::new(|| {
                 entity: EntityIndex(0),
                 legacy: Some(LegacyId::new([n; 12])),
                 renaissance: Some(n.into()),
-                names: names.map(|(word, text)| known.seal(word, &Value::Text(text))).into(),
+                names: names.map(|(word, text)| known.seal(word, &Value::Text(text.into()))).into(),
                 ways: [0b01, 0b11],
                 row: row.unwrap_or(CutoverRow::UNMOVED),
             });

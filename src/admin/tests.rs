@@ -112,7 +112,7 @@ fn fill(status: &Status) {
                 entity: EntityIndex(0),
                 legacy: Some(LegacyId::new([n; 12])),
                 renaissance: Some(n.into()),
-                names: names.map(|(word, text)| people.seal(word, &Value::Text(text.to_owned()))).into(),
+                names: names.map(|(word, text)| people.seal(word, &Value::Text(text.into()))).into(),
                 ways: [0b01, 0b11],
                 row,
             });

@@ -63,7 +63,7 @@ pub fn from_json(json: &Json) -> Value {
             .map(Value::Int)
             .or_else(|| number.as_f64().map(Value::Float))
             .unwrap_or_else(|| jsonb::from_jsonb(json)),
-        Json::String(text) => Value::Text(text.clone()),
+        Json::String(text) => Value::Text(text.as_str().into()),
         Json::Array(items) => Value::List(items.iter().map(from_json).collect()),
         Json::Object(entries) => extended(entries).unwrap_or_else(|| {
             Value::Object(entries.iter().map(|(key, item)| (key.clone(), from_json(item))).collect())

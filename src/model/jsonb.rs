@@ -22,7 +22,7 @@ const DAY: i64 = 86_400_000_000;
 /// A value as JSON, so that [`from_jsonb`] gives back the same.
 pub fn to_jsonb(value: &Value) -> Json {
     match value {
-        Value::Text(text) => Json::String(text.clone()),
+        Value::Text(text) => Json::String(text.to_string()),
         Value::Decimal(number) => {
             serde_json::from_str(&number.to_string()).unwrap_or_else(|_| Json::String(number.to_string()))
         }
@@ -60,7 +60,7 @@ pub fn from_jsonb(json: &Json) -> Value {
             || number.to_string().parse().map_or(Value::Opaque("number beyond range"), whole_if_possible),
             Value::Int,
         ),
-        Json::String(text) => Value::Text(text.clone()),
+        Json::String(text) => Value::Text(text.as_str().into()),
         Json::Array(items) => Value::List(items.iter().map(from_jsonb).collect()),
         Json::Object(entries) => {
             let entries = entries.iter().map(|(key, item)| (key.clone(), from_jsonb(item))).collect();
@@ -109,7 +109,7 @@ fn binary(inner: &Value) -> Option<Value> {
 /// The texts and objects of JSON as they are.
 fn from_plain(json: &Json) -> Value {
     match json {
-        Json::String(text) => Value::Text(text.clone()),
+        Json::String(text) => Value::Text(text.as_str().into()),
         Json::Object(entries) => {
             Value::Object(entries.iter().map(|(key, item)| (key.clone(), from_plain(item))).collect())
         }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> Value {
-        Value::Text(text.to_owned())
+        Value::Text(text.into())
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::Int),
             "-?[1-9][0-9]{0,40}\\.[0-9]{0,40}[1-9]".prop_map(|digits| Value::Decimal(digits.parse().unwrap())),
-            "\\PC{0,8}".prop_map(Value::Text),
+            "\\PC{0,8}".prop_map(|text| Value::Text(text.into())),
             select(
                 &["65f0c0ffee00000000000abc", "1969-12-31T23:59:59.999Z", "00000000-0000-0000-0000-00000000002a"][..]
             )

@@ -98,7 +98,7 @@ fn read_text(text: &str, leaves: Leaves) -> Option<Value> {
         Leaves::OnlyDoubles => text.parse().ok().filter(|number: &f64| !number.is_finite()).map(Value::Float),
         Leaves::Ids => text.parse::<LegacyId>().ok().map(|id| Value::Id(id.bytes())),
         Leaves::Uuids => uuid_from_text(text).map(Value::Uuid),
-        Leaves::Plain | Leaves::Doubles | Leaves::Bytes | Leaves::Extended => Some(Value::Text(text.to_owned())),
+        Leaves::Plain | Leaves::Doubles | Leaves::Bytes | Leaves::Extended => Some(Value::Text(text.into())),
     }
 }
 

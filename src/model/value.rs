@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
+
 use super::decimal::Decimal;
 
 /// A value, the same whichever side it was read from.
@@ -20,8 +22,8 @@ pub enum Value {
     Float(f64),
     /// A decimal number without rounding (Postgres' `numeric`, Decimal128). Never one that a side holds as an integer.
     Decimal(Decimal),
-    /// Text.
-    Text(String),
+    /// Text; a short one is held in place.
+    Text(CompactString),
     /// Microseconds since 1970-01-01T00:00:00Z.
     Timestamp(i64),
     /// Days since 1970-01-01.

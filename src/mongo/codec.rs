@@ -6,11 +6,11 @@ use mongodb::bson::{
     Binary, Bson, DateTime, Document, RawArray, RawBsonRef, RawDocument, oid::ObjectId, spec::BinarySubtype,
 };
 
+use super::layout::Layout;
 use crate::{
     error::{Error, Result},
     model::{
-        digest::Digest,
-        image::{Image, Version},
+        image::Image,
         key::LegacyId,
         mapping::{Entity, Path},
         problem::{Problem, Reason},
@@ -39,46 +39,11 @@ pub(super) fn projection(paths: &[Path]) -> Document {
 
 /// The record as the document holds it.
 pub(super) fn image(document: &RawDocument, paths: &[Path]) -> Image {
-    let slots = slots(document, paths);
-    let version = version(&slots);
-    Image { slots, version }
-}
-
-/// What the document holds at these paths.
-pub(super) fn slots(document: &RawDocument, paths: &[Path]) -> Vec<Slot> {
-    let slots = in_one_pass(document, paths);
-    slots.unwrap_or_else(|| paths.iter().map(|path| slot(document, &path.0)).collect())
-}
-
-/// Looking every path up by itself walks the document once per path. `None` if an element is malformed: then each path
-/// has to find its own way around it.
-fn in_one_pass(document: &RawDocument, paths: &[Path]) -> Option<Vec<Slot>> {
-    let mut slots = vec![None; paths.len()];
-    let (mut met, mut left) = (vec![false; paths.len()], paths.len());
-    for entry in document {
-        let (name, raw) = entry.ok()?;
-        for ((path, slot), met) in paths.iter().zip(&mut slots).zip(&mut met) {
-            let Some((_, rest)) = path.0.split_first().filter(|(first, _)| *first == name.as_str()) else { continue };
-            // of a repeated key the first counts, as it does when looked up
-            if std::mem::replace(met, true) {
-                continue;
-            }
-            left -= 1;
-            *slot = match (rest.is_empty(), raw) {
-                (true, raw) => Some(value(raw, DEEPEST)),
-                (false, RawBsonRef::Document(inner)) => self::slot(inner, rest),
-                (false, _) => None,
-            };
-        }
-        if left == 0 {
-            break;
-        }
-    }
-    Some(slots)
+    Layout::new(paths).image(document)
 }
 
 /// What is at a path; `None` if it or an object on the way is missing.
-fn slot(document: &RawDocument, path: &[String]) -> Slot {
+pub(super) fn slot(document: &RawDocument, path: &[String]) -> Slot {
     let (last, parents) = path.split_last()?;
     let mut at = document;
     for name in parents {
@@ -104,11 +69,6 @@ pub(super) const fn object_id(id: LegacyId) -> ObjectId {
     ObjectId::from_bytes(id.bytes())
 }
 
-fn version(slots: &[Slot]) -> Version {
-    let values = slots.iter().map(|slot| slot.as_ref().unwrap_or(&Value::Opaque("missing")));
-    Version(vec![Digest::of_all(values).to_bits()])
-}
-
 /// The value of one element.
 pub(super) fn value_of(raw: RawBsonRef<'_>) -> Value {
     value(raw, DEEPEST)
@@ -124,7 +84,7 @@ fn value(raw: RawBsonRef<'_>, depth: usize) -> Value {
         RawBsonRef::Int32(number) => Value::Int(i64::from(number)),
         RawBsonRef::Int64(number) => Value::Int(number),
         RawBsonRef::Double(number) => Value::Float(number),
-        RawBsonRef::String(text) => Value::Text(text.to_owned()),
+        RawBsonRef::String(text) => Value::Text(text.into()),
         RawBsonRef::DateTime(time) => {
             time.timestamp_millis().checked_mul(1000).map_or(Value::Opaque("date out of range"), Value::Timestamp)
         }
@@ -172,7 +132,7 @@ pub(super) fn to_bson(value: &Value) -> std::result::Result<Bson, Problem> {
         // like the application's driver: 32 bits where they suffice
         Value::Int(number) => i32::try_from(*number).map_or(Bson::Int64(*number), Bson::Int32),
         Value::Float(number) => Bson::Double(*number),
-        Value::Text(text) => Bson::String(text.clone()),
+        Value::Text(text) => Bson::String(text.to_string()),
         Value::Timestamp(micros) => Bson::DateTime(DateTime::from_millis(micros.div_euclid(1000))),
         Value::Decimal(number) => {
             Bson::Decimal128(number.to_string().parse().map_err(|_| {
@@ -230,7 +190,7 @@ pub(super) mod tests {
             any::<i64>().prop_map(Value::Int),
             any::<f64>().prop_map(Value::Float),
             "-?[1-9][0-9]{0,16}\\.[0-9]{0,15}[1-9]".prop_map(|digits| Value::Decimal(digits.parse().unwrap())),
-            ".{0,12}".prop_map(Value::Text),
+            ".{0,12}".prop_map(|text| Value::Text(text.into())),
             (-9_000_000_000_000i64..9_000_000_000_000).prop_map(|ms| Value::Timestamp(ms * 1000)),
             any::<[u8; 12]>().prop_map(Value::Id),
             any::<[u8; 16]>().prop_map(Value::Uuid),
@@ -252,7 +212,8 @@ pub(super) mod tests {
         assert_eq!(slot(&document, &path("email_notification.all").0), Some(Value::Bool(true)));
         assert_eq!(slot(&document, &path("email_notification.some").0), None);
         assert_eq!(slot(&document, &path("push_notification.all").0), None);
-        assert_ne!(version(&[Some(Value::Null)]), version(&[None]));
+        let version = |name| image(&document, &[path(name)]).version;
+        assert_ne!(version("name"), version("email"));
     }
 
     #[test]
@@ -341,20 +302,6 @@ pub(super) mod tests {
         fn what_is_written_is_what_is_read(value in storable()) {
             let document = raw(&doc! { "x": to_bson(&value).unwrap() });
             prop_assert_eq!(slot(&document, &path("x").0), Some(value));
-        }
-
-        #[test]
-        fn one_pass_finds_what_looking_each_path_up_finds(a in storable(), b in storable(), c in storable()) {
-            let paths = [path("_id"), path("a"), path("a.x"), path("a.x.y"), path("b"), path("b.y"), path("none")];
-            let inner = doc! { "x": { "y": to_bson(&b).unwrap() }, "y": 1 };
-            for document in [
-                doc! { "_id": 1, "b": to_bson(&c).unwrap(), "a": inner.clone() },
-                doc! { "a": to_bson(&a).unwrap(), "z": 0, "b": inner },
-            ] {
-                let document = raw(&document);
-                let each: Vec<Slot> = paths.iter().map(|path| slot(&document, &path.0)).collect();
-                prop_assert_eq!(in_one_pass(&document, &paths), Some(each));
-            }
         }
 
         #[test]

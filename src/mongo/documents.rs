@@ -21,6 +21,7 @@ use super::{
     connect::Legacy,
     error::{Doing, translate},
     extjson,
+    layout::Layout,
 };
 use crate::{
     error::{Error, Result},
@@ -72,19 +73,20 @@ impl LegacyStore for Legacy {
         let entity = self.entity(entity);
         let paths = &entity.legacy.paths;
         let found = self.by_id(entity, ids, fresh, codec::projection(paths)).await?;
-        Ok(ids.iter().map(|id| found.get(id).map(|document| codec::image(document, paths))).collect())
+        let mut layout = Layout::new(paths);
+        Ok(ids.iter().map(|id| found.get(id).map(|document| layout.image(document))).collect())
     }
 
     async fn find(&self, entity: EntityIndex, probes: &[Probe]) -> Result<Vec<(usize, usize, LegacyId)>> {
         let entity = self.entity(entity);
         let paths = &entity.legacy.paths;
         let Some(filter) = any_of(probes, paths)? else { return Ok(Vec::new()) };
-        let mut hits = Vec::new();
+        let (mut hits, mut layout) = (Vec::new(), Layout::new(paths));
         let mut kept: HashMap<(usize, usize), usize> = HashMap::new();
         let counter = self.room.counter(probes.len());
         for document in self.documents(entity, filter, (None, counter), codec::projection(paths), None).await? {
             let Some(id) = codec::id_of(&document) else { continue };
-            let image = codec::image(&document, paths);
+            let image = layout.image(&document);
             for (probe, rank) in matches(probes, &image) {
                 let count = kept.entry((probe, rank)).or_default();
                 *count += 1;
@@ -357,7 +359,7 @@ mod tests {
     use super::{super::codec::tests::path, *};
 
     fn text(text: &str) -> Option<Value> {
-        Some(Value::Text(text.to_owned()))
+        Some(Value::Text(text.into()))
     }
 
     #[test]

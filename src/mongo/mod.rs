@@ -12,6 +12,7 @@ mod fence;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod identity;
+mod layout;
 mod ledger;
 mod pages;
 mod patch;

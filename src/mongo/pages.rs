@@ -7,6 +7,7 @@ use mongodb::bson::{Bson, Document, RawDocument, doc, oid::ObjectId};
 use super::{
     codec::{self, object_id},
     connect::Legacy,
+    layout::Layout,
 };
 use crate::{
     error::Result,
@@ -60,10 +61,10 @@ impl Legacy {
         limit: u32,
     ) -> Result<Stretch<(LegacyId, Image)>> {
         let (paths, mut counter) = (&entity.legacy.paths, self.room.counter(FEW + 1));
-        let mut stretch = Stretch { records: Vec::new(), more: false };
+        let (mut stretch, mut layout) = (Stretch { records: Vec::new(), more: false }, Layout::new(paths));
         let keep = |document: &RawDocument| {
             if let Some(id) = codec::id_of(document) {
-                let image = Image { slots: codec::slots(document, paths), version: Version(Vec::new()) };
+                let image = Image { slots: layout.slots(document), version: Version(Vec::new()) };
                 stretch.records.push((id, image));
             }
             stretch.more = counter.add(document.as_bytes().len()).is_err();

@@ -105,7 +105,7 @@ mod tests {
     use crate::model::key::LegacyId;
 
     fn text(bytes: usize) -> Option<Value> {
-        Some(Value::Text("x".repeat(bytes)))
+        Some(Value::Text("x".repeat(bytes).into()))
     }
 
     fn insert(bytes: usize) -> LegacyWrite {
@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn the_largest_slot_is_named_with_its_size_only() {
         let paths = [path("_id"), path("name"), path("text.body")];
-        let patch = vec![(1, text(10)), (2, Some(Value::List(vec![Value::Text("y".repeat(20 << 20)); 1]))), (1, None)];
+        let patch =
+            vec![(1, text(10)), (2, Some(Value::List(vec![Value::Text("y".repeat(20 << 20).into()); 1]))), (1, None)];
         let (slot, problem) = check(&patch, &paths).unwrap_err();
         assert_eq!((slot, problem.reason), (2, Reason::TooLarge));
         assert_eq!(problem.detail, "text.body takes 20.0 MiB; a legacy document holds 16 MiB in all");

@@ -120,7 +120,7 @@ fn shown(id: &Bson) -> String {
         _ if text.chars().count() > SHOWN => text.chars().take(SHOWN).collect::<String>() + "…",
         _ => return text,
     };
-    let fingerprint = Digest::of(&Value::Text(text)).to_bits() & 0xffff_ffff;
+    let fingerprint = Digest::of(&Value::Text(text.into())).to_bits() & 0xffff_ffff;
     format!("{visible} #{fingerprint:08x}")
 }
 

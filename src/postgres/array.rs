@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn no_element_looks_like_syntax() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| Value::Text(text.into());
         let items = [text("a\"b\\"), text("NULL"), Value::Null, text(""), text("{x, y}")];
         assert_eq!(literal(&items, Element::Text(None)), r#"{"a\"b\\","NULL",NULL,"","{x, y}"}"#);
         assert_eq!(literal(&[], Element::Bool), "{}");

@@ -35,7 +35,7 @@ fn value(bytes: &[u8], kind: ColumnKind) -> Option<Value> {
     let text = || std::str::from_utf8(bytes).ok();
     Some(match kind {
         ColumnKind::Text(_) | ColumnKind::Char(_) | ColumnKind::Enum | ColumnKind::Ids | ColumnKind::Other => {
-            Value::Text(text()?.to_owned())
+            Value::Text(text()?.into())
         }
         ColumnKind::Array(element) => array::items(jsonb::from_text(text()?), element),
         ColumnKind::Json => jsonb::from_text(text()?),
@@ -132,7 +132,7 @@ pub(super) fn encode(slot: Option<&Slot>, kind: ColumnKind) -> Option<String> {
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Int(number) | Value::Timestamp(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
-        Value::Text(text) => Some(text.clone()),
+        Value::Text(text) => Some(text.to_string()),
         Value::Id(bytes) => Some(crate::model::key::LegacyId::new(*bytes).to_string()),
         value @ (Value::List(_) | Value::Object(_)) => Some(crate::model::json::to_json(value).to_string()),
     }

@@ -21,6 +21,8 @@ use crate::{
 const SPARSE: i64 = 2;
 /// For reading ranges along indexes, which the settings of the sessions are not made for.
 const ALONG_INDEXES: &str = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = on";
+/// The same where each side has to end with the other: a hash would take in all links each time.
+const IN_ORDER: &str = "BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = on";
 
 const LINKS: &str = "SELECT coalesce(array_agg(l.legacy_id), '{}'), coalesce(array_agg(l.renaissance_id), '{}') FROM \
     (SELECT legacy_id, renaissance_id FROM biograph_bridge.link \
@@ -30,34 +32,40 @@ const LINKS: &str = "SELECT coalesce(array_agg(l.legacy_id), '{}'), coalesce(arr
 type Found = (Option<Image>, bool);
 
 impl Postgres {
-    pub(super) async fn stretch_of_links(
+    pub(super) async fn links_after(
         &self,
         index: EntityIndex,
         after: Option<LegacyId>,
         limit: u32,
-    ) -> Result<Stretch<LinkedRow>> {
+    ) -> Result<Stretch<(LegacyId, RenaissanceId)>> {
         let (entity, _) = self.entity(index)?;
-        let (mut legacy, mut ids): (Vec<String>, Vec<RenaissanceId>) = sqlx::query_as(LINKS)
+        let (legacy, ids): (Vec<String>, Vec<RenaissanceId>) = sqlx::query_as(LINKS)
             .bind(&entity.name)
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .fetch_one(&self.pool)
             .await
             .map_err(Error::from)?;
-        let mut more = ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let link = |(legacy, id): (&String, RenaissanceId)| Ok((parse_legacy(legacy)?, id));
+        Ok(Stretch { records: legacy.iter().zip(ids).map(link).collect::<Result<_>>()?, more })
+    }
+
+    pub(super) async fn rows_of_links(
+        &self,
+        index: EntityIndex,
+        mut links: Vec<(LegacyId, RenaissanceId)>,
+    ) -> Result<Vec<LinkedRow>> {
+        let mut ids: Vec<RenaissanceId> = links.iter().map(|(_, id)| *id).collect();
         let found = loop {
             match self.rows_of(index, &ids).await {
-                Err(error) if error.is_too_much() && ids.len() > 1 => {
-                    ids.truncate(ids.len() / 2);
-                    more = true;
-                }
+                Err(error) if error.is_too_much() && ids.len() > 1 => ids.truncate(ids.len() / 2),
                 found => break found?,
             }
         };
-        legacy.truncate(ids.len());
-        let record =
-            |(legacy, (image, named)): (&String, Found)| Ok(LinkedRow { legacy: parse_legacy(legacy)?, image, named });
-        Ok(Stretch { records: legacy.iter().zip(found).map(record).collect::<Result<_>>()?, more })
+        links.truncate(ids.len());
+        let record = |((legacy, _), (image, named)): (_, Found)| LinkedRow { legacy, image, named };
+        Ok(links.into_iter().zip(found).map(record).collect())
     }
 
     /// In the order of the ids. Those of people who were copied together lie together.
@@ -115,32 +123,21 @@ impl Postgres {
         let root = &entity.renaissance.tables[0];
         let (table, key) = (quote_ident(&root.name), quote_ident(&root.key));
         let first = after.map_or(i64::MIN, |after| after.saturating_add(1));
-        let mut transaction =
-            self.pool.begin_with(AssertSqlSafe(ALONG_INDEXES.to_owned())).await.map_err(Error::from)?;
+        // both are met in the order of their ids, so that the links end with the rows
         let sql = format!(
-            "SELECT max(r.id), count(*) FROM (SELECT {key}::int8 AS id FROM {table} WHERE {key} >= $1 ORDER BY {key} LIMIT $2) r"
+            "SELECT coalesce(array_agg(r.id) FILTER (WHERE l.renaissance_id IS NULL), '{{}}'), max(r.id), count(*) FROM \
+               (SELECT {key}::int8 AS id FROM {table} WHERE {key} >= $2 ORDER BY {key} LIMIT $3) r \
+             LEFT JOIN (SELECT renaissance_id FROM biograph_bridge.link WHERE entity = $1 AND renaissance_id >= $2 \
+               ORDER BY renaissance_id) l ON l.renaissance_id = r.id"
         );
-        let (last, walked): (Option<i64>, i64) = sqlx::query_as(AssertSqlSafe(sql))
+        let mut transaction = self.pool.begin_with(AssertSqlSafe(IN_ORDER.to_owned())).await.map_err(Error::from)?;
+        let (listed, last, walked): (Vec<i64>, Option<i64>, i64) = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(&entity.name)
             .bind(first)
             .bind(i64::from(limit))
             .fetch_one(&mut *transaction)
             .await
             .map_err(Error::from)?;
-        let sql = format!(
-            "SELECT r.{key}::int8 FROM {table} r LEFT JOIN biograph_bridge.link l \
-               ON l.entity = $1 AND l.renaissance_id = r.{key} AND l.renaissance_id BETWEEN $2 AND $3 \
-             WHERE r.{key} BETWEEN $2 AND $3 AND l.renaissance_id IS NULL ORDER BY r.{key}"
-        );
-        let listed = match last {
-            Some(last) => sqlx::query_scalar(AssertSqlSafe(sql))
-                .bind(&entity.name)
-                .bind(first)
-                .bind(last)
-                .fetch_all(&mut *transaction)
-                .await
-                .map_err(Error::from)?,
-            None => Vec::new(),
-        };
         transaction.commit().await.map_err(Error::from)?;
         Ok(Page { listed, last, walked: u64::try_from(walked).unwrap_or(0) })
     }

@@ -219,15 +219,19 @@ impl VerifyStore for Postgres {
         Ok(rows.into_iter().filter_map(known).collect())
     }
 
-    async fn linked_stretch(
+    async fn links_along(
         &self,
         entity: EntityIndex,
         after: Option<LegacyId>,
         limit: u32,
-    ) -> Result<Stretch<LinkedRow>> {
+    ) -> Result<Stretch<(LegacyId, RenaissanceId)>> {
+        in_time(self.links_after(entity, after, limit)).await
+    }
+
+    async fn rows_along(&self, entity: EntityIndex, links: Vec<(LegacyId, RenaissanceId)>) -> Result<Vec<LinkedRow>> {
         // on its own: what is read elsewhere meanwhile is decoded beside it
         let store = self.clone();
-        let read = tokio::spawn(async move { in_time(store.stretch_of_links(entity, after, limit)).await });
+        let read = tokio::spawn(async move { in_time(store.rows_of_links(entity, links)).await });
         read.await.map_err(|_| Error::retry("the bridge is stopping"))?
     }
 

@@ -164,7 +164,7 @@ async fn one_document_the_database_refuses_does_not_hold_the_others() {
 #[tokio::test]
 async fn a_document_too_large_is_refused_alone() {
     let world = World::new().await;
-    let large = Value::Text("x".repeat(17 << 20));
+    let large = Value::Text("x".repeat(17 << 20).into());
     let writes = [
         insert(1, "a"),
         LegacyWrite { id: id(2), change: LegacyChange::Insert(vec![(slot("name"), Some(large))]), born: None },

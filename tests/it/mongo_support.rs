@@ -39,7 +39,7 @@ pub(crate) fn slot(path: &str) -> usize {
 }
 
 pub(crate) fn text(text: &str) -> Option<Value> {
-    Some(Value::Text(text.to_owned()))
+    Some(Value::Text(text.into()))
 }
 
 pub(crate) fn id(number: u8) -> LegacyId {

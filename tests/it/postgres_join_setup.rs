@@ -45,7 +45,7 @@ async fn an_optional_table_that_is_missing_turns_its_field_off_until_it_is_there
     let names: Vec<&str> = store.entities()[0].fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["name", "nick"]);
     let image = read(&store, 1).await;
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     assert!(image.slots == [Some(text("One")), Some(text("I"))]);
     let mut base = Base::empty(2);
     base.set(0, Some(Digest::of(&text("One"))));

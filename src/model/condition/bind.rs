@@ -118,7 +118,7 @@ fn spellings(spelled: &Spelled) -> (String, Vec<Value>) {
             let moment = calendar::from_iso(text);
             let day = moment.filter(|at| at.rem_euclid(calendar::DAY) == 0);
             let day = day.and_then(|at| i32::try_from(at.div_euclid(calendar::DAY)).ok());
-            let all = [Some(Value::Text(text.clone())), moment.map(Value::Timestamp), day.map(Value::Date)];
+            let all = [Some(Value::Text(text.as_str().into())), moment.map(Value::Timestamp), day.map(Value::Date)];
             (text.clone(), all.into_iter().flatten().collect())
         }
     }

@@ -21,7 +21,7 @@ fn image(entity: &Entity, contents: &[(&str, Value)]) -> Image {
 }
 
 fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
+    Value::Text(text.into())
 }
 
 fn ada(entity: &Entity) -> Image {

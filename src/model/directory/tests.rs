@@ -132,7 +132,7 @@ fn whom_a_walk_does_not_meet_is_forgotten_and_who_came_meanwhile_stays() {
 
 #[test]
 fn nothing_of_a_name_shows_without_the_key() {
-    let name = Value::Text("+18475550100".to_owned());
+    let name = Value::Text("+18475550100".into());
     let [one, other] = [(1, 2), (3, 4)].map(|key| People::new(key).seal("phone", &name));
     assert!(one != other && one != People::new((1, 2)).seal("username", &name));
 }

@@ -269,7 +269,7 @@ fn insert_problem(table: &str, column: &str, value: &InsertValue, info: &TableIn
             .and_then(|()| super::limits::check_label(value, &found.labels, column))
             .err(),
         InsertValue::UnusablePassword => {
-            super::limits::check(&Value::Text("!".repeat(41)), Some(found.limits), column).err()
+            super::limits::check(&Value::Text("!".repeat(41).into()), Some(found.limits), column).err()
         }
         InsertValue::Uuid => super::limits::check(&Value::Uuid([0; 16]), Some(found.limits), column).err(),
         InsertValue::Now => super::limits::check(&Value::Timestamp(0), Some(found.limits), column).err(),

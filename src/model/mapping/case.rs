@@ -152,8 +152,9 @@ impl Entity {
             Side::Legacy => (self.legacy.insert.as_slice(), &self.legacy.computed),
             Side::Renaissance => (&[][..], &self.renaissance.computed),
         };
-        let texts =
-            computed.iter().map(|computed| (computed.slot, Value::Text(self.computed_text(computed, side, image))));
+        let texts = computed
+            .iter()
+            .map(|computed| (computed.slot, Value::Text(self.computed_text(computed, side, image).into())));
         let texts: Vec<(usize, Value)> = texts.collect();
         let values = inserts.iter().map(|(slot, value)| (*slot, from_json(&value.shown())));
         for (slot, content) in values.chain(texts) {

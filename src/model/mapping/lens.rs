@@ -55,6 +55,18 @@ impl HalfLens {
         self.slots.iter().zip(&self.names).map(move |(slot, name)| Place { name, held: held(slot) })
     }
 
+    /// Shows what is at its places, which are few.
+    fn with_places<T>(&self, slots: &[Slot], show: impl FnOnce(&[Place<'_>]) -> T) -> T {
+        let mut few = [const { Place { name: "", held: None } }; 4];
+        match few.get_mut(..self.slots.len()) {
+            Some(few) => {
+                few.iter_mut().zip(self.places(slots)).for_each(|(at, place)| *at = place);
+                show(few)
+            }
+            None => show(&self.places(slots).collect::<Vec<_>>()),
+        }
+    }
+
     /// Whether any of its slots is there.
     fn is_there(&self, slots: &[Slot]) -> bool {
         self.slots.iter().any(|slot| slots.get(*slot).is_some_and(Option::is_some))
@@ -68,7 +80,7 @@ impl HalfLens {
     /// The same, without copying what is there if that is the canonical value itself.
     fn look<'a>(&self, slots: &'a [Slot]) -> Result<Cow<'a, Value>, Problem> {
         let value = match self.transform.shape() {
-            Shape::Compound(compound) => Cow::Owned(compound.read(&self.places(slots).collect::<Vec<_>>())?),
+            Shape::Compound(compound) => Cow::Owned(self.with_places(slots, |places| compound.read(places))?),
             Shape::Scalar(scalar) => match self.slots.first().and_then(|slot| slots.get(*slot)?.as_ref()) {
                 None | Some(Value::Null) => Cow::Owned(Value::Null),
                 Some(held) if scalar.is_canonical(held) => Cow::Borrowed(held),
@@ -86,7 +98,7 @@ impl HalfLens {
         match self.transform.shape() {
             Shape::Compound(compound) => compound.meant(text),
             Shape::Scalar(scalar) => {
-                let held = Value::Text(text.to_owned());
+                let held = Value::Text(text.into());
                 scalar.read(&held, &Place { name: "the text", held: Some(&held) }).into_iter().collect()
             }
         }
@@ -114,7 +126,7 @@ impl HalfLens {
     /// What to do to each slot so that they read as the value.
     fn writes(&self, value: &Value, slots: &[Slot]) -> Result<Vec<Write>, Problem> {
         match self.transform.shape() {
-            Shape::Compound(compound) => compound.write(value, &self.places(slots).collect::<Vec<_>>(), self.null_as),
+            Shape::Compound(compound) => self.with_places(slots, |places| compound.write(value, places, self.null_as)),
             Shape::Scalar(scalar) => {
                 let write = if *value == Value::Null { self.null_as.write() } else { Write::Set(scalar.write(value)?) };
                 Ok(vec![write; self.slots.len()])
@@ -210,7 +222,7 @@ impl Field {
         };
         match (&self.on_invalid, read) {
             (OnInvalid::Park, read) => read,
-            (OnInvalid::Truncate(length), Ok(Value::Text(text))) => Ok(Value::Text(cut(text, *length))),
+            (OnInvalid::Truncate(length), Ok(Value::Text(text))) => Ok(Value::Text(cut(text.into(), *length).into())),
             (OnInvalid::Truncate(_), read) => read,
             // a reference that may come to life is waited for
             (_, Err(problem)) if problem.reason == Reason::MissingReference => Err(problem),

@@ -24,7 +24,7 @@ impl Loss {
 
     /// A loss whose normal form is a word.
     pub(crate) fn word(what: impl Into<String>, forms: &[&str]) -> Self {
-        Self::new(what, forms.iter().map(|form| Value::Text((*form).to_owned())).collect::<Vec<_>>())
+        Self::new(what, forms.iter().map(|form| Value::Text((*form).into())).collect::<Vec<_>>())
     }
 }
 

@@ -162,7 +162,9 @@ pub(super) fn same(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::Text(text), Value::Timestamp(micros)) => calendar::from_iso(text) == Some(*micros),
         (Value::Text(text), Value::Id(id)) => text.parse() == Ok(LegacyId::new(*id)),
-        (Value::Text(text), Value::Date(_) | Value::Uuid(_) | Value::Decimal(_)) => to_json(found) == json!(text),
+        (Value::Text(text), Value::Date(_) | Value::Uuid(_) | Value::Decimal(_)) => {
+            to_json(found) == json!(text.as_str())
+        }
         (Value::List(expected), Value::List(found)) => {
             expected.len() == found.len() && expected.iter().zip(found).all(|(expected, found)| same(expected, found))
         }

@@ -77,7 +77,7 @@ mod tests {
         let column = entity.fields[premium].slots(Side::Renaissance)[0];
         let holding = |word: &str| {
             let mut slots: Vec<Slot> = vec![None; entity.renaissance.columns.len()];
-            slots[column] = Some(Value::Text(word.to_owned()));
+            slots[column] = Some(Value::Text(word.into()));
             let image = Image { slots, version: Version(vec![1]) };
             let found = entity.unkept(None, &image);
             found.into_iter().find(|(field, _)| *field == premium).map(|(_, why)| why)

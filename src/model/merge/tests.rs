@@ -7,7 +7,7 @@ fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         (0..4i64).prop_map(Value::Int),
-        (0..3u8).prop_map(|n| Value::Text(format!("v{n}"))),
+        (0..3u8).prop_map(|n| Value::Text(format!("v{n}").into())),
         (0..3i64).prop_map(Value::Timestamp),
         any::<bool>().prop_map(Value::Bool),
     ]

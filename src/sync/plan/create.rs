@@ -155,8 +155,9 @@ impl Draft<'_> {
             Side::Renaissance => (&[][..], &renaissance.computed),
         };
         let inserted = insert.iter().map(|(slot, value)| (*slot, Some(self.inserted(value))));
-        let text =
-            |computed: &Computed| (computed.slot, Some(Value::Text(self.entity.computed_text(computed, to, created))));
+        let text = |computed: &Computed| {
+            (computed.slot, Some(Value::Text(self.entity.computed_text(computed, to, created).into())))
+        };
         let filled: Vec<_> = inserted.chain(computed.iter().map(text)).collect();
         self.patches[at(to)].extend(filled);
     }
@@ -165,7 +166,7 @@ impl Draft<'_> {
         match value {
             InsertValue::Constant(value) => value.clone(),
             // legacy has no passwords: whoever reads this one cannot log in with it
-            InsertValue::UnusablePassword => Value::Text("!".to_owned()),
+            InsertValue::UnusablePassword => Value::Text("!".into()),
             InsertValue::Now => Value::Timestamp(self.given.now),
             InsertValue::Uuid => Value::Uuid((self.given.new_uuid)().into_bytes()),
         }

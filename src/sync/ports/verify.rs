@@ -247,13 +247,20 @@ pub trait VerifyStore: Send + Sync {
     /// The last complete look at each entity, by whoever.
     fn last_verified(&self) -> impl Future<Output = Result<Vec<Verified>>> + Send;
 
-    /// The links that follow `after`, at most `limit` and fewer where their rows are large, each with its rows.
-    fn linked_stretch(
+    /// The links that follow `after`, at most `limit`.
+    fn links_along(
         &self,
         entity: EntityIndex,
         after: Option<LegacyId>,
         limit: u32,
-    ) -> impl Future<Output = Result<Stretch<LinkedRow>>> + Send;
+    ) -> impl Future<Output = Result<Stretch<(LegacyId, RenaissanceId)>>> + Send;
+
+    /// The rows of these links, in their order; of the first ones only, where all would take too much room at once.
+    fn rows_along(
+        &self,
+        entity: EntityIndex,
+        links: Vec<(LegacyId, RenaissanceId)>,
+    ) -> impl Future<Output = Result<Vec<LinkedRow>>> + Send;
 
     /// Walks on from `after` by at most `limit` rows and lists those without a link.
     fn unlinked_page(

@@ -77,7 +77,7 @@ fn unique_columns(entity: &Entity, patch: &Patch, first: usize) -> Vec<Claim> {
 }
 
 fn digest(to: Side, number: usize, values: &[Value]) -> Digest {
-    let of = Value::Text(format!("{to} {number}"));
+    let of = Value::Text(format!("{to} {number}").into());
     let all: Vec<&Value> = std::iter::once(&of).chain(values).collect();
     Digest::of_all(all.into_iter())
 }

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     model::{
         image::Image,
-        key::{EntityIndex, LegacyId},
+        key::{EntityIndex, LegacyId, RenaissanceId},
         links::Links,
         mapping::Entity,
         side::Side,
@@ -21,28 +21,45 @@ use crate::{
     },
 };
 
-/// Both sides of an entity between two legacy ids: all documents and all links with their rows.
+/// Both sides of an entity between two legacy ids: all documents and all links, then also the rows of the links.
 #[derive(Debug)]
 pub struct Both {
     documents: Vec<(LegacyId, Image)>,
+    links: Vec<(LegacyId, RenaissanceId)>,
     rows: Vec<LinkedRow>,
     last: Option<LegacyId>,
 }
 
 impl Both {
-    /// Two stretches that begin at the same legacy id, as far as both of them reach.
-    pub fn new(documents: Stretch<(LegacyId, Image)>, rows: Stretch<LinkedRow>) -> Self {
+    /// Two stretches that begin at the same legacy id, as far as both of them reach; still without rows.
+    pub fn new(documents: Stretch<(LegacyId, Image)>, links: Stretch<(LegacyId, RenaissanceId)>) -> Self {
         let ends = [
             documents.records.last().filter(|_| documents.more).map(|(id, _)| *id),
-            rows.records.last().filter(|_| rows.more).map(|row| row.legacy),
+            links.records.last().filter(|_| links.more).map(|(id, _)| *id),
         ];
-        let last = ends.into_iter().flatten().min();
-        let (mut documents, mut rows) = (documents.records, rows.records);
-        if let Some(last) = last {
-            documents.truncate(documents.partition_point(|(id, _)| *id <= last));
-            rows.truncate(rows.partition_point(|row| row.legacy <= last));
+        let (documents, links) = (documents.records, links.records);
+        let mut both = Self { documents, links, rows: Vec::new(), last: None };
+        ends.into_iter().flatten().min().into_iter().for_each(|last| both.end_with(last));
+        both
+    }
+
+    /// The links, in the order in which their rows are wanted.
+    pub fn take_links(&mut self) -> Vec<(LegacyId, RenaissanceId)> {
+        std::mem::take(&mut self.links)
+    }
+
+    /// Adds the rows of the links; where they are `fewer` than the links, both sides end with them.
+    pub fn add_rows(&mut self, rows: Vec<LinkedRow>, fewer: bool) {
+        self.rows = rows;
+        if let Some(last) = self.rows.last().filter(|_| fewer).map(|row| row.legacy) {
+            self.end_with(last);
         }
-        Self { documents, rows, last }
+    }
+
+    fn end_with(&mut self, last: LegacyId) {
+        self.documents.truncate(self.documents.partition_point(|(id, _)| *id <= last));
+        self.links.truncate(self.links.partition_point(|(id, _)| *id <= last));
+        self.last = Some(last);
     }
 
     /// Up to which legacy id; `None` up to the end.
@@ -52,7 +69,7 @@ impl Both {
 
     /// How many records there are, at least.
     pub fn len(&self) -> usize {
-        self.documents.len().max(self.rows.len())
+        self.documents.len().max(self.links.len()).max(self.rows.len())
     }
 
     /// Whether there are none.
@@ -147,10 +164,14 @@ mod tests {
         Image { slots: Vec::new(), version: Version(Vec::new()) }
     }
 
-    fn both(documents: &[u8], rows: &[u8], more: [bool; 2]) -> Both {
+    fn both(documents: &[u8], links: &[u8], more: [bool; 2]) -> Both {
         let documents = documents.iter().map(|n| (id(*n), blank())).collect();
-        let rows = rows.iter().map(|n| LinkedRow { legacy: id(*n), image: Some(blank()), named: true }).collect();
-        Both::new(Stretch { records: documents, more: more[0] }, Stretch { records: rows, more: more[1] })
+        let links = links.iter().map(|n| (id(*n), i64::from(*n))).collect();
+        Both::new(Stretch { records: documents, more: more[0] }, Stretch { records: links, more: more[1] })
+    }
+
+    fn rows(links: &[u8]) -> Vec<LinkedRow> {
+        links.iter().map(|n| LinkedRow { legacy: id(*n), image: Some(blank()), named: true }).collect()
     }
 
     #[test]
@@ -163,15 +184,26 @@ mod tests {
             (both(&[], &[], [false, false]), None, (0, 0)),
         ];
         for (both, last, lengths) in cases {
-            assert_eq!((both.last(), (both.documents.len(), both.rows.len())), (last.map(id), lengths));
+            assert_eq!((both.last(), (both.documents.len(), both.links.len())), (last.map(id), lengths));
         }
     }
 
     #[test]
+    fn both_sides_end_with_the_last_row_where_not_all_could_be_read() {
+        let mut all = both(&[1, 2, 4], &[1, 2, 3], [false, false]);
+        let mut some = both(&[1, 2, 4], &[1, 2, 3], [false, false]);
+        all.add_rows(rows(&[1, 2, 3]), false);
+        some.add_rows(rows(&[1, 2]), true);
+        assert_eq!((all.last(), all.documents.len()), (None, 3));
+        assert_eq!((some.last(), some.documents.len()), (Some(id(2)), 2));
+    }
+
+    #[test]
     fn every_record_is_met_once_with_what_there_is_of_it() {
-        let Both { documents, rows, .. } = both(&[1, 2, 4], &[2, 3, 4, 5], [false, false]);
-        let met: Vec<_> =
-            pairs(documents, rows).map(|(id, document, row)| (id, document.is_some(), row.is_some())).collect();
+        let Both { documents, .. } = both(&[1, 2, 4], &[], [false, false]);
+        let met: Vec<_> = pairs(documents, rows(&[2, 3, 4, 5]))
+            .map(|(id, document, row)| (id, document.is_some(), row.is_some()))
+            .collect();
         let expected = [(1, true, false), (2, true, true), (3, false, true), (4, true, true), (5, false, true)];
         assert_eq!(met, expected.map(|(n, document, row)| (id(n), document, row)));
     }

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How many times more records are read at once where both sides are read from end to end: a chunk is made for looking each up.
-const ALONG: u32 = 2;
+const ALONG: u32 = 4;
 /// The same where only ids are read.
 const IDS_ALONG: u32 = 10;
 /// Candidates that may wait to be looked at again while the walk goes on.
@@ -43,7 +43,7 @@ const KEPT: i64 = 10_000;
 #[derive(Default)]
 struct Chunk {
     keys: Vec<Key>,
-    /// Records that were read from both sides.
+    /// Records that are read from both sides.
     both: Option<Both>,
     /// The last record walked, as text; `None` at the end.
     last: Option<String>,
@@ -70,33 +70,30 @@ where
         if progress.done {
             return Ok(());
         }
-        let total = match part {
-            Part::Documents => Some(self.reconciler.legacy().count(entity).await?),
-            Part::Rows => Some(store.count(entity).await?),
-            Part::Links | Part::Person => None,
-        };
-        progress.total = total.and_then(|total| i64::try_from(total).ok());
         let suspects = store.suspects(run.id, entity, part).await?;
         let mut waiting: Vec<Candidate> = suspects.iter().map(Candidate::known).collect();
         let (mut found, mut saved) = (Vec::new(), Instant::now());
-        let mut next = self.chunk((run, entity, part), progress.after.as_deref()).await?;
+        let (total, first) =
+            tokio::try_join!(self.total(entity, part), self.chunk((run, entity, part), progress.after.as_deref()))?;
+        progress.total = total;
+        let mut next = Some(first);
+        let mut chunk = self.whole(entity, &mut next).await?;
+        next = self.following((run, entity, part), chunk.last.as_deref()).await?;
         loop {
             self.until_streaming(stop).await?;
-            let mut chunk = next;
             self.pace(run).spend(chunk.walked, stop).await;
             if stop.is_cancelled() {
                 return Err(Error::retry("the bridge is stopping"));
             }
-            // which records come next is read while these are compared
-            let ahead = async {
-                match &chunk.last {
-                    Some(last) => self.chunk((run, entity, part), Some(last)).await,
-                    None => Ok(Chunk::default()),
-                }
-            };
-            let records = (chunk.keys, chunk.both.take());
+            // while these are compared, the rows of the next ones are read, and what comes after those
+            let far = next.as_ref().and_then(|next| next.last.clone());
+            let records = (std::mem::take(&mut chunk.keys), chunk.both.take());
             let look = self.first_look((entity, part), records, (&mut progress, &mut waiting));
-            (next, ()) = tokio::try_join!(ahead, look)?;
+            let ahead = self.following((run, entity, part), far.as_deref());
+            let (mut ahead, whole, ()) = tokio::try_join!(ahead, self.whole(entity, &mut next), look)?;
+            if whole.last != far {
+                ahead = self.following((run, entity, part), whole.last.as_deref()).await?;
+            }
             found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
             while !waiting.is_empty() && (chunk.last.is_none() || waiting.len() > WAITING) {
                 let due = waiting.iter().map(Candidate::due).min().unwrap_or_else(Instant::now);
@@ -105,7 +102,7 @@ where
                 found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
             }
             progress.done = chunk.last.is_none();
-            progress.after = chunk.last.or(progress.after);
+            progress.after = chunk.last.take().or(progress.after);
             self.tell((entity, part), &progress, chunk.walked);
             if progress.done || saved.elapsed() >= SAVE_EVERY {
                 let found = std::mem::take(&mut found);
@@ -115,7 +112,41 @@ where
             if progress.done {
                 return Ok(());
             }
+            (chunk, next) = (whole, ahead);
         }
+    }
+
+    /// How many records there are to be walked, where that is known.
+    async fn total(&self, entity: EntityIndex, part: Part) -> Result<Option<i64>> {
+        let total = match part {
+            Part::Documents => self.reconciler.legacy().count(entity).await?,
+            Part::Rows => self.reconciler.renaissance().count(entity).await?,
+            Part::Links | Part::Person => return Ok(None),
+        };
+        Ok(i64::try_from(total).ok())
+    }
+
+    /// The chunk after this record; `None` behind the last one.
+    async fn following(&self, of: (&Run, EntityIndex, Part), last: Option<&str>) -> Result<Option<Chunk>> {
+        match last {
+            Some(last) => Ok(Some(self.chunk(of, Some(last)).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A chunk with the rows of its links; it ends sooner where they take too much room.
+    async fn whole(&self, entity: EntityIndex, chunk: &mut Option<Chunk>) -> Result<Chunk> {
+        let Some(mut chunk) = chunk.take() else { return Ok(Chunk::default()) };
+        if let Some(both) = &mut chunk.both {
+            let links = both.take_links();
+            let wanted = links.len();
+            let rows = self.reconciler.renaissance().rows_along(entity, links).await?;
+            let fewer = rows.len() < wanted;
+            both.add_rows(rows, fewer);
+            chunk.walked = both.len() as u64;
+            chunk.last = both.last().map(|id| id.to_string());
+        }
+        Ok(chunk)
     }
 
     /// Everything that belongs to one person.
@@ -186,10 +217,10 @@ where
                 if is_whole && part == Part::Documents && !paused {
                     let limit = limit.saturating_mul(ALONG);
                     let documents = self.reconciler.legacy().stretch(entity, after, limit);
-                    let (documents, rows) = tokio::try_join!(documents, store.linked_stretch(entity, after, limit))?;
-                    let both = Both::new(documents, rows);
-                    let (last, walked) = (both.last().map(|id| id.to_string()), both.len() as u64);
-                    return Ok(Chunk { both: Some(both), last, walked, ..Chunk::default() });
+                    let (documents, links) = tokio::try_join!(documents, store.links_along(entity, after, limit))?;
+                    let both = Both::new(documents, links);
+                    let last = both.last().map(|id| id.to_string());
+                    return Ok(Chunk { both: Some(both), last, ..Chunk::default() });
                 }
                 let page = match part {
                     Part::Links => store.lone_links(entity, after, limit).await?,

@@ -282,7 +282,7 @@ fn phone(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim
 }
 
 fn name(half: &Half<'_, '_>, slots: &mut Slots) -> Option<(Transform, Vec<Claim>)> {
-    let split = half.normal_forms().contains(&Value::Text("split".to_owned()));
+    let split = half.normal_forms().contains(&Value::Text("split".into()));
     let empty_is_null = empty_is_null(half);
     let claims: Option<Vec<Claim>> =
         [half.named_slot(slots, "first"), half.named_slot(slots, "last")].into_iter().collect();

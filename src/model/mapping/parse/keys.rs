@@ -245,7 +245,7 @@ impl<'s> Keys<'s> {
 
 fn plain(value: &DeValue<'_>) -> Option<Value> {
     match value {
-        DeValue::String(text) => Some(Value::Text(text.to_string())),
+        DeValue::String(text) => Some(Value::Text(text.as_ref().into())),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Int),
         DeValue::Float(number) => number.as_str().parse().ok().map(Value::Float),
         DeValue::Boolean(flag) => Some(Value::Bool(*flag)),

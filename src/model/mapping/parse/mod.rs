@@ -39,7 +39,7 @@ pub fn parse(file: &str, text: &str) -> Result<Entity, Vec<MappingError>> {
     let errors = source.into_errors();
     match entity {
         Some(mut entity) if errors.is_empty() => {
-            entity.origin.digest = format!("{:016x}", Digest::of(&Value::Text(text.to_owned())).to_bits());
+            entity.origin.digest = format!("{:016x}", Digest::of(&Value::Text(text.into())).to_bits());
             Ok(entity)
         }
         Some(_) | None => Err(errors),

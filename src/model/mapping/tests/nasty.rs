@@ -89,7 +89,7 @@ pub(super) fn nasty() -> impl Strategy<Value = Value> {
         2 => any::<bool>().prop_map(Value::Bool),
         2 => whole.prop_map(Value::Int),
         2 => doubles.prop_map(Value::Float),
-        6 => nasty_text().prop_map(Value::Text),
+        6 => nasty_text().prop_map(|text| Value::Text(text.into())),
         2 => prop_oneof![any::<i64>(), 0_i64..4_000_000_000_000_000].prop_map(Value::Timestamp),
         2 => id().prop_map(Value::Id),
         1 => id().prop_map(|id| Value::Dangling(Box::new(Value::Id(id)))),
@@ -112,7 +112,7 @@ pub(super) fn nasty() -> impl Strategy<Value = Value> {
 /// What extended JSON says about two bytes.
 fn spelled_binary(subtype: &str) -> Value {
     let parts = [("base64", "AQI="), ("subType", subtype)];
-    Value::Object(parts.map(|(key, text)| (key.to_owned(), Value::Text(text.to_owned()))).into())
+    Value::Object(parts.map(|(key, text)| (key.to_owned(), Value::Text(text.into()))).into())
 }
 
 fn decimal(text: &str) -> Value {
@@ -144,8 +144,8 @@ pub(super) fn ordinary(field: &Field) -> BoxedStrategy<Value> {
         Transform::Timestamp(_) => {
             (-60_000_000_000_000_i64..250_000_000_000_000).prop_map(|ms| Value::Timestamp(ms * 1000)).boxed()
         }
-        Transform::Media(_) => "https://[a-z]{1,8}/[a-zA-Z/]{0,20}".prop_map(Value::Text).boxed(),
-        Transform::Phone(_) => "\\+[1-9][0-9]{6,14}".prop_map(Value::Text).boxed(),
+        Transform::Media(_) => "https://[a-z]{1,8}/[a-zA-Z/]{0,20}".prop_map(|text| Value::Text(text.into())).boxed(),
+        Transform::Phone(_) => "\\+[1-9][0-9]{6,14}".prop_map(|text| Value::Text(text.into())).boxed(),
         Transform::Reference(_) => id().prop_map(Value::Id).boxed(),
         Transform::References(many) if many.set => {
             collection::vec(id(), 0..5).prop_map(|ids| ids_of(ids.into_iter().collect::<BTreeSet<_>>())).boxed()
@@ -192,7 +192,7 @@ fn element(each: &Transform) -> BoxedStrategy<Value> {
         Transform::Bool(_) => any::<bool>().prop_map(Value::Bool).boxed(),
         Transform::Decimal(_) => "-?[1-9][0-9]{0,9}\\.[0-9]{0,5}[1-9]".prop_map(|text| decimal(&text)).boxed(),
         Transform::Float(_) => (-1e15..1e15).prop_map(Value::Float).boxed(),
-        _ => "[^\\x00]{0,9}".prop_map(Value::Text).boxed(),
+        _ => "[^\\x00]{0,9}".prop_map(|text| Value::Text(text.into())).boxed(),
     };
     prop_oneof![1 => Just(Value::Null), 4 => value].boxed()
 }
@@ -209,7 +209,7 @@ fn members(halves: [&Transform; 2]) -> BoxedStrategy<Value> {
             Some(Transform::Date(_)) => {
                 (-700_000..2_900_000_i64).prop_map(|day| Value::Timestamp(day * 86_400_000_000)).boxed()
             }
-            _ => "\\PC{1,9}".prop_map(Value::Text).boxed(),
+            _ => "\\PC{1,9}".prop_map(|text| Value::Text(text.into())).boxed(),
         };
         (Just(name), value)
     };
@@ -224,7 +224,7 @@ fn plain() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(Value::Int),
-        "[^\\x00]{0,9}".prop_map(Value::Text),
+        "[^\\x00]{0,9}".prop_map(|text| Value::Text(text.into())),
     ]
 }
 

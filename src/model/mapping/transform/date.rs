@@ -78,7 +78,7 @@ mod tests {
         let read = |held: &Value| form.read(held, &Place { name: "d", held: Some(held) });
         assert_eq!(read(&Value::Timestamp(DAY + DAY / 2)), Ok(Value::Date(1)));
         assert_eq!(read(&Value::Timestamp(-1)), Ok(Value::Date(-1)));
-        assert_eq!(read(&Value::Text("2024-01-02T23:59:59-05:00".to_owned())), Ok(Value::Date(19_725)));
+        assert_eq!(read(&Value::Text("2024-01-02T23:59:59-05:00".into())), Ok(Value::Date(19_725)));
         assert_eq!(form.write(&Value::Date(-1)), Ok(Value::Timestamp(-DAY)));
         assert_eq!(read(&Value::Bool(true)).map_err(|problem| problem.reason), Err(Reason::WrongType));
     }

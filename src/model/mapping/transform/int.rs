@@ -32,7 +32,7 @@ impl Scalar for IntForm {
 
     fn forms(&self, value: &Value) -> Vec<Value> {
         match value {
-            Value::Int(number) => vec![Value::Int(*number), Value::Text(number.to_string())],
+            Value::Int(number) => vec![Value::Int(*number), Value::Text(number.to_string().into())],
             _ => Vec::new(),
         }
     }

@@ -216,7 +216,7 @@ mod tests {
         let inner =
             [("base64".to_owned(), Value::Text("AQI=".into())), ("subType".to_owned(), Value::Text("06".into()))];
         for (key, inner, native) in [
-            ("$oid", Value::Text("01".repeat(12)), Value::Id([1; 12])),
+            ("$oid", Value::Text("01".repeat(12).into()), Value::Id([1; 12])),
             ("$date", Value::Text("1969-12-31T23:59:59.999Z".into()), Value::Timestamp(-1000)),
             ("$uuid", Value::Text("01010101-0101-0101-0101-010101010101".into()), Value::Uuid([1; 16])),
             ("$binary", Value::Object(inner.into()), Value::Binary(6, vec![1, 2])),

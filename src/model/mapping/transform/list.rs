@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_set_is_the_same_in_any_order() {
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| Value::Text(text.into());
         let form = ListForm { each: Box::new(Transform::Text(TextForm { empty_is_null: false })), set: true };
         let read = |items: &[Value]| {
             let held = Value::List(items.to_vec());
@@ -173,7 +173,7 @@ mod tests {
         let form = ListForm { each: Box::new(Transform::Text(TextForm { empty_is_null: false })), set: true };
         let read = |held: &Value| form.read(&[Place { name: "l", held: Some(held) }]).unwrap();
         let set = |names: &[&str]| {
-            Reading::Value(read(&Value::List(names.iter().map(|name| Value::Text((*name).to_owned())).collect())))
+            Reading::Value(read(&Value::List(names.iter().map(|name| Value::Text((*name).into())).collect())))
         };
         let nothing = Agreed { value: None, members: Some(&[]), number: None };
         for (left, right) in [(["d", "b"], ["c", "a"]), (["a", "f"], ["e", "b"]), (["x", "y"], ["z", "w"])] {

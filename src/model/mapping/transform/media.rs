@@ -55,16 +55,24 @@ impl Media {
 impl Scalar for Media {
     fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
         let text = held.as_text().ok_or_else(|| place.wrong("text"))?;
-        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(self.full(text)) })
+        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(self.full(text).into()) })
     }
 
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         let text = value.as_text().ok_or_else(|| misfit(value, "text"))?;
-        Ok(Value::Text(if self.short { self.path(text) } else { text.to_owned() }))
+        Ok(Value::Text(if self.short { self.path(text).into() } else { text.into() }))
     }
 
     fn forms(&self, value: &Value) -> Vec<Value> {
-        value.as_text().map(|text| vec![Value::Text(self.path(text)), Value::Text(text.to_owned())]).unwrap_or_default()
+        value
+            .as_text()
+            .map(|text| vec![Value::Text(self.path(text).into()), Value::Text(text.into())])
+            .unwrap_or_default()
+    }
+
+    fn is_canonical(&self, held: &Value) -> bool {
+        let is_full = |text: &str| !self.prefixes.iter().any(|(path, _)| text.starts_with(path.as_str()));
+        held.as_text().is_some_and(|text| !(text.is_empty() && self.empty_is_null) && is_full(text))
     }
 
     fn fits(&self, kind: ColumnKind) -> bool {

@@ -98,7 +98,7 @@ impl NullForm {
     pub(crate) fn write(self) -> Write {
         match self {
             Self::Null => Write::Set(Value::Null),
-            Self::Empty => Write::Set(Value::Text(String::new())),
+            Self::Empty => Write::Set(Value::Text("".into())),
             Self::Missing => Write::Remove,
         }
     }

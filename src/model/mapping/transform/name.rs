@@ -33,7 +33,7 @@ impl Compound for WholeName {
         }
         let nothing = places.iter().all(|place| place.value().is_none());
         let empty = parts.is_empty() && (self.empty_is_null || nothing);
-        Ok(if empty { Value::Null } else { Value::Text(parts.join(" ")) })
+        Ok(if empty { Value::Null } else { Value::Text(parts.join(" ").into()) })
     }
 
     fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem> {
@@ -43,12 +43,12 @@ impl Compound for WholeName {
         let whole = value.as_text().ok_or_else(|| misfit(value, "text"))?;
         let halves = whole.split_once(' ').filter(|(first, last)| self.split && !first.is_empty() && !last.is_empty());
         let (first, last) = halves.unwrap_or((whole, ""));
-        Ok([first, last].map(|part| Write::Set(Value::Text(part.to_owned()))).into())
+        Ok([first, last].map(|part| Write::Set(Value::Text(part.into()))).into())
     }
 
     fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>> {
         let Some(whole) = value.as_text() else { return Vec::new() };
-        let text = |part: &str| Value::Text(part.to_owned());
+        let text = |part: &str| Value::Text(part.into());
         let halves = whole.match_indices(' ').map(|(at, _)| (&whole[..at], &whole[at + 1..]));
         let splits = halves
             .filter(|(first, last)| !first.is_empty() && !last.is_empty())

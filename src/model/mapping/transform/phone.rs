@@ -11,6 +11,8 @@
 //! renaissance = { country = "country_code", number = "phone_number", stored = "national" }
 //! ```
 
+use compact_str::{CompactString, format_compact};
+
 use super::{Compound, NullForm, Place, Write, misfit, text};
 use crate::model::{
     catalog::ColumnKind,
@@ -48,8 +50,12 @@ fn split(digits: &str) -> Option<(&str, &str)> {
 }
 
 /// The digits of a text that is digits and punctuation only, and whether a `+` opens them.
-fn digits(text: &str) -> Option<(String, bool)> {
-    let mut found = String::with_capacity(text.len());
+fn digits(text: &str) -> Option<(CompactString, bool)> {
+    let (plain, plus) = text.strip_prefix('+').map_or((text, false), |plain| (plain, true));
+    if plain.bytes().all(|letter| letter.is_ascii_digit()) {
+        return Some((plain.into(), plus));
+    }
+    let mut found = CompactString::default();
     let mut plus = false;
     for letter in text.chars() {
         match letter {
@@ -65,18 +71,18 @@ fn digits(text: &str) -> Option<(String, bool)> {
 
 impl Phone {
     /// The digits of the stored country code without leading zeros, if there are any.
-    fn country(place: &Place<'_>) -> Result<Option<String>, Problem> {
+    fn country(place: &Place<'_>) -> Result<Option<CompactString>, Problem> {
         let Some(held) = place.value() else { return Ok(None) };
         let wrong = || place.wrong("a country code");
         let (code, _) = text::as_text(held)
             .filter(|text| !text.starts_with('-'))
             .and_then(|text| digits(&text))
             .ok_or_else(wrong)?;
-        Ok(Some(code.trim_start_matches('0').to_owned()).filter(|code| !code.is_empty()))
+        Ok(Some(CompactString::from(code.trim_start_matches('0'))).filter(|code| !code.is_empty()))
     }
 
     /// The digits of the stored number in E.164 order, if there are any.
-    fn number(&self, places: &[Place<'_>; 2]) -> Result<Option<String>, Problem> {
+    fn number(&self, places: &[Place<'_>; 2]) -> Result<Option<CompactString>, Problem> {
         let [country, number] = places;
         let wrong = || number.wrong("a telephone number");
         let Some(held) = number.value() else { return Ok(None) };
@@ -88,7 +94,7 @@ impl Phone {
         match digits(&text).filter(|(found, _)| !found.is_empty() && !negative) {
             Some((found, true)) => Ok(Some(found)),
             Some((found, false)) => {
-                Ok(Some(Self::country(country)?.unwrap_or_else(|| self.default_country.clone()) + &found))
+                Ok(Some(Self::country(country)?.unwrap_or_else(|| self.default_country.as_str().into()) + &found))
             }
             None => Err(Problem::new(
                 Reason::WrongType,
@@ -102,7 +108,7 @@ impl Phone {
         let as_int = self.country_as_int && held.and_then(Value::as_text).is_none();
         match code.parse() {
             Ok(number) if as_int => Value::Int(number),
-            _ => Value::Text(code.to_owned()),
+            _ => Value::Text(code.into()),
         }
     }
 }
@@ -111,7 +117,7 @@ impl Compound for Phone {
     fn read(&self, places: &[Place<'_>]) -> Result<Value, Problem> {
         let Some(found) = self.number(&pair(places))? else { return Ok(Value::Null) };
         let problem = || Problem::new(Reason::WrongType, "holds digits that are not an international telephone number");
-        split(&found).map(|_| Value::Text(["+", &found].concat())).ok_or_else(problem)
+        split(&found).map(|_| Value::Text(CompactString::const_new("+") + &found)).ok_or_else(problem)
     }
 
     fn write(&self, value: &Value, places: &[Place<'_>], null: NullForm) -> Result<Vec<Write>, Problem> {
@@ -133,20 +139,20 @@ impl Compound for Phone {
         }
         let code = if kept.is_some() { Write::Keep } else { Write::Set(self.code(code, country.held)) };
         let written = if self.e164 { format!("+{whole}") } else { national.to_owned() };
-        Ok(vec![code, Write::Set(Value::Text(written))])
+        Ok(vec![code, Write::Set(Value::Text(written.into()))])
     }
 
     fn forms(&self, value: &Value) -> Vec<Vec<(usize, Value)>> {
         let whole = value.as_text().and_then(|text| text.strip_prefix('+'));
         let Some((code, national)) = whole.and_then(split) else { return Vec::new() };
-        let mut codes = vec![Value::Text(code.to_owned()), Value::Text(format!("+{code}"))];
+        let mut codes = vec![Value::Text(code.into()), Value::Text(format_compact!("+{code}"))];
         if self.country_as_int {
             codes.extend(code.parse().map(Value::Int));
         }
         if code == self.default_country {
             codes.push(Value::Null);
         }
-        let mut numbers = vec![Value::Text(national.to_owned())];
+        let mut numbers = vec![Value::Text(national.into())];
         if self.country_as_int {
             numbers = text::spellings(national);
         }
@@ -163,11 +169,11 @@ impl Compound for Phone {
         };
         let numbers = match found.strip_prefix("00") {
             _ if plus => vec![found],
-            Some(international) => vec![international.to_owned()],
-            None => vec![format!("{}{found}", self.default_country), found],
+            Some(international) => vec![international.into()],
+            None => vec![format_compact!("{}{found}", self.default_country), found],
         };
         let known = numbers.into_iter().filter(|number| split(number).is_some());
-        known.map(|number| Value::Text(format!("+{number}"))).collect()
+        known.map(|number| Value::Text(format_compact!("+{number}"))).collect()
     }
 
     fn fits(&self, place: usize, kind: ColumnKind) -> bool {

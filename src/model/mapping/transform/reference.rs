@@ -65,7 +65,7 @@ impl Reference {
 
     fn write_one(&self, value: &Value) -> Result<Value, Problem> {
         match value {
-            Value::Id(id) if self.hex => Ok(Value::Text(LegacyId::new(*id).to_string())),
+            Value::Id(id) if self.hex => Ok(Value::Text(LegacyId::new(*id).to_string().into())),
             Value::Id(_) => Ok(value.clone()),
             other => Err(misfit(other, "the id of a record")),
         }
@@ -84,7 +84,7 @@ impl Scalar for Reference {
     fn forms(&self, value: &Value) -> Vec<Value> {
         match value {
             Value::Id(_) if self.linked => vec![value.clone()],
-            Value::Id(id) => vec![value.clone(), Value::Text(LegacyId::new(*id).to_string())],
+            Value::Id(id) => vec![value.clone(), Value::Text(LegacyId::new(*id).to_string().into())],
             _ => Vec::new(),
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     const B: [u8; 12] = [2; 12];
 
     fn hex(id: [u8; 12]) -> Value {
-        Value::Text(LegacyId::new(id).to_string())
+        Value::Text(LegacyId::new(id).to_string().into())
     }
 
     fn dangling(id: [u8; 12]) -> Value {
@@ -226,7 +226,7 @@ mod tests {
             form.read(&held, &Place { name: "user_id", held: Some(&held) }).map_err(|problem| problem.reason)
         };
         assert_eq!(read(dangling(A)), Err(Reason::MissingReference));
-        assert_eq!(read(Value::Text("nobody".to_owned())), Err(Reason::WrongType));
+        assert_eq!(read(Value::Text("nobody".into())), Err(Reason::WrongType));
         assert_eq!(read(Value::Int(5)), Err(Reason::WrongType));
         assert_eq!(read(hex(A)), Ok(Value::Id(A)));
     }

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn members_cross_and_what_else_the_object_holds_stays() {
-        let (rome, midnight) = (Value::Text("Rome".to_owned()), Value::Timestamp(86_400_000_000));
+        let (rome, midnight) = (Value::Text("Rome".into()), Value::Timestamp(86_400_000_000));
         let held = object(&[("city", Value::Int(5)), ("accuracy", Value::Int(3))]);
         let wanted = object(&[("city", rome.clone()), ("born", midnight.clone())]);
         let written = place(true).write(&wanted, &[at(Some(&held))], NullForm::Null);

@@ -23,7 +23,7 @@ pub struct TextForm {
 impl Scalar for TextForm {
     fn read(&self, held: &Value, place: &Place<'_>) -> Result<Value, Problem> {
         let text = as_text(held).ok_or_else(|| place.wrong("text"))?;
-        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(text.into_owned()) })
+        Ok(if text.is_empty() && self.empty_is_null { Value::Null } else { Value::Text(text.into()) })
     }
 
     fn is_canonical(&self, held: &Value) -> bool {
@@ -31,7 +31,7 @@ impl Scalar for TextForm {
     }
 
     fn write(&self, value: &Value) -> Result<Value, Problem> {
-        value.as_text().map(|text| Value::Text(text.to_owned())).ok_or_else(|| misfit(value, "text"))
+        value.as_text().map(|text| Value::Text(text.into())).ok_or_else(|| misfit(value, "text"))
     }
 
     fn forms(&self, value: &Value) -> Vec<Value> {
@@ -70,5 +70,5 @@ pub(crate) fn as_text(value: &Value) -> Option<Cow<'_, str>> {
 /// The text itself, and the number it may have been stored as.
 pub(crate) fn spellings(text: &str) -> Vec<Value> {
     let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
-    std::iter::once(Value::Text(text.to_owned())).chain(number.map(Value::Int)).collect()
+    std::iter::once(Value::Text(text.into())).chain(number.map(Value::Int)).collect()
 }

@@ -37,7 +37,7 @@ impl Scalar for UuidForm {
 
     fn write(&self, value: &Value) -> Result<Value, Problem> {
         match value {
-            Value::Uuid(bytes) if self.text => Ok(Value::Text(uuid_text(bytes))),
+            Value::Uuid(bytes) if self.text => Ok(Value::Text(uuid_text(bytes).into())),
             Value::Uuid(_) => Ok(value.clone()),
             other => Err(misfit(other, "a UUID")),
         }
@@ -45,7 +45,7 @@ impl Scalar for UuidForm {
 
     fn forms(&self, value: &Value) -> Vec<Value> {
         match value {
-            Value::Uuid(bytes) if self.text => vec![Value::Text(uuid_text(bytes)), value.clone()],
+            Value::Uuid(bytes) if self.text => vec![Value::Text(uuid_text(bytes).into()), value.clone()],
             Value::Uuid(_) => vec![value.clone()],
             _ => Vec::new(),
         }
@@ -70,7 +70,7 @@ mod tests {
         let form = UuidForm { text: false };
         let one = Value::Uuid(0x0123_4567_89ab_cdef_u128.to_be_bytes());
         for text in ["00000000-0000-0000-0123-456789abcdef", " 0000000000000000 0123456789ABCDEF"] {
-            let held = Value::Text(text.replace(" 0", "0"));
+            let held = Value::Text(text.replace(" 0", "0").into());
             assert_eq!(form.read(&held, &Place { name: "u", held: Some(&held) }), Ok(one.clone()), "{text}");
         }
         let old = Value::Binary(3, vec![0; 16]);
