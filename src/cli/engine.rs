@@ -44,8 +44,8 @@ use crate::{
 const REREAD: Duration = Duration::from_secs(1);
 /// How often a standby asks for the lease.
 const STANDBY: Duration = Duration::from_secs(1);
-/// Batches are written to MongoDB one at a time; a second session covers the replacement of a broken one.
-const SESSIONS: usize = 2;
+/// Two batches are written to MongoDB at once; another session is for what people order, or for the replacement of a broken one.
+const SESSIONS: usize = 3;
 /// How often the slower gauges are read: parked keys, slot, oplog.
 const GAUGES: Duration = Duration::from_secs(5);
 

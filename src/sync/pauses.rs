@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
 
 use super::ports::{NewPause, PauseStore};
 use crate::{error::Result, model::pause::Pauses};
@@ -13,8 +13,8 @@ pub struct Present {
     pauses: Mutex<Arc<Pauses>>,
     /// Counts the changes.
     version: watch::Sender<u64>,
-    /// Held while a batch is decided and written.
-    batch: tokio::sync::Mutex<()>,
+    /// Held by each batch while it is decided and written.
+    batch: RwLock<()>,
     /// Keys may have to come back.
     ended: Notify,
 }
@@ -24,7 +24,7 @@ impl Default for Present {
         Self {
             pauses: Mutex::default(),
             version: watch::Sender::new(0),
-            batch: tokio::sync::Mutex::default(),
+            batch: RwLock::default(),
             ended: Notify::new(),
         }
     }
@@ -69,12 +69,12 @@ impl Present {
 
     /// Waits until nothing is on its way any more that was decided before.
     pub async fn settled(&self) {
-        drop(self.batch.lock().await);
+        drop(self.batch.write().await);
     }
 
-    /// To be held while a batch is decided and written.
-    pub async fn batch(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.batch.lock().await
+    /// To be held while a batch is decided and written, by as many as there are at once.
+    pub async fn batch(&self) -> RwLockReadGuard<'_, ()> {
+        self.batch.read().await
     }
 
     /// Whether a batch that was decided under this version of the pauses may still be written.

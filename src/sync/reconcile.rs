@@ -22,7 +22,7 @@ mod structure;
 use std::{
     collections::HashSet,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -31,7 +31,7 @@ use std::{
 use uuid::Uuid;
 
 pub use self::{
-    ahead::{Ahead, Footprint},
+    ahead::{Ahead, Door, Footprint},
     claims::Claim,
     compare::{Compared, Difference, Moved, Standing},
     glance::{Both, Glance},
@@ -71,12 +71,12 @@ use crate::{
     },
 };
 
-/// Reconciles batches of dirty keys. One at a time: it is the single writer.
+/// Reconciles batches of dirty keys: it is the single writer. Batches that are written at once have nothing in common.
 pub struct Reconciler<L, R> {
     legacy: L,
     renaissance: R,
-    entities: std::sync::Arc<Vec<Entity>>,
-    /// An intent may be open: a batch failed after its plans were committed.
+    entities: Arc<Vec<Entity>>,
+    /// An intent may be open that no batch is about to settle: one failed after its plans were committed.
     unsettled: AtomicBool,
     /// Settled intents whose ledger documents have served.
     served: Mutex<Vec<Uuid>>,
@@ -100,6 +100,22 @@ pub struct Reconciler<L, R> {
     breaker: Breaker,
     /// Tables that may have been emptied.
     rewrites: Rewrites,
+}
+
+/// An intent on its way; if it is not settled in the end, whether its documents have landed has to be found out.
+struct OpenIntent<'a>(&'a AtomicBool);
+
+impl OpenIntent<'_> {
+    /// There is nothing to find out.
+    fn settled(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for OpenIntent<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// A record in the batch with the keys that led to it.
@@ -134,7 +150,7 @@ impl Work {
 
 impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// A reconciler that first settles what a former run left open.
-    pub fn new(legacy: L, renaissance: R, entities: std::sync::Arc<Vec<Entity>>) -> Self {
+    pub fn new(legacy: L, renaissance: R, entities: Arc<Vec<Entity>>) -> Self {
         Self {
             legacy,
             renaissance,
@@ -222,14 +238,16 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         Ok(())
     }
 
-    /// Reconciles dirty keys of one entity in a constant number of round trips. `ahead` is what was read of them while the
-    /// batch before was written, and what that one was about; it must have succeeded. On an error nothing is settled;
-    /// whatever was already written is found equal next time.
+    /// Reconciles dirty keys of one entity in a constant number of round trips. `ahead` is what was read of them while others
+    /// were written; beside all of those it has to [stand](Self::stands), and none of them may have failed. From when `door`
+    /// opens, a batch that stands beside this one may be reconciled as well. On an error nothing is settled; whatever was
+    /// already written is found equal next time, once all others have ended.
     pub async fn reconcile(
         &self,
         index: EntityIndex,
         taken: &[Taken],
-        ahead: Option<(Ahead, &Footprint)>,
+        ahead: Option<Ahead>,
+        door: &Door,
     ) -> Result<BatchReport> {
         if self.shadow {
             return self.decide_only(index, taken).await;
@@ -238,11 +256,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         self.recover().await?;
         drill::crash_point("before reading");
         let mut pull = Pull::default();
-        let read = ahead.and_then(|(ahead, former)| self.still_true(index, ahead, former));
         let reconciling = async {
-            match read {
-                Some(gathered) => self.complete(index, gathered).await,
-                None => self.reconcile_pulling(index, taken, &mut pull).await,
+            match ahead {
+                Some(Ahead { gathered, .. }) => self.complete(index, gathered, Footprint::default(), door).await,
+                None => self.reconcile_pulling(index, taken, &mut pull, door).await,
             }
         };
         let (report, ()) = tokio::join!(reconciling, self.forget_served());
@@ -261,29 +278,43 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             report.woken.append(&mut first.woken);
             report.woken.extend(first.lost.drain(..).chain(first.not_visible.drain(..)));
             report.woken.extend(first.held.drain(..).map(|(_, key)| key));
-            report.footprint.extend(std::mem::take(&mut first.footprint));
         }
         report.pulled = pull.reports;
         Ok(report)
     }
 
-    async fn reconcile_pulling(&self, index: EntityIndex, taken: &[Taken], pull: &mut Pull) -> Result<BatchReport> {
+    async fn reconcile_pulling(
+        &self,
+        index: EntityIndex,
+        taken: &[Taken],
+        pull: &mut Pull,
+        door: &Door,
+    ) -> Result<BatchReport> {
         if let Some(closure) = self.pauses.now().entirely(index) {
             return self.park_unread(index, taken, closure).await;
         }
         let gathered = self.gather(index, taken, pull).await?;
-        self.complete(index, gathered).await
+        let mut first = Footprint::default();
+        pull.reports.iter_mut().for_each(|(_, report)| first.extend(&report.footprint));
+        self.complete(index, gathered, first, door).await
     }
 
-    /// Decides and writes what was read.
-    async fn complete(&self, index: EntityIndex, gathered: Gathered) -> Result<BatchReport> {
+    /// Decides and writes what was read. `first`: what had to be brought in before.
+    async fn complete(
+        &self,
+        index: EntityIndex,
+        gathered: Gathered,
+        mut first: Footprint,
+        door: &Door,
+    ) -> Result<BatchReport> {
         drill::crash_point("after reading");
         let Gathered { works: mut pending, links, lost, not_visible, version } = gathered;
-        let footprint = Footprint::of(index, self.entity(index)?, &pending);
-        let mut report = BatchReport { not_visible, lost, footprint, ..BatchReport::default() };
+        first.extend(&Footprint::of(index, self.entity(index)?, &pending));
+        let footprint = Arc::new(first);
+        let mut report = BatchReport { not_visible, lost, footprint: Arc::clone(&footprint), ..BatchReport::default() };
         // Each round parks at least one more field of every record that comes back, so this ends.
         while !pending.is_empty() {
-            pending = self.round(index, pending, (&links, version), &mut report).await?;
+            pending = self.round(index, pending, (&links, version), (&mut report, door)).await?;
         }
         self.orders.done(index, std::mem::take(&mut report.orders));
         self.guard.note(index, report.deleted, &report.settled);
@@ -311,7 +342,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         index: EntityIndex,
         mut works: Vec<Work>,
         (links, version): (&Links, u64),
-        report: &mut BatchReport,
+        (report, door): (&mut BatchReport, &Door),
     ) -> Result<Vec<Work>> {
         let entity = self.entity(index)?;
         self.read_whole_documents(index, entity, &mut works).await?;
@@ -352,9 +383,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         }
         let intent = Uuid::new_v4();
         let has_intents = plans.iter().any(|plan| plan.intent.is_some());
-        if has_intents {
-            self.unsettled.store(true, Ordering::Release);
-        }
+        let open = has_intents.then(|| OpenIntent(&self.unsettled));
+        // the guard counts deletions batch by batch
+        let deletes = writing.iter().any(|work| work.planned.as_ref().and_then(guard::deletes).is_some());
         let Committed { outcomes, blocked, woken } = self.renaissance.commit(index, intent, &plans).await?;
         drill::crash_point("after the commit");
         report.woken.extend(woken);
@@ -375,8 +406,12 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
                 },
             }
         }
-        if has_intents {
+        if let Some(open) = open {
+            if !deletes {
+                door.open(&report.footprint);
+            }
             self.write_documents(index, intent, &documents, writers, (report, &mut again)).await?;
+            open.settled();
         }
         Ok(again)
     }
@@ -419,7 +454,6 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             .collect();
         report.woken.extend(self.renaissance.settle(intent, &landed).await?);
         drill::crash_point("after settling");
-        self.unsettled.store(false, Ordering::Release);
         if !documents.is_empty() {
             self.served.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
         }

@@ -1,19 +1,23 @@
 //! Taking batches from the queue to the reconciler and their outcome to the queue and to people.
 
+mod flight;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    pin::{Pin, pin},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::flight::{Flight, Next};
 use super::{
     plan::Effect,
     ports::{LegacyStore, RenaissanceStore},
     queue::HintQueue,
-    reconcile::{Ahead, BatchReport, Crossing, Footprint, Reconciler},
+    reconcile::{Ahead, BatchReport, Crossing, Door, Footprint, Reconciler},
     room::Size,
     status::{self, Status},
     stops::Stop,
@@ -58,93 +62,169 @@ pub struct Worker<'a, L, R, Q> {
 }
 
 impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
-    /// Reconciles until `stop`, which takes effect between batches.
+    /// Reconciles until `stop`; what is under way then is finished.
     pub async fn run(&self, stop: &CancellationToken) -> Result<()> {
-        let (mut backoff, mut failures) = (Backoff::new(Policy::CONNECTION), Failures::default());
-        let (mut woken, mut next, mut former) = (Woken::default(), None, Footprint::default());
-        let mut size = Size::new(self.batch);
-        loop {
+        let mut pacing = Pacing {
+            backoff: Backoff::new(Policy::CONNECTION),
+            failures: Failures::default(),
+            size: Size::new(self.batch),
+            woken: Woken::default(),
+        };
+        let mut flight = Flight::default();
+        let (mut running, mut reading) = (FuturesUnordered::new(), None);
+        while !stop.is_cancelled() {
             self.status.turned(NAME);
-            woken.offer(self.queue).await;
-            if stop.is_cancelled() {
-                break;
-            }
-            let Next { taken, ahead } = match next.take() {
-                Some(next) => next,
-                None => tokio::select! {
-                    biased;
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(Duration::from_secs(1)) => continue,
-                    taken = self.queue.take(size.now()) => Next { taken, ahead: None },
-                },
-            };
-            let Some(entity) = taken.first().map(|one| one.key.entity) else { continue };
-            if let Some(wait) = self.reconciler.stops().holds(entity, Stop::Reconciling) {
-                self.hold(&taken, wait);
+            pacing.woken.offer(self.queue).await;
+            if let Some(next) = flight.ready(|taken, ahead, beside| self.stands(taken, ahead, beside)) {
+                if let Some(next) = self.unless_stopped(next) {
+                    running.push(self.batch(flight.begin(next.taken.len()), next));
+                }
                 continue;
             }
-            let started = Instant::now();
-            let reconciling = self.reconciler.reconcile(entity, &taken, ahead.map(|ahead| (ahead, &former)));
-            let reconciling = reconciling.instrument(self.span(entity, taken.len()));
-            let (outcome, looking) = beside(self.turning(reconciling), self.look_ahead(taken.len(), size.now())).await;
-            match outcome {
-                Ok(mut report) => {
-                    former = std::mem::take(&mut report.footprint);
-                    woken.add(&mut report.woken);
-                    // before the batch is done: a queue that looks empty may be closed
-                    woken.offer(self.queue).await;
-                    backoff.reset();
-                    size.grow();
-                    failures.succeeded(NAME);
-                    self.status.recovered(NAME);
-                    self.finish(entity, &taken, report, started.elapsed());
-                    next = self.turning(looking.end()).await;
+            let takes = reading.is_none() && flight.takes(self.queue.size().0, pacing.size.now());
+            let failed = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = running.next() => self.end(ended, &mut flight, &mut pacing).await,
+                () = flight.opened() => None,
+                next = get_on(&mut reading) => {
+                    flight.queue(next);
+                    None
                 }
-                Err(error) => {
-                    // what was read may rest on what now has to be settled first
-                    let read = self.turning(looking.end()).await.map(|next| next.taken).unwrap_or_default();
-                    self.put_back(read, Duration::ZERO);
-                    if error.is_blocked() {
-                        self.hold(&taken, self.stop(entity, Stop::Reconciling, &error));
-                        continue;
+                taken = self.queue.take(pacing.size.now()), if takes => {
+                    if flight.is_empty() {
+                        flight.queue(Next { taken, ahead: None });
+                    } else {
+                        flight.reads();
+                        reading = Some(Box::pin(self.read_ahead(taken)));
                     }
-                    let records = taken.len();
-                    self.put_back(taken, Duration::ZERO);
-                    if error.is_too_much() && records > 1 {
-                        size.halve(records);
-                        tracing::debug!(records = size.now(), "{error}");
-                        continue;
-                    }
-                    self.status.failed(NAME, &error);
-                    if error.disposition() == Disposition::Halt {
-                        self.status.ended(NAME);
-                        return Err(error.during(NAME));
-                    }
-                    failures.failed(NAME, &error);
-                    self.status.retry_after(&error);
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = self.turning(tokio::time::sleep(backoff.after(&error))) => {}
-                    }
+                    None
                 }
+                () = tokio::time::sleep(Duration::from_secs(1)) => None,
+            };
+            if let Some(failed) = failed {
+                let others = self.finish_all(&mut running, reading.take(), (&mut flight, &mut pacing));
+                let others = self.turning(others).await;
+                self.take_back(std::iter::once(failed).chain(others), &mut pacing, stop).await?;
             }
         }
-        self.put_back(next.map(|next| next.taken).unwrap_or_default(), Duration::ZERO);
+        let failed = self.turning(self.finish_all(&mut running, reading, (&mut flight, &mut pacing))).await;
+        failed.into_iter().for_each(|failed| self.put_back(failed.taken, Duration::ZERO));
         self.status.ended(NAME);
         Ok(())
     }
 
-    /// Takes and reads the next batch, if a full one is waiting: smaller ones are better left to grow.
-    async fn look_ahead(&self, present: usize, most: usize) -> Option<Next> {
-        if self.queue.size().0 < present + most {
-            return None;
+    /// The batch, unless its entity is not to be reconciled now.
+    fn unless_stopped(&self, next: Next) -> Option<Next> {
+        let entity = next.taken.first()?.key.entity;
+        let wait = self.reconciler.stops().holds(entity, Stop::Reconciling);
+        wait.iter().for_each(|wait| self.hold(&next.taken, *wait));
+        wait.is_none().then_some(next)
+    }
+
+    async fn batch(&self, (number, door): (u64, Door), Next { taken, ahead }: Next) -> Ended {
+        let entity = taken.first().map_or(EntityIndex(0), |one| one.key.entity);
+        let (began, span) = (Instant::now(), self.span(entity, taken.len()));
+        let outcome = self.reconciler.reconcile(entity, &taken, ahead, &door).instrument(span).await;
+        Ended { number, entity, taken, outcome, took: began.elapsed() }
+    }
+
+    fn stands(&self, taken: &[Taken], ahead: &Ahead, beside: &Footprint) -> bool {
+        taken.first().is_some_and(|one| self.reconciler.stands(one.key.entity, ahead, beside))
+    }
+
+    /// Reads a batch while others are written.
+    async fn read_ahead(&self, taken: Vec<Taken>) -> Next {
+        let entity = taken.first().map(|one| one.key.entity);
+        let entity = entity.filter(|entity| self.reconciler.stops().holds(*entity, Stop::Reconciling).is_none());
+        let ahead = match entity {
+            Some(entity) => self.reconciler.read_ahead(entity, &taken).await,
+            None => None,
+        };
+        Next { taken, ahead }
+    }
+
+    /// Takes note of a batch that has ended; gives back one that has failed.
+    async fn end(&self, ended: Ended, flight: &mut Flight, pacing: &mut Pacing) -> Option<Failed> {
+        let Ended { number, entity, taken, outcome, took } = ended;
+        match outcome {
+            Ok(mut report) => {
+                flight.ended(number, Some(Arc::clone(&report.footprint)));
+                pacing.woken.add(&mut report.woken);
+                // before the batch is done: a queue that looks empty may be closed
+                pacing.woken.offer(self.queue).await;
+                pacing.backoff.reset();
+                pacing.size.grow();
+                pacing.failures.succeeded(NAME);
+                self.status.recovered(NAME);
+                self.finish(entity, &taken, report, took);
+                None
+            }
+            Err(error) => {
+                flight.ended(number, None);
+                Some(Failed { entity, taken, error })
+            }
         }
-        let taken = tokio::time::timeout(Duration::ZERO, self.queue.take(most)).await.ok()?;
-        let entity = taken.first()?.key.entity;
-        if self.reconciler.stops().holds(entity, Stop::Reconciling).is_some() {
-            return Some(Next { taken, ahead: None });
+    }
+
+    /// Waits for everything that is under way; what has failed of it. What was only read is put back: it may rest on what now has
+    /// to be settled first.
+    async fn finish_all(
+        &self,
+        running: &mut FuturesUnordered<impl Future<Output = Ended>>,
+        reading: Option<impl Future<Output = Next>>,
+        (flight, pacing): (&mut Flight, &mut Pacing),
+    ) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        let ending = async {
+            while let Some(ended) = running.next().await {
+                failed.extend(self.end(ended, flight, pacing).await);
+            }
+            flight.take_next()
+        };
+        let (waiting, read) = tokio::join!(ending, OptionFuture::from(reading));
+        for next in waiting.into_iter().chain(read) {
+            self.put_back(next.taken, Duration::ZERO);
         }
-        Some(Next { ahead: self.reconciler.read_ahead(entity, &taken).await, taken })
+        failed
+    }
+
+    /// Puts keys back whose batches have failed, and waits where that is of use. An error ends the loop.
+    async fn take_back(
+        &self,
+        failed: impl Iterator<Item = Failed>,
+        pacing: &mut Pacing,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let mut errors = Vec::new();
+        for Failed { entity, taken, error } in failed {
+            let records = taken.len();
+            if error.is_blocked() {
+                self.hold(&taken, self.stop(entity, Stop::Reconciling, &error));
+                continue;
+            }
+            self.put_back(taken, Duration::ZERO);
+            if error.is_too_much() && records > 1 {
+                pacing.size.halve(records);
+                tracing::debug!(records = pacing.size.now(), "{error}");
+            } else {
+                errors.push(error);
+            }
+        }
+        let is_final = |error: &Error| error.disposition() == Disposition::Halt;
+        let Some(error) = errors.into_iter().max_by_key(is_final) else { return Ok(()) };
+        self.status.failed(NAME, &error);
+        if is_final(&error) {
+            self.status.ended(NAME);
+            return Err(error.during(NAME));
+        }
+        pacing.failures.failed(NAME, &error);
+        self.status.retry_after(&error);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.turning(tokio::time::sleep(pacing.backoff.after(&error))) => {}
+        }
+        Ok(())
     }
 
     fn put_back(&self, taken: Vec<Taken>, delay: Duration) {
@@ -314,35 +394,36 @@ const fn side_index(side: Side) -> usize {
     }
 }
 
-/// The next batch, read while the present one is written.
-struct Next {
+/// What the loop learns from how batches end.
+struct Pacing {
+    backoff: Backoff,
+    failures: Failures,
+    size: Size,
+    woken: Woken,
+}
+
+/// A batch with what became of it.
+struct Ended {
+    number: u64,
+    entity: EntityIndex,
     taken: Vec<Taken>,
-    ahead: Option<Ahead>,
+    outcome: Result<BatchReport>,
+    took: Duration,
 }
 
-/// Something begun that may have come to its end.
-enum Begun<F: Future> {
-    Done(F::Output),
-    Still(Pin<Box<F>>),
+/// A batch of which nothing is settled.
+struct Failed {
+    entity: EntityIndex,
+    taken: Vec<Taken>,
+    error: Error,
 }
 
-impl<F: Future> Begun<F> {
-    async fn end(self) -> F::Output {
-        match self {
-            Self::Done(output) => output,
-            Self::Still(rest) => rest.await,
-        }
-    }
-}
-
-/// Awaits `first` while `second` gets on as well.
-async fn beside<A, F: Future>(first: impl Future<Output = A>, second: F) -> (A, Begun<F>) {
-    let (mut first, mut second) = (pin!(first), Box::pin(second));
-    tokio::select! {
-        biased;
-        outcome = &mut first => (outcome, Begun::Still(second)),
-        output = &mut second => (first.await, Begun::Done(output)),
-    }
+/// Gets on with something that may have begun, to its end. Cancel safe.
+async fn get_on<F: Future + Unpin>(begun: &mut Option<F>) -> F::Output {
+    let Some(rest) = begun else { return std::future::pending().await };
+    let output = rest.await;
+    *begun = None;
+    output
 }
 
 /// Keys that are to be reconciled again, on their way to the queue. They must not wait for room there, because the worker is who

@@ -1,7 +1,12 @@
-//! Reading a batch and deciding about it while the one before it is still being written. That stands only if the two have
+//! Reading a batch and deciding about it while others before it are still being written. That stands only if they have
 //! nothing in common; else the batch is read again in its turn, as if nobody had looked ahead.
 
-use std::{collections::HashSet, sync::atomic::Ordering};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
+
+use tokio::sync::oneshot;
 
 use super::{Reconciler, Work, gather::Gathered, references::Pull};
 use crate::{
@@ -25,7 +30,7 @@ const DECIDED_AT_ONCE: usize = 50;
 
 /// A batch that was read, and mostly decided about, ahead of its turn.
 pub struct Ahead {
-    gathered: Gathered,
+    pub(super) gathered: Gathered,
     footprint: Footprint,
     /// What single references of the batch name.
     needed: HashSet<Key>,
@@ -68,13 +73,33 @@ impl Footprint {
     }
 
     /// Adds what another batch is about.
-    pub(super) fn extend(&mut self, other: Self) {
-        self.keys.extend(other.keys);
-        self.natural.extend(other.natural);
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.keys.extend(&other.keys);
+        self.natural.extend(&other.natural);
     }
 
     fn meets(&self, other: &Self) -> bool {
         !self.keys.is_disjoint(&other.keys) || !self.natural.is_disjoint(&other.natural)
+    }
+}
+
+/// Through it a batch says what it is about once only its documents are to be written, so that others that have nothing in common
+/// with it need not wait for them.
+#[derive(Default)]
+pub struct Door(Mutex<Option<oneshot::Sender<Arc<Footprint>>>>);
+
+impl Door {
+    /// A door, and where it is heard when it opens; the sender is gone if it never does.
+    pub fn new() -> (Self, oneshot::Receiver<Arc<Footprint>>) {
+        let (opened, heard) = oneshot::channel();
+        (Self(Mutex::new(Some(opened))), heard)
+    }
+
+    /// Lets others in, the first time.
+    pub fn open(&self, footprint: &Arc<Footprint>) {
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // nobody may be waiting outside
+        opened.map(|opened| opened.send(Arc::clone(footprint)).is_ok());
     }
 }
 
@@ -107,13 +132,13 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         }
     }
 
-    /// What was read ahead, unless the batch that was written meanwhile may have changed it.
-    pub(super) fn still_true(&self, index: EntityIndex, ahead: Ahead, former: &Footprint) -> Option<Gathered> {
-        let is_met = |named: &HashSet<Key>| !named.is_disjoint(&former.keys);
+    /// Whether what was read ahead stands beside a batch that was written since, or still is: they have nothing in common.
+    pub fn stands(&self, index: EntityIndex, ahead: &Ahead, beside: &Footprint) -> bool {
+        let is_met = |named: &HashSet<Key>| !named.is_disjoint(&beside.keys);
         // a second pass visits sets that are left for later
         let of_sets = !self.leaves_sets(index) && is_met(&ahead.named);
         let current = self.pauses.is_current(ahead.gathered.version);
-        (current && !ahead.footprint.meets(former) && !is_met(&ahead.needed) && !of_sets).then_some(ahead.gathered)
+        current && !ahead.footprint.meets(beside) && !is_met(&ahead.needed) && !of_sets
     }
 }
 
@@ -128,7 +153,7 @@ mod tests {
     }
 
     fn named(rank: usize, name: &str) -> Footprint {
-        let natural = (EntityIndex(0), rank, Digest::of(&Value::Text(name.to_owned())));
+        let natural = (EntityIndex(0), rank, Digest::of(&Value::Text(name.into())));
         Footprint { keys: HashSet::new(), natural: HashSet::from([natural]) }
     }
 
@@ -139,7 +164,7 @@ mod tests {
         assert!(named(0, "ada").meets(&named(0, "ada")));
         assert!(!named(0, "ada").meets(&named(1, "ada")));
         let mut both = about(1);
-        both.extend(named(0, "ada"));
+        both.extend(&named(0, "ada"));
         assert!(both.meets(&about(1)) && both.meets(&named(0, "ada")) && !both.meets(&about(2)));
     }
 }

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
 };
 
-use super::{BatchReport, Reconciler, Work, circles::Insistence};
+use super::{BatchReport, Door, Reconciler, Work, circles::Insistence};
 use crate::{
     error::Result,
     model::{
@@ -236,7 +236,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         taken: &'a [Taken],
         pull: &'a mut Pull,
     ) -> Pin<Box<dyn Future<Output = Result<BatchReport>> + Send + 'a>> {
-        Box::pin(self.reconcile_pulling(entity, taken, pull))
+        // nobody is let in before these are through
+        Box::pin(async move { self.reconcile_pulling(entity, taken, pull, &Door::default()).await })
     }
 
     /// Finds out under which ids targets would be linked; where one would be made, a stand-in takes the place of its id.

@@ -1,5 +1,7 @@
 //! What became of a batch.
 
+use std::sync::Arc;
+
 use super::{Footprint, Work};
 use crate::{
     error::Error,
@@ -65,8 +67,8 @@ pub struct BatchReport {
     pub own: Vec<LegacyId>,
     /// Records deleted without having been approved: on legacy, on renaissance.
     pub deleted: [u64; 2],
-    /// What it was about, for the batch that was read meanwhile.
-    pub footprint: Footprint,
+    /// What it was about, with what had to be brought in first, for batches that were read meanwhile.
+    pub footprint: Arc<Footprint>,
 }
 
 impl BatchReport {

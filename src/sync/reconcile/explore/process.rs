@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    super::Reconciler,
+    super::{Door, Reconciler},
     Without,
     legacy::Documents,
     renaissance::Rows,
@@ -115,8 +115,9 @@ impl Process {
         );
         let reconciler = Reconciler::new(documents, rows, Arc::clone(&setting.shape.entities));
         reconciler.unsettled.store(self.unsettled, Ordering::Release);
+        let door = Door::default();
         let outcome = {
-            let reconciling = pin!(reconciler.reconcile(EntityIndex(0), &run.taken, None));
+            let reconciling = pin!(reconciler.reconcile(EntityIndex(0), &run.taken, None, &door));
             reconciling.poll(&mut Context::from_waker(Waker::noop()))
         };
         let mut script = databases.script();
