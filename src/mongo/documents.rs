@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt;
 use mongodb::{
     ClientSession, SessionCursor,
-    bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId},
+    bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, oid::ObjectId},
     options::ReadConcern,
 };
 use uuid::Uuid;
@@ -251,11 +252,18 @@ impl Legacy {
         }
         let answer = async {
             let failed = |error: mongodb::error::Error| translate(&error, doing);
-            let mut cursor = query.session(&mut session).await.map_err(failed)?;
+            let mut cursor = query.session(&mut session).batch().await.map_err(failed)?;
+            let mut answers = cursor.stream(&mut session);
             // an answer of the server is 16 MiB at most, and the next is asked for only if there is room
-            while cursor.advance(&mut session).await.map_err(failed)? {
-                if seen(cursor.current())?.is_break() {
-                    break;
+            while let Some(answer) = answers.next().await {
+                let answer = answer.map_err(failed)?;
+                for document in answer.doc_slices().map_err(failed)? {
+                    let RawBsonRef::Document(document) = document.map_err(|error| failed(error.into()))? else {
+                        return Err(Error::halt("MongoDB answers with something that is not a document"));
+                    };
+                    if seen(document)?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())

@@ -67,6 +67,11 @@ impl HalfLens {
         }
     }
 
+    /// What its first slot holds.
+    fn first<'a>(&self, slots: &'a [Slot]) -> Option<&'a Value> {
+        self.slots.first().and_then(|slot| slots.get(*slot)?.as_ref())
+    }
+
     /// Whether any of its slots is there.
     fn is_there(&self, slots: &[Slot]) -> bool {
         self.slots.iter().any(|slot| slots.get(*slot).is_some_and(Option::is_some))
@@ -81,7 +86,7 @@ impl HalfLens {
     fn look<'a>(&self, slots: &'a [Slot]) -> Result<Cow<'a, Value>, Problem> {
         let value = match self.transform.shape() {
             Shape::Compound(compound) => Cow::Owned(self.with_places(slots, |places| compound.read(places))?),
-            Shape::Scalar(scalar) => match self.slots.first().and_then(|slot| slots.get(*slot)?.as_ref()) {
+            Shape::Scalar(scalar) => match self.first(slots) {
                 None | Some(Value::Null) => Cow::Owned(Value::Null),
                 Some(held) if scalar.is_canonical(held) => Cow::Borrowed(held),
                 Some(held) => {
@@ -204,12 +209,26 @@ impl Field {
 
     /// Whether both sides say the same: a value, and the same one.
     pub fn agrees(&self, legacy: &Image, renaissance: &Image) -> bool {
+        if self.holds_same_text(&legacy.slots, &renaissance.slots) {
+            return true;
+        }
         if self.on_invalid == OnInvalid::Park && self.renaissance.is_there(&renaissance.slots) {
             let values = (self.legacy.look(&legacy.slots), self.renaissance.look(&renaissance.slots));
             return matches!(values, (Ok(one), Ok(other)) if one == other);
         }
         let readings = (self.get(Side::Legacy, legacy), self.get(Side::Renaissance, renaissance));
         matches!(readings, (Reading::Value(one), Reading::Value(other)) if one == other)
+    }
+
+    /// Whether both sides hold the same text that is the canonical value on both, as most fields do. That they do not says nothing.
+    fn holds_same_text(&self, legacy: &[Slot], renaissance: &[Slot]) -> bool {
+        let is_text = |half: &HalfLens| matches!(half.transform, Transform::Text(_));
+        let text = |half: &HalfLens, slots| half.first(slots).and_then(Value::as_text);
+        self.on_invalid == OnInvalid::Park
+            && is_text(&self.legacy)
+            && is_text(&self.renaissance)
+            && text(&self.legacy, legacy)
+                .is_some_and(|held| !held.is_empty() && text(&self.renaissance, renaissance) == Some(held))
     }
 
     /// What these slots mean, whatever `on_invalid` says about what cannot be converted, or held by the other side.
