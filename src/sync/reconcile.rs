@@ -31,7 +31,7 @@ use std::{
 use uuid::Uuid;
 
 pub use self::{
-    ahead::{Ahead, Door, Footprint},
+    ahead::{Ahead, Door, Footprint, Stage},
     claims::Claim,
     compare::{Compared, Difference, Moved, Standing},
     glance::{Both, Glance},
@@ -386,6 +386,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let open = has_intents.then(|| OpenIntent(&self.unsettled));
         // the guard counts deletions batch by batch
         let deletes = writing.iter().any(|work| work.planned.as_ref().and_then(guard::deletes).is_some());
+        door.write();
         let Committed { outcomes, blocked, woken } = self.renaissance.commit(index, intent, &plans).await?;
         drill::crash_point("after the commit");
         report.woken.extend(woken);
