@@ -18,6 +18,7 @@ mod report;
 mod rewritten;
 mod shadow;
 mod structure;
+mod work;
 
 use std::{
     collections::HashSet,
@@ -40,21 +41,19 @@ pub use self::{
     report::{BatchReport, Crossing, Journalled},
 };
 use self::{
-    breaker::{Breaker, By},
+    breaker::Breaker,
     gather::Gathered,
     guard::Guard,
-    outcome::{exclude, hollow, refuse, settle, take_document},
+    outcome::{exclude, hollow, settle, take_document},
     references::Pull,
     rewritten::Rewrites,
+    work::{Work, planned},
 };
 use super::{
     orders::Orders,
     pauses::Present,
     plan::{self, Given, Planned, Record},
-    ports::{
-        Committed, LegacyChange, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore,
-        Wrote,
-    },
+    ports::{Committed, LegacyStore, LegacyWrite, Outcome, RecordPlan, RenaissanceChange, RenaissanceStore, Wrote},
     stops::{Stop, Stops},
     tracker::Taken,
     trail::Trail,
@@ -66,7 +65,6 @@ use crate::{
         key::{EntityIndex, Key, LegacyId},
         links::Links,
         mapping::Entity,
-        problem::{Problem, Reason},
         side::Side,
     },
 };
@@ -115,36 +113,6 @@ impl OpenIntent<'_> {
 impl Drop for OpenIntent<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
-    }
-}
-
-/// A record in the batch with the keys that led to it.
-pub(super) struct Work {
-    pub(super) record: Record,
-    pub(super) keys: Vec<Key>,
-    /// The race was lost before to a row that is nobody it could be.
-    pub(super) insists: bool,
-    /// What made it dirty.
-    by: By,
-    /// Whether its deletion was approved by a person.
-    approved: bool,
-    /// Whether what becomes of it is decided.
-    decided: bool,
-    /// What is to be done; nothing, if that is what was decided.
-    planned: Option<Planned>,
-}
-
-impl Work {
-    pub(super) const fn new(record: Record, keys: Vec<Key>) -> Self {
-        Self { record, keys, insists: false, by: By::Others, approved: false, decided: false, planned: None }
-    }
-
-    /// Decides what becomes of it, unless that was done ahead of its turn.
-    fn decide(&mut self, entity: &Entity, given: &Given<'_>) {
-        if !self.decided {
-            self.planned = planned(entity, &mut self.record, given);
-            self.decided = true;
-        }
     }
 }
 
@@ -495,30 +463,6 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         }
         Ok(())
     }
-}
-
-/// Plans a record and turns the references in its patches into what each side holds. A reference that turns out to have no id
-/// there is kept out, like a value that a database refused.
-fn planned(entity: &Entity, record: &mut Record, given: &Given<'_>) -> Option<Planned> {
-    plan::examine(entity, record);
-    loop {
-        let mut planned = plan::plan(entity, record, given)?;
-        let Err((side, slot)) = lower(entity, given.links, &mut planned) else { return Some(planned) };
-        let field = entity.fields.iter().position(|field| field.slots(side).contains(&slot));
-        let detail = format!("refers to a record that is not in {side}");
-        refuse(record, field, Problem::new(Reason::MissingReference, detail));
-    }
-}
-
-/// Names the side and slot of a reference that cannot be written.
-fn lower(entity: &Entity, links: &Links, planned: &mut Planned) -> std::result::Result<(), (Side, usize)> {
-    if let Some(RenaissanceChange::Insert(patch) | RenaissanceChange::Update(_, patch)) = &mut planned.plan.rows {
-        links.lower(entity, Side::Renaissance, patch).map_err(|slot| (Side::Renaissance, slot))?;
-    }
-    if let Some(LegacyChange::Insert(patch) | LegacyChange::Update(_, patch)) = &mut planned.document {
-        links.lower(entity, Side::Legacy, patch).map_err(|slot| (Side::Legacy, slot))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

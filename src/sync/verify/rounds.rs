@@ -106,21 +106,21 @@ impl<L: LegacyStore, R: RenaissanceStore, SL: Source, SR: Source, Q: HintQueue> 
         let second = self.looks(entity, left.iter().map(|(one, _)| one)).await?;
         for (mut one, was_busy) in left {
             let seen = one.key(entity).and_then(|key| second.get(&key)).cloned();
-            if let Some(seen) = seen.as_ref().filter(|seen| cleared(seen)) {
-                told.cleared.push(seen.clone());
-                continue;
-            }
-            let print = |seen: &Option<Compared>| seen.as_ref().filter(|seen| differs(seen)).map(|seen| seen.print);
-            let same = print(&seen).is_some() && print(&seen) == print(&one.seen);
-            let disturbed = was_busy || self.is_disturbed(entity, &one, &watching);
-            one.seen = seen;
-            if quiet && same && !disturbed {
-                told.differing.push(one);
-            } else if one.rounds + 1 >= ROUNDS {
-                told.unsettled.push(one);
-            } else {
-                one.put_off();
-                told.put_off.push(one);
+            let calm = quiet && !was_busy && !self.is_disturbed(entity, &one, &watching);
+            let verdict = judge(one.seen.as_ref(), seen.as_ref(), calm);
+            match (verdict, seen) {
+                (Verdict::Cleared, Some(seen)) => told.cleared.push(seen),
+                (verdict, seen) => {
+                    one.seen = seen;
+                    if verdict == Verdict::Differs {
+                        told.differing.push(one);
+                    } else if one.rounds + 1 >= ROUNDS {
+                        told.unsettled.push(one);
+                    } else {
+                        one.put_off();
+                        told.put_off.push(one);
+                    }
+                }
             }
         }
         waiting.retain(|one| one.due > now);
@@ -162,4 +162,86 @@ const fn cleared(seen: &Compared) -> bool {
 
 const fn differs(seen: &Compared) -> bool {
     matches!(seen.standing, Standing::Differs(_))
+}
+
+/// What a round makes of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// No difference after all.
+    Cleared,
+    /// A difference.
+    Differs,
+    /// It has to be looked at again.
+    Unclear,
+}
+
+/// Judges by how a candidate stood before a mark in both logs and after it had passed. `calm`: all from before the mark was heard of,
+/// and nothing about this record was, nor is on its way.
+fn judge(before: Option<&Compared>, after: Option<&Compared>, calm: bool) -> Verdict {
+    let print = |seen: Option<&Compared>| seen.filter(|seen| differs(seen)).map(|seen| seen.print);
+    match after {
+        Some(seen) if cleared(seen) => Verdict::Cleared,
+        Some(_) if calm && print(after).is_some() && print(before) == print(after) => Verdict::Differs,
+        Some(_) | None => Verdict::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::reconcile::{Difference, Moved};
+
+    fn seen(standing: Standing, print: u64) -> Compared {
+        Compared {
+            keys: Vec::new(),
+            legacy: None,
+            renaissance: Some(1),
+            person: None,
+            standing,
+            waiting: Vec::new(),
+            writes: [false, true],
+            print,
+        }
+    }
+
+    fn differing(print: u64) -> Compared {
+        seen(Standing::Differs(Difference::Fields(vec![(0, Moved::Legacy)])), print)
+    }
+
+    #[test]
+    fn a_difference_is_one_that_was_the_same_before_and_after_all_was_heard() {
+        let (before, after) = (differing(1), differing(1));
+        assert_eq!(judge(Some(&before), Some(&after), true), Verdict::Differs);
+    }
+
+    #[test]
+    fn one_look_is_not_enough() {
+        assert_eq!(judge(None, Some(&differing(1)), true), Verdict::Unclear);
+        assert_eq!(judge(Some(&differing(1)), None, true), Verdict::Unclear);
+        assert_eq!(
+            judge(Some(&differing(1)), Some(&differing(2)), true),
+            Verdict::Unclear,
+            "it has changed in between"
+        );
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_no_difference_yet() {
+        assert_eq!(judge(Some(&differing(1)), Some(&differing(1)), false), Verdict::Unclear);
+    }
+
+    #[test]
+    fn what_the_snapshot_does_not_show_yet_is_no_difference() {
+        let hidden = || seen(Standing::NotVisible, 1);
+        for (before, after) in [(hidden(), differing(1)), (differing(1), hidden()), (hidden(), hidden())] {
+            assert_eq!(judge(Some(&before), Some(&after), true), Verdict::Unclear);
+        }
+    }
+
+    #[test]
+    fn what_is_equal_in_the_end_is_cleared_however_restless_it_was() {
+        for standing in [Standing::Equal, Standing::Waiting] {
+            assert_eq!(judge(Some(&differing(1)), Some(&seen(standing, 2)), false), Verdict::Cleared);
+        }
+    }
 }
