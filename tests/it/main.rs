@@ -12,6 +12,8 @@ mod bed;
 #[cfg(test)]
 mod born_in_renaissance;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod chains;
 #[cfg(test)]
 mod cli;

@@ -1,7 +1,7 @@
 //! The way into MongoDB verifies the server and shows itself, as the URI asks: certificates are made here.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,46 +11,17 @@ use biograph_bridge::{
     mongo::Legacy,
     sandbox::{Mongod, MongodOptions},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use time::OffsetDateTime;
+
+use crate::certificates::{self, Authority, Identity, later_and_earlier};
 
 /// How long the server's certificate lives that expires during the test: mongod starts with no expired one.
 const SHORT: Duration = Duration::from_secs(8);
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    file: PathBuf,
-}
-
-impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let file = folder.join(format!("{name}.pem"));
-        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), file }
-    }
-
-    /// A file with a certificate for `host` and its key; valid until `end`.
-    fn certificate(&self, name: &str, host: &str, end: OffsetDateTime) -> PathBuf {
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.not_before = OffsetDateTime::now_utc() - Duration::from_secs(7200);
-        params.not_after = end;
-        let key = KeyPair::generate().unwrap();
-        let text = params.signed_by(&key, &self.issuer).unwrap().pem() + &key.serialize_pem();
-        let file = self.file.with_file_name(format!("{name}.pem"));
-        std::fs::write(&file, text).unwrap();
-        file
-    }
-}
-
-async fn server(authority: &Authority, certificate: &Path) -> Mongod {
+async fn server(authority: &Authority, identity: &Identity) -> Mongod {
     let path = |file: &Path| file.display().to_string();
     let arguments = ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile"].map(str::to_owned).to_vec();
-    let more = [path(certificate), "--tlsCAFile".to_owned(), path(&authority.file)];
+    let more = [path(&identity.both), "--tlsCAFile".to_owned(), path(&authority.file)];
     let arguments = [arguments, more.to_vec()].concat();
     Mongod::standalone(MongodOptions { arguments, ..Default::default() }).await.unwrap()
 }
@@ -69,16 +40,14 @@ fn refused(answer: Result<(), Error>, what: &str, fix: &str) {
 
 #[tokio::test]
 async fn a_mongodb_that_is_not_who_it_should_be_or_that_does_not_know_us_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let folder = certificates::folder();
     let (ours, stranger) = (Authority::new(folder.path(), "ours"), Authority::new(folder.path(), "stranger"));
-    let now = OffsetDateTime::now_utc();
-    let (later, earlier) = (now + Duration::from_secs(86_400), now - Duration::from_secs(3600));
-    let bridge = ours.certificate("bridge", "bridge", later);
-    let late = ours.certificate("late", "bridge", earlier);
-    let unknown = stranger.certificate("unknown", "bridge", later);
-    let here = server(&ours, &ours.certificate("here", "127.0.0.1", later)).await;
-    let elsewhere = server(&ours, &ours.certificate("elsewhere", "db.example.org", later)).await;
+    let (later, earlier) = later_and_earlier();
+    let bridge = ours.certificate("bridge", &["bridge"], later).both;
+    let late = ours.certificate("late", &["bridge"], earlier).both;
+    let unknown = stranger.certificate("unknown", &["bridge"], later).both;
+    let here = server(&ours, &ours.certificate("here", &["127.0.0.1"], later)).await;
+    let elsewhere = server(&ours, &ours.certificate("elsewhere", &["db.example.org"], later)).await;
     let query = |authority: &Authority, client: Option<&Path>| {
         let client = client.map(|file| format!("&tlsCertificateKeyFile={}", file.display())).unwrap_or_default();
         format!("&tls=true&tlsCAFile={}{client}", authority.file.display())
@@ -87,7 +56,7 @@ async fn a_mongodb_that_is_not_who_it_should_be_or_that_does_not_know_us_is_refu
     ask(&here, &good).await.unwrap();
     let expiring = OffsetDateTime::now_utc() + SHORT;
     let ends = Instant::now() + SHORT;
-    let soon = server(&ours, &ours.certificate("soon", "127.0.0.1", expiring)).await;
+    let soon = server(&ours, &ours.certificate("soon", &["127.0.0.1"], expiring)).await;
     ask(&soon, &good).await.unwrap();
 
     refused(ask(&elsewhere, &good).await, "for another host", "subjectAltName");

@@ -1,54 +1,56 @@
-//! Both ways into Postgres verify the server as the URL asks. Needs a Postgres with TLS (Debian's) and `openssl`.
+//! Both ways into Postgres verify the server and show themselves as the URL asks. Needs a Postgres with TLS: a wheel of another
+//! build than the usual one, which some systems do not have.
 
-use std::{
-    os::unix::fs::{PermissionsExt, chown},
-    path::Path,
-    process::Command,
-};
+use std::path::Path;
 
 use biograph_bridge::{
     error::{Disposition, Error},
     postgres::{capture::PostgresSource, connect, setup},
-    sandbox::{PostgresOptions, ServerChoice},
+    sandbox::{PostgresOptions, ServerChoice, postgres_folder},
     sync::ports::Source,
 };
 
-use crate::postgres_fixture::{Fixture, POSTGRES_15, fixture, user};
+use crate::{
+    certificates::{self, Authority, Identity, later_and_earlier},
+    postgres_fixture::{Fixture, fixture, user},
+};
 
-/// Makes an authority and a certificate for `name` signed by it: `ca.pem`, `NAME.pem`, `NAME.key`.
-fn certificates(folder: &Path, names: &[(&str, &str)]) {
-    let openssl = |args: &str| {
-        let output = Command::new("openssl").args(args.split(' ')).current_dir(folder).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for authority in ["ca", "stranger"] {
-        openssl(&format!("req -x509 {key} -keyout {authority}.key -out {authority}.pem -days 2 -subj /CN={authority}"));
+const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
+/// The superuser comes with a password; `bridge` needs a certificate as well.
+const RULES: &str = "host all postgres 127.0.0.1/32 scram-sha-256\nhost all postgres ::1/128 scram-sha-256\n\
+    hostssl all bridge 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n";
+
+/// Whether there is a Postgres with TLS for this system.
+fn is_to_be_had() -> bool {
+    let folder = postgres_folder(&ServerChoice::WithTls);
+    if let Err(error) = &folder {
+        println!("NOTICE: TLS of Postgres not tested: {error}");
     }
-    for (name, subject) in names {
-        openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
-        std::fs::write(folder.join("names"), format!("subjectAltName={subject}\n")).unwrap();
-        let (from, to) = (format!("-in {name}.csr -extfile names"), format!("-out {name}.pem -days 2"));
-        openssl(&format!("x509 -req {from} -CA ca.pem -CAkey ca.key -CAcreateserial {to}"));
-        let key = folder.join(format!("{name}.key"));
-        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
-        if nix::unistd::Uid::effective().is_root() {
-            // as whom the sandbox runs Postgres
-            chown(&key, Some(65534), Some(65534)).unwrap();
-        }
-    }
+    folder.is_ok()
 }
 
-async fn server(folder: &Path, certificate: &str) -> Fixture {
-    let path = |ending: &str| folder.join(format!("{certificate}.{ending}")).display().to_string();
-    let settings = [("ssl", "on".into()), ("ssl_cert_file", path("pem")), ("ssl_key_file", path("key"))];
-    let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
-    fixture(PostgresOptions { server: ServerChoice::At(POSTGRES_15.into()), settings, ..Default::default() }).await
+async fn server(folder: &Path, identity: &Identity, clients: &Authority) -> Fixture {
+    let rules = folder.join("pg_hba.conf");
+    std::fs::write(&rules, RULES).unwrap();
+    let settings = [
+        ("ssl", Path::new("on")),
+        ("ssl_cert_file", &identity.certificate),
+        ("ssl_key_file", &identity.key),
+        ("ssl_ca_file", &clients.file),
+        ("hba_file", &rules),
+    ];
+    let settings = settings.map(|(key, value)| (key.to_owned(), value.display().to_string())).to_vec();
+    fixture(PostgresOptions { server: ServerChoice::WithTls, settings, ..Default::default() }).await
 }
 
 /// Opens both sessions: what the SQL one says, what the replication one says.
 async fn both(on: &Fixture, host: &str, query: &str) -> (Result<(), Error>, Result<(), Error>) {
-    let url = format!("{}?{query}", on.url.replace("127.0.0.1", host));
+    both_as(&on.url, on, host, query).await
+}
+
+/// The same with another login.
+async fn both_as(url: &str, on: &Fixture, host: &str, query: &str) -> (Result<(), Error>, Result<(), Error>) {
+    let url = format!("{}?{query}", url.replace("127.0.0.1", host));
     let pool = connect::pool(&url).unwrap();
     let encrypted = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
         WHERE a.application_name = 'biograph-bridge' AND (a.pid = pg_backend_pid() OR a.backend_type = 'walsender')";
@@ -69,18 +71,18 @@ async fn both(on: &Fixture, host: &str, query: &str) -> (Result<(), Error>, Resu
 
 #[tokio::test]
 async fn a_server_that_is_not_who_it_should_be_is_refused() {
-    if !Path::new(POSTGRES_15).exists() || Command::new("openssl").arg("version").output().is_err() {
-        println!("NOTICE: no Postgres 15 in {POSTGRES_15} or no openssl: TLS not tested");
+    if !is_to_be_had() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    certificates(folder.path(), &[("here", "DNS:localhost,IP:127.0.0.1"), ("elsewhere", "DNS:db.example.org")]);
-    let here = server(folder.path(), "here").await;
-    let elsewhere = server(folder.path(), "elsewhere").await;
-    let root = |authority: &str| format!("sslrootcert={}", folder.path().join(format!("{authority}.pem")).display());
-    let (ca, stranger) = (root("ca"), root("stranger"));
-    for on in [&here, &elsewhere] {
+    let folder = certificates::folder();
+    let (ours, other) = (Authority::new(folder.path(), "ca"), Authority::new(folder.path(), "stranger"));
+    let (later, earlier) = later_and_earlier();
+    let here = server(folder.path(), &ours.certificate("here", &HERE, later), &ours).await;
+    let elsewhere = server(folder.path(), &ours.certificate("elsewhere", &["db.example.org"], later), &ours).await;
+    let expired = server(folder.path(), &ours.certificate("expired", &HERE, earlier), &ours).await;
+    let root = |authority: &Authority| format!("sslrootcert={}", authority.file.display());
+    let (ca, stranger) = (root(&ours), root(&other));
+    for on in [&here, &elsewhere, &expired] {
         setup::init(&on.pool, &user(), false).await.unwrap();
     }
     let good = [
@@ -105,12 +107,55 @@ async fn a_server_that_is_not_who_it_should_be_is_refused() {
         (&here, "localhost", format!("sslmode=verify-full&{stranger}")),
         (&here, "localhost", format!("sslmode=verify-ca&{stranger}")),
         (&here, "localhost", "sslmode=verify-full".to_owned()),
+        (&expired, "localhost", format!("sslmode=verify-full&{ca}")),
+        (&expired, "localhost", format!("sslmode=verify-ca&{ca}")),
     ];
     for (on, host, query) in bad {
         let (sql, stream) = both(on, host, &query).await;
         for error in [sql.expect_err(&query), stream.expect_err(&query)] {
             assert_eq!(error.disposition(), Disposition::Halt, "{query}: {error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_by_both_sessions_and_a_bad_one_is_refused() {
+    if !is_to_be_had() {
+        return;
+    }
+    let folder = certificates::folder();
+    let (ours, stranger) = (Authority::new(folder.path(), "ca"), Authority::new(folder.path(), "stranger"));
+    let (later, earlier) = later_and_earlier();
+    let on = server(folder.path(), &ours.certificate("here", &HERE, later), &ours).await;
+    on.sql("CREATE ROLE bridge SUPERUSER LOGIN PASSWORD 'secret'").await;
+    setup::init(&on.pool, &user(), false).await.unwrap();
+    let (_, address) = on.url.split_once('@').unwrap();
+    let url = format!("postgres://bridge:secret@{address}");
+    let query = |client: Option<&Identity>| {
+        let shown =
+            client.map(|client| format!("&sslcert={}&sslkey={}", client.certificate.display(), client.key.display()));
+        format!("sslmode=verify-full&sslrootcert={}{}", ours.file.display(), shown.unwrap_or_default())
+    };
+    let ask = async |client: Option<&Identity>| both_as(&url, &on, "127.0.0.1", &query(client)).await;
+
+    let (sql, stream) = ask(Some(&ours.certificate("bridge", &["bridge"], later))).await;
+    sql.unwrap();
+    stream.unwrap();
+    let bad = [
+        ("missing", None),
+        ("expired", Some(ours.certificate("late", &["bridge"], earlier))),
+        ("unknown", Some(stranger.certificate("unknown", &["bridge"], later))),
+    ];
+    for (what, client) in bad {
+        let (sql, stream) = ask(client.as_ref()).await;
+        for error in [sql.expect_err(what), stream.expect_err(what)] {
+            assert_eq!(error.disposition(), Disposition::Halt, "{what}: {error:?}");
+            assert!(error.hint().unwrap_or_default().contains("sslcert"), "{what}: {error:?}");
+        }
+    }
+    let (sql, stream) = both_as(&url, &on, "127.0.0.1", "sslmode=require&sslcert=/none.crt&sslkey=/none.key").await;
+    for error in [sql.unwrap_err(), stream.unwrap_err()] {
+        assert_eq!(error.disposition(), Disposition::Halt, "{error:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{breaker::By, outcome::refuse};
 use crate::{
     model::{
+        image::Image,
         key::Key,
         links::Links,
         mapping::Entity,
@@ -34,6 +35,12 @@ pub(super) struct Work {
 impl Work {
     pub(super) const fn new(record: Record, keys: Vec<Key>) -> Self {
         Self { record, keys, insists: false, by: By::Others, approved: false, decided: false, planned: None }
+    }
+
+    /// What it takes in memory as it was read, roughly.
+    pub(super) fn weight(&self) -> usize {
+        let images = [&self.record.legacy, &self.record.renaissance];
+        images.into_iter().flatten().map(Image::weight).sum()
     }
 
     /// Decides what becomes of it, unless that was done ahead of its turn.
