@@ -34,8 +34,10 @@ const BUFFERED_EVENTS: usize = 128;
 const PARAMETERS: &str = "sslmode, sslrootcert, sslcert, sslkey, host, port, user, password, dbname and options";
 const URL_FORM: &str = "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full";
 
-/// A pool of SQL sessions. Connects when first used; a server that is down is a retry error then.
+/// A pool of SQL sessions. Connects when first used; a server that is down is a retry error then. A TLS file that cannot be read is
+/// a halt error now.
 pub fn pool(url: &str) -> Result<PgPool> {
+    Target::parse(url)?.read_tls_files()?;
     let options = PgPoolOptions::new()
         .max_connections(POOL_SIZE)
         .acquire_timeout(ACQUIRE_LIMIT)
@@ -198,6 +200,20 @@ impl Target {
         tls.client_key_pem_path = tls.client_key_pem_path.take().or_else(|| variable("PGSSLKEY"));
         // pgwire-replication refuses an address in verify-full unless it is named as the certificate's subject
         tls.sni_hostname = self.host.parse::<std::net::IpAddr>().is_ok().then(|| self.host.clone());
+        Ok(())
+    }
+
+    /// The drivers take a missing file for a missing server.
+    fn read_tls_files(&self) -> Result<()> {
+        let TlsConfig { ca_pem_path, client_cert_pem_path, client_key_pem_path, .. } = &self.tls;
+        let files = [("sslrootcert", ca_pem_path), ("sslcert", client_cert_pem_path), ("sslkey", client_key_pem_path)];
+        for (name, path) in files.into_iter().filter(|_| self.tls.mode != SslMode::Disable) {
+            let Some(path) = path else { continue };
+            std::fs::File::open(path).map_err(|error| {
+                let place = format!("{name} of the Renaissance URL: {} cannot be read", path.display());
+                Error::halt(place).with_source(error).with_hint("give the path of a PEM file that the daemon may read")
+            })?;
+        }
         Ok(())
     }
 

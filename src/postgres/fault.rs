@@ -27,6 +27,11 @@ const LIMITS: &str = "raise max_replication_slots, or drop a slot that nobody us
 const READ_ONLY: &str = "a replica: point the Renaissance URL at the primary; a primary: look for default_transaction_read_only in \
     its settings, and those of the database and the role; the bridge goes on by itself";
 
+const CLIENT_CERTIFICATE: &str = "give a certificate that is valid and signed by an authority in the server's ssl_ca_file, with its key: \
+    sslcert=…&sslkey=… in the Renaissance URL";
+/// How rustls says that the other side ended the handshake.
+const ALERT: &str = "received fatal alert";
+
 /// What the function `fence` of the state raises.
 const TAKEN_OVER: &str = "BB001";
 
@@ -104,7 +109,8 @@ fn error_of(code: &str, text: &str) -> Error {
         Disposition::Halt => Error::halt(context),
     };
     let error = error.with_class(class).from_side(Side::Renaissance);
-    match hint {
+    let asks_for_one = code == "28000" && text.contains("client certificate");
+    match hint.map(|hint| if asks_for_one { CLIENT_CERTIFICATE } else { hint }) {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
@@ -123,11 +129,11 @@ fn of_driver(error: sqlx::Error) -> Error {
             Some(refusal) => of_database(refusal),
             None => Error::halt("Postgres refused the statement"),
         },
-        sqlx::Error::Io(source) if is_certificate(&source) => tls_refused().with_source(source),
+        sqlx::Error::Io(source) if is_certificate(&source) => tls_refused(&source).with_source(source),
         sqlx::Error::Io(source) => broken("no connection to Postgres").with_source(source),
         sqlx::Error::Tls(source) => {
             let unreachable = source.downcast_ref::<std::io::Error>().is_some_and(|e| !is_certificate(e));
-            let error = if unreachable { broken("no TLS connection to Postgres") } else { tls_refused() };
+            let error = if unreachable { broken("no TLS connection to Postgres") } else { tls_refused(&*source) };
             error.with_source(source)
         }
         sqlx::Error::PoolTimedOut => broken("no connection to Postgres became free or could be opened in time")
@@ -159,12 +165,16 @@ fn kind_of(error: &sqlx::Error) -> String {
     shown.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
-/// rustls reports a certificate it does not accept through an I/O error.
+/// rustls reports a certificate that it does not accept through an I/O error, and also that the server did not accept ours.
 fn is_certificate(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("certificate")
+    let text = error.to_string();
+    error.kind() == std::io::ErrorKind::InvalidData && (text.contains("certificate") || text.contains(ALERT))
 }
 
-fn tls_refused() -> Error {
+fn tls_refused(source: &(impl std::fmt::Display + ?Sized)) -> Error {
+    if source.to_string().contains(ALERT) {
+        return Error::halt("Postgres refused the client certificate").with_hint(CLIENT_CERTIFICATE);
+    }
     Error::halt("the TLS connection to Postgres was refused")
         .with_hint("give the server's authority with sslrootcert=… in the Renaissance URL, or the sslmode it supports")
 }
@@ -175,14 +185,17 @@ impl From<PgWireError> for Error {
         let broken = |what: &str| Self::retry(format!("{doing} {what}")).with_class(RetryClass::Connection);
         let error = match error {
             PgWireError::Server(text) => of_replication(&text),
-            PgWireError::Io(source) => broken("lost its connection").with_source(source),
             PgWireError::Auth(text) => {
                 Self::halt(format!("{doing} was refused: {text}")).with_hint(LOGIN).with_class(RetryClass::Login)
             }
             // the crate takes a wrong name for a wrong certificate even in verify-ca, because rustls renamed that error
             PgWireError::Tls(text) if text.contains("not valid for name") => Self::halt(format!("{doing}: {text}"))
                 .with_hint("give the server a certificate with this name: replication checks it in verify-ca as well"),
-            PgWireError::Tls(text) => tls_refused().with_source(text).during(doing),
+            PgWireError::Tls(text) => tls_refused(&text).with_source(text).during(doing),
+            PgWireError::Io(source) if is_certificate(&source) => {
+                tls_refused(&source).with_source(source).during(doing)
+            }
+            PgWireError::Io(source) => broken("lost its connection").with_source(source),
             PgWireError::MessageTooLarge { payload_bytes, limit_bytes } => {
                 Self::halt(format!("{doing} sent a row of {payload_bytes} bytes, more than {limit_bytes}"))
             }

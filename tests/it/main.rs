@@ -156,6 +156,8 @@ mod sync_silence;
 #[cfg(test)]
 mod tally;
 #[cfg(test)]
+mod tls_run;
+#[cfg(test)]
 mod tombstones_cli;
 #[cfg(test)]
 mod town;
