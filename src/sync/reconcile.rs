@@ -32,7 +32,7 @@ use std::{
 use uuid::Uuid;
 
 pub use self::{
-    ahead::{Ahead, Door, Footprint, Stage},
+    ahead::{Ahead, Door, Footprint},
     claims::Claim,
     compare::{Compared, Difference, Moved, Standing},
     glance::{Both, Glance},
@@ -359,7 +359,6 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let open = has_intents.then(|| OpenIntent(&self.unsettled));
         // the guard counts deletions batch by batch
         let deletes = writing.iter().any(|work| work.planned.as_ref().and_then(guard::deletes).is_some());
-        door.write();
         let Committed { outcomes, blocked, woken } = self.renaissance.commit(index, intent, &plans).await?;
         drill::crash_point("after the commit");
         report.woken.extend(woken);

@@ -86,7 +86,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = running.next() => self.end(ended, &mut flight, &mut pacing).await,
-                () = flight.progress() => None,
+                () = flight.opened() => None,
                 next = get_on(&mut reading) => {
                     flight.queue(next);
                     None

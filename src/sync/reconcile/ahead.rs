@@ -3,10 +3,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use super::{Reconciler, Work, gather::Gathered, references::Pull};
 use crate::{
@@ -83,44 +83,23 @@ impl Footprint {
     }
 }
 
-/// How far a batch has come.
-#[derive(Clone, Default)]
-pub enum Stage {
-    /// It is read and decided about.
-    #[default]
-    Reading,
-    /// Its rows are written.
-    Writing,
-    /// Only its documents are to be written, and this is what it is about: others that have nothing in common with it need not
-    /// wait for them.
-    Landing(Arc<Footprint>),
-}
-
-/// Through it a batch says how far it has come.
+/// Through it a batch says what it is about once only its documents are to be written, so that others that have nothing in common
+/// with it need not wait for them.
 #[derive(Default)]
-pub struct Door(watch::Sender<Stage>);
+pub struct Door(Mutex<Option<oneshot::Sender<Arc<Footprint>>>>);
 
 impl Door {
-    /// A door, and where it is heard; the sender is gone once the batch has ended.
-    pub fn new() -> (Self, watch::Receiver<Stage>) {
-        let (told, heard) = watch::channel(Stage::Reading);
-        (Self(told), heard)
+    /// A door, and where it is heard when it opens; the sender is gone if it never does.
+    pub fn new() -> (Self, oneshot::Receiver<Arc<Footprint>>) {
+        let (opened, heard) = oneshot::channel();
+        (Self(Mutex::new(Some(opened))), heard)
     }
 
-    /// From now on rows are written.
-    pub fn write(&self) {
-        self.0.send_if_modified(|stage| {
-            let first = matches!(stage, Stage::Reading);
-            if first {
-                *stage = Stage::Writing;
-            }
-            first
-        });
-    }
-
-    /// Lets others in.
+    /// Lets others in, the first time.
     pub fn open(&self, footprint: &Arc<Footprint>) {
-        self.0.send_replace(Stage::Landing(Arc::clone(footprint)));
+        let opened = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // nobody may be waiting outside
+        opened.map(|opened| opened.send(Arc::clone(footprint)).is_ok());
     }
 }
 

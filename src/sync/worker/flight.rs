@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use crate::sync::{
-    reconcile::{Ahead, Door, Footprint, Stage},
+    reconcile::{Ahead, Door, Footprint},
     tracker::Taken,
 };
 
@@ -24,10 +24,8 @@ pub(super) struct Next<A = Ahead> {
 struct Deciding {
     number: u64,
     records: usize,
-    /// Where it says how far it is.
-    door: Option<watch::Receiver<Stage>>,
-    /// Whether its rows are being written.
-    writes: bool,
+    /// Where it says that they need not any more.
+    door: Option<oneshot::Receiver<Arc<Footprint>>>,
 }
 
 /// A batch whose documents are being written.
@@ -60,12 +58,12 @@ impl<A> Flight<A> {
     }
 
     /// Whether to take another batch, of so many keys at most. `waiting`: keys in the queue, with those under way. While a batch is
-    /// read and decided about, only a full one is worth it: smaller ones are better left to grow.
+    /// decided about, only a full one is worth it: smaller ones are better left to grow.
     pub(super) fn takes(&self, waiting: usize, most: usize) -> bool {
         let landing: usize = self.landing.iter().map(|one| one.records).sum();
         self.next.is_none()
             && match &self.deciding {
-                Some(deciding) => deciding.writes || waiting >= deciding.records + landing + most,
+                Some(deciding) => waiting >= deciding.records + landing + most,
                 None => self.landing.len() < LANDING,
             }
     }
@@ -105,32 +103,26 @@ impl<A> Flight<A> {
     pub(super) fn begin(&mut self, records: usize) -> (u64, Door) {
         let (door, heard) = Door::new();
         self.begun += 1;
-        self.deciding = Some(Deciding { number: self.begun, records, door: Some(heard), writes: false });
+        self.deciding = Some(Deciding { number: self.begun, records, door: Some(heard) });
         (self.begun, door)
     }
 
-    /// Waits until the batch that is decided about has come further. Cancel safe.
-    pub(super) async fn progress(&mut self) {
-        let Some(Deciding { number, records, door, writes }) = &mut self.deciding else {
+    /// Waits until of the batch that is decided about only documents are left to be written. Cancel safe.
+    pub(super) async fn opened(&mut self) {
+        let Some(Deciding { number, records, door: Some(door) }) = &mut self.deciding else {
             return std::future::pending().await;
         };
-        let Some(heard) = door else { return std::future::pending().await };
-        if heard.changed().await.is_err() {
-            // it has said all there is
-            *door = None;
-            return;
-        }
-        let stage = heard.borrow_and_update().clone();
-        match stage {
-            Stage::Reading => {}
-            Stage::Writing => *writes = true,
-            Stage::Landing(footprint) => {
-                let (number, records) = (*number, *records);
-                self.deciding = None;
-                self.beside.push(Arc::clone(&footprint));
-                self.landing.push(Landing { number, records, footprint });
+        let (number, records) = (*number, *records);
+        let Ok(footprint) = door.await else {
+            // it ends without having opened
+            if let Some(deciding) = &mut self.deciding {
+                deciding.door = None;
             }
-        }
+            return;
+        };
+        self.deciding = None;
+        self.beside.push(Arc::clone(&footprint));
+        self.landing.push(Landing { number, records, footprint });
     }
 
     /// A batch has ended; what it was about, if it has succeeded.
@@ -161,7 +153,7 @@ mod tests {
     async fn land(flight: &mut Plain) -> u64 {
         let (number, door) = flight.begin(1);
         door.open(&about());
-        flight.progress().await;
+        flight.opened().await;
         number
     }
 
@@ -172,15 +164,12 @@ mod tests {
         let (first, door) = flight.begin(10);
         assert!(!flight.takes(109, 100), "a small batch is left to grow");
         assert!(flight.takes(110, 100));
-        door.write();
-        flight.progress().await;
-        assert!(flight.takes(11, 100), "what is read while rows are written need not be much");
         flight.reads();
         flight.queue(next(Some(())));
         assert!(!flight.takes(1000, 100), "one is read at a time");
         assert!(flight.ready(|_, (), _| true).is_none());
         door.open(&about());
-        flight.progress().await;
+        flight.opened().await;
         assert!(flight.ready(|_, (), _| true).is_some_and(|next| next.ahead.is_some()));
         let second = land(&mut flight).await;
         assert!(!flight.takes(1000, 100), "as many land as there are sessions");
@@ -208,7 +197,7 @@ mod tests {
         let (deciding, door) = flight.begin(1);
         flight.reads();
         drop(door);
-        flight.progress().await;
+        flight.opened().await;
         flight.ended(deciding, Some(about()));
         flight.queue(next(Some(())));
         assert!(flight.ready(|_, (), _| false).is_some_and(|next| next.ahead.is_none()));
