@@ -7,7 +7,8 @@ use mongodb::{
     bson::{RawDocumentBuf, Timestamp, doc},
     error::ErrorKind,
     options::{
-        Acknowledgment, ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+        Acknowledgment, ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria, Tls,
+        TlsOptions, WriteConcern,
     },
 };
 
@@ -62,6 +63,9 @@ impl Legacy {
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
         options.connect_timeout.get_or_insert(CONNECT);
+        if let Some(Tls::Enabled(TlsOptions { cert_key_file_path: Some(file), .. })) = &options.tls {
+            tls::check_client(file)?;
+        }
         let guard = Arc::<Guard>::default();
         options.cmap_event_handler = Some(Guard::handler(&guard));
         let client = Client::with_options(options).map_err(|error| match &*error.kind {

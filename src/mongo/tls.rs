@@ -3,7 +3,11 @@
 //! The driver passes on rustls' texts only, and for a server it could not select only a description of all servers: these are
 //! searched for what is known. They hold hosts and names of certificates, so nothing of them is passed on.
 
-use crate::error::Error;
+use std::path::Path;
+
+use x509_parser::pem::Pem;
+
+use crate::error::{Error, Result};
 
 /// What the driver writes before each server it describes.
 const SERVER: &str = "Address: ";
@@ -11,6 +15,9 @@ const SERVER: &str = "Address: ";
 const UNACCEPTED: &str = "invalid peer certificate: ";
 /// What rustls says when the server ends the handshake.
 const ALERT: &str = "received fatal alert: ";
+
+const CLIENT: &str = "give legacy_uri a valid client certificate from an authority that the server trusts: \
+    tlsCertificateKeyFile=/path/to/bridge.pem";
 
 /// The refusal in the driver's text about one connection, or about servers of which every one was refused: with one that
 /// merely does not answer at the moment, such as in an election, another attempt may do.
@@ -30,6 +37,25 @@ pub(super) fn unusable_files() -> Error {
     Error::halt("the TLS files that legacy_uri names cannot be used").with_hint(
         "tlsCAFile and tlsCertificateKeyFile must be readable PEM files; the latter holds the certificate and its key, one after the other",
     )
+}
+
+/// Refuses a client certificate that no server will accept now: a server ends the handshake with one without a reason, which looks like
+/// one that is not there.
+pub(super) fn check_client(file: &Path) -> Result<()> {
+    let text = std::fs::read(file).map_err(|error| unusable_files().with_source(error))?;
+    let certificate = Pem::iter_from_buffer(&text).flatten().find(|pem| pem.label == "CERTIFICATE");
+    let certificate = certificate.ok_or_else(unusable_files)?;
+    let validity = certificate.parse_x509().map_err(|_| unusable_files())?.validity().clone();
+    let (now, refused) = (x509_parser::time::ASN1Time::now(), |what| Err(Error::halt(what).with_hint(CLIENT)));
+    if now > validity.not_after {
+        refused("the client certificate that legacy_uri names has expired")
+    } else if now < validity.not_before {
+        refused(
+            "the client certificate that legacy_uri names is not valid yet: see also whether this machine's clock is right",
+        )
+    } else {
+        Ok(())
+    }
 }
 
 fn of_certificate(reason: &str) -> (&'static str, &'static str) {
@@ -60,8 +86,6 @@ fn of_certificate(reason: &str) -> (&'static str, &'static str) {
 }
 
 fn of_alert(reason: &str) -> (&'static str, &'static str) {
-    const CLIENT: &str = "give legacy_uri a valid client certificate from an authority that the server trusts: \
-        tlsCertificateKeyFile=/path/to/bridge.pem";
     let is = |known: &[&str]| known.iter().any(|start| reason.starts_with(start));
     if is(&["CertificateExpired"]) {
         ("MongoDB says that the bridge's client certificate has expired", CLIENT)
