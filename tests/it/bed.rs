@@ -55,8 +55,13 @@ impl Bed {
     pub(crate) async fn on(options: PostgresOptions, members: usize, mongod: MongodOptions) -> Self {
         let (postgres, mongo) = tokio::join!(PostgresServer::start(options), ReplicaSet::start(members, mongod));
         let (postgres, mongo) = (postgres.unwrap(), mongo.unwrap());
-        let renaissance_url = postgres.create_renaissance("renaissance").await.unwrap();
         let legacy_uri = mongo.uri("BioGraphDemo");
+        Self::between(postgres, mongo, legacy_uri).await
+    }
+
+    /// A bed between servers that run.
+    pub(crate) async fn between(postgres: PostgresServer, mongo: ReplicaSet, legacy_uri: String) -> Self {
+        let renaissance_url = postgres.create_renaissance("renaissance").await.unwrap();
         let pool = PgPool::connect_lazy(&renaissance_url).unwrap();
         let legacy = Client::with_uri_str(&legacy_uri).await.unwrap().database("BioGraphDemo");
         make_collections(&legacy).await.unwrap();

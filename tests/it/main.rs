@@ -52,6 +52,8 @@ mod late_tables;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod mongo_access;
+#[cfg(test)]
 mod mongo_capture;
 #[cfg(test)]
 mod mongo_documents;
