@@ -38,7 +38,7 @@ pub use self::{
     glance::{Both, Glance},
     guard::Limits,
     rehearse::{Foreseen, Rehearsed},
-    report::{BatchReport, Crossing, Journalled},
+    report::{BatchReport, Crossing, Journalled, Parked},
 };
 use self::{
     breaker::Breaker,

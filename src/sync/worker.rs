@@ -1,6 +1,7 @@
 //! Taking batches from the queue to the reconciler and their outcome to the queue and to people.
 
 mod flight;
+mod parked;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -12,7 +13,10 @@ use futures_util::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::flight::{Flight, Next};
+use self::{
+    flight::{Flight, Next},
+    parked::ToldParked,
+};
 use super::{
     plan::Effect,
     ports::{LegacyStore, RenaissanceStore},
@@ -69,6 +73,7 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             failures: Failures::default(),
             size: Size::new(self.batch),
             woken: Woken::default(),
+            parked: ToldParked::default(),
         };
         let mut flight = Flight::default();
         let (mut running, mut reading) = (FuturesUnordered::new(), None);
@@ -157,6 +162,11 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
                 pacing.size.grow();
                 pacing.failures.succeeded(NAME);
                 self.status.recovered(NAME);
+                for (entity, report) in
+                    std::iter::once((entity, &report)).chain(report.pulled.iter().map(|(e, r)| (*e, r)))
+                {
+                    pacing.parked.tell(self.name(entity), &report.parked);
+                }
                 self.finish(entity, &taken, report, took);
                 None
             }
@@ -400,6 +410,7 @@ struct Pacing {
     failures: Failures,
     size: Size,
     woken: Woken,
+    parked: ToldParked,
 }
 
 /// A batch with what became of it.

@@ -50,6 +50,8 @@ async fn a_field_that_does_not_fit_is_parked_alone_and_crosses_once_fixed() {
     let mut parked: Vec<(&str, &str)> = people.iter().map(|(_, misfit)| (misfit.field, misfit.reason)).collect();
     parked.sort_unstable();
     bed.until_parked(&parked).await;
+    let told = bed.log_all().lines().filter(|line| line.contains("parked until it fits")).count();
+    assert!((1..people.len()).contains(&told), "in the log, but not for each: {told}");
     for (n, (id, misfit)) in people.iter().enumerate() {
         let row = bed.until_row(*id, |row| row.get::<String, _>("email") == format!("{id}@example.org")).await;
         let name = if n >= misfits.len() {

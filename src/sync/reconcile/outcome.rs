@@ -1,6 +1,6 @@
 //! What becomes of records once they were written, or refused.
 
-use super::{BatchReport, Crossing, Journalled, Work, breaker::By};
+use super::{BatchReport, Crossing, Journalled, Parked, Work, breaker::By};
 use crate::{
     model::{
         conflict::ConflictKind,
@@ -48,6 +48,15 @@ pub(super) fn settle(entity: &Entity, work: Work, plan: Option<RecordPlan>, repo
         effect.parks = !plan.parked.is_empty();
         effect.writes[1] = plan.rows.is_some();
         effect.writes[0] = plan.intent.is_some();
+        if !plan.was_parked {
+            let legacy_id = record.legacy_id;
+            let parked = plan.parked.iter();
+            report.parked.extend(parked.map(|row| Parked {
+                legacy_id,
+                field: row.field.clone(),
+                reason: row.problem.reason,
+            }));
+        }
         if by == By::Ourselves && effect.writes.contains(&true) {
             report.own.push(record.legacy_id);
         }

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     model::{
         key::{EntityIndex, Key, LegacyId},
+        problem::Reason,
         side::{Direction, Side},
     },
     sync::plan::Effect,
@@ -61,6 +62,8 @@ pub struct BatchReport {
     pub crossings: Vec<Crossing>,
     /// What was journalled.
     pub conflicts: Vec<Journalled>,
+    /// What was not parked before.
+    pub parked: Vec<Parked>,
     /// What became of orders.
     pub orders: Vec<(LegacyId, Result<(), String>)>,
     /// Records written as nothing but the bridge's own writes had changed them.
@@ -69,6 +72,17 @@ pub struct BatchReport {
     pub deleted: [u64; 2],
     /// What it was about, with what had to be brought in first, for batches that were read meanwhile.
     pub footprint: Arc<Footprint>,
+}
+
+/// A record that waits from now on, whole or in one field.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// The record.
+    pub legacy_id: LegacyId,
+    /// The field; `None`: the whole record.
+    pub field: Option<String>,
+    /// Why.
+    pub reason: Reason,
 }
 
 impl BatchReport {
