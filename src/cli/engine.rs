@@ -17,6 +17,7 @@ use crate::{
         catalog::Catalog,
         fact::{DaemonState, PositionLoss, RetryClass},
         mapping::Entity,
+        side::Side,
     },
     mongo::Legacy,
     postgres::{
@@ -93,8 +94,10 @@ impl Engine<'_> {
             if began.elapsed() >= STEADY {
                 backoff.reset();
             }
+            // who had the lease was let in by Postgres
+            let was_let_in = |error: &Error| worked.get().is_some() || error.side() == Some(Side::Renaissance);
             match outcome {
-                Err(error) if passes(&error, worked.get().is_some()) && !stop.is_cancelled() => {
+                Err(error) if passes(&error, was_let_in(&error)) && !stop.is_cancelled() => {
                     self.status.failed("engine", &error);
                     failures.failed("the engine", &error);
                     self.wait(backoff.after(&error), &mut pool, stop).await?;
@@ -110,22 +113,24 @@ impl Engine<'_> {
     async fn wait(&mut self, wait: Duration, pool: &mut Pool, stop: &CancellationToken) -> Result<()> {
         let (end, mut said) = (Instant::now() + wait, false);
         loop {
-            match self.reread.map(|reread| reread()) {
-                Some(Ok(found)) if found != self.databases => {
-                    info!("the connection strings have changed; connecting with the new ones");
-                    *pool = connect::pool(found.renaissance_url.expose())?;
-                    self.databases = found;
-                    return Ok(());
+            let found = self.reread.map(|reread| reread());
+            let unusable = match found {
+                Some(Ok(found)) if found != self.databases => match connect::pool(found.renaissance_url.expose()) {
+                    Ok(new) => {
+                        info!("the connection strings have changed; connecting with the new ones");
+                        (*pool, self.databases) = (new, found);
+                        return Ok(());
+                    }
+                    Err(error) => Some(error.to_string()),
+                },
+                Some(Err(problems)) => {
+                    Some(problems.iter().map(ToString::to_string).collect::<Vec<String>>().join("; "))
                 }
-                Some(Err(problems)) if !said => {
-                    said = true;
-                    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                    warn!(
-                        "the connection strings cannot be read again, so the former ones are used: {}",
-                        problems.join("; ")
-                    );
-                }
-                Some(Ok(_) | Err(_)) | None => {}
+                Some(Ok(_)) | None => None,
+            };
+            if let Some(why) = unusable.filter(|_| !said) {
+                said = true;
+                warn!("the connection strings cannot be read again, so the former ones are used: {why}");
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -30,7 +30,17 @@ const READ_ONLY: &str = "a replica: point the Renaissance URL at the primary; a 
 const CLIENT_CERTIFICATE: &str = "give a certificate that is valid and signed by an authority in the server's ssl_ca_file, with its key: \
     sslcert=…&sslkey=… in the Renaissance URL";
 /// How rustls says that the other side ended the handshake.
-const ALERT: &str = "received fatal alert";
+const ALERT: &str = "received fatal alert: ";
+/// The alerts that are about a certificate (RFC 8446, section 6.2), as rustls calls them.
+const OVER_OURS: [&str; 7] = [
+    "BadCertificate",
+    "UnsupportedCertificate",
+    "CertificateRevoked",
+    "CertificateExpired",
+    "CertificateUnknown",
+    "UnknownCA",
+    "CertificateRequired",
+];
 
 /// What the function `fence` of the state raises.
 const TAKEN_OVER: &str = "BB001";
@@ -168,11 +178,17 @@ fn kind_of(error: &sqlx::Error) -> String {
 /// rustls reports a certificate that it does not accept through an I/O error, and also that the server did not accept ours.
 fn is_certificate(error: &std::io::Error) -> bool {
     let text = error.to_string();
-    error.kind() == std::io::ErrorKind::InvalidData && (text.contains("certificate") || text.contains(ALERT))
+    error.kind() == std::io::ErrorKind::InvalidData && (text.contains("certificate") || is_about_ours(&text))
+}
+
+/// Whether the other side has ended the handshake over our certificate; for other reasons another attempt may do.
+fn is_about_ours(text: &str) -> bool {
+    let reason = text.split_once(ALERT).map(|(_, reason)| reason);
+    reason.is_some_and(|reason| OVER_OURS.iter().any(|known| reason.starts_with(known)))
 }
 
 fn tls_refused(source: &(impl std::fmt::Display + ?Sized)) -> Error {
-    if source.to_string().contains(ALERT) {
+    if is_about_ours(&source.to_string()) {
         return Error::halt("Postgres refused the client certificate").with_hint(CLIENT_CERTIFICATE);
     }
     Error::halt("the TLS connection to Postgres was refused")
@@ -242,6 +258,21 @@ pub fn during<E: Into<Error> + StdError>(doing: &'static str) -> impl FnOnce(E) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_alert_about_a_certificate_is_final() {
+        let of = |alert: &str| {
+            let text = format!("received fatal alert: {alert}");
+            Error::from(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, text)))
+        };
+        for alert in ["CertificateExpired", "UnknownCA", "CertificateRequired"] {
+            assert_eq!(of(alert).disposition(), Disposition::Halt, "{alert}");
+            assert!(of(alert).hint().unwrap().contains("sslcert"), "{alert}");
+        }
+        for alert in ["HandshakeFailure", "InternalError", "ProtocolVersion"] {
+            assert_eq!(of(alert).disposition(), Disposition::Retry, "{alert}");
+        }
+    }
 
     #[test]
     fn every_class_has_its_disposition() {

@@ -3,6 +3,7 @@
 use std::{
     os::unix::fs::{PermissionsExt, chown},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use biograph_bridge::sandbox::{MongodOptions, PostgresOptions, PostgresServer, ReplicaSet};
@@ -10,6 +11,7 @@ use mongodb::{
     Client,
     bson::{Bson, Document, doc},
 };
+use sqlx::Row;
 
 use crate::{
     bed::{Bed, Daemon, holds},
@@ -28,7 +30,9 @@ fn roles() -> Vec<Bson> {
         Some(rest.split_once('"')?.0.to_owned())
     };
     let roles = file.lines().filter_map(|line| Some(doc! { "role": quoted(line, "role")?, "db": quoted(line, "db")? }));
-    roles.map(Bson::from).collect()
+    let roles: Vec<Bson> = roles.map(Bson::from).collect();
+    assert_eq!(roles.len(), 2, "each of them is understood");
+    roles
 }
 
 impl Bed {
@@ -85,16 +89,26 @@ async fn the_bridge_lives_with_the_role_in_deploy_and_check_names_what_it_lacks(
     let folder = certificates::folder();
     let (mut bed, _proxy) = Bed::with_access_control(folder.path()).await;
     bed.settings.push(("BRIDGE_CUTOVER_DRAIN", "100ms".to_owned()));
-    bed.insert_person("Barbara", doc! {}).await;
+    let barbara = bed.insert_person("Barbara", doc! {}).await;
     for arguments in [&["init"][..], &["check"]] {
         let (good, said) = bed.told(arguments);
         assert!(good, "{arguments:?}: {said}");
     }
     let daemon = bed.start().await;
+    let row: i64 = bed.until_name(barbara, "Barbara").await.get("id");
     bed.both_ways(&daemon).await;
     assert_eq!(daemon.stop().await, Some(0));
-    // another run ends the sessions of the one before
+
+    // a run that dies in a transaction, and another that ends it: by itself the server would wait for a minute
+    bed.settings.push(("BRIDGE_CRASH_AT", "before committing the documents".to_owned()));
+    let dying = bed.spawn();
+    bed.sql(&format!("UPDATE users SET first_name = 'Liskov' WHERE id = {row}")).await;
+    assert!(dying.end().await.is_some(), "a drill ends it");
+    bed.settings.pop();
+    let started = Instant::now();
     let daemon = bed.start().await;
+    bed.until_document(doc! { "_id": barbara }, |person| holds(person, "name", "Liskov")).await;
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     bed.both_ways(&daemon).await;
     let (good, said) = bed.told(&["verify"]);
     assert!(good, "{said}");

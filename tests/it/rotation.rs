@@ -55,7 +55,8 @@ async fn a_password_is_replaced_without_a_restart() {
     bed.until_document(doc! { "_id": ada }, |person| holds(person, "name", "Grace")).await;
     assert!(bed.log_all().contains("the connection strings have changed"), "{}", bed.log_tail());
     assert!(!["first", "second", "third"].iter().any(|secret| bed.log_all().contains(&format!(":{secret}@"))));
-    assert_eq!((standby.stop().await, daemon.stop().await), (Some(0), Some(0)));
+    let ends = (standby.stop().await, daemon.stop().await);
+    assert_eq!(ends, (Some(0), Some(0)), "{}", bed.log_all());
 }
 
 #[tokio::test(flavor = "multi_thread")]
