@@ -54,7 +54,7 @@ impl Bed {
 async fn killed_at_every_chunk_boundary_it_redoes_and_misses_nothing() {
     let mut bed = Bed::new().await;
     // slow enough to be watched on a busy machine
-    bed.in_chunks(10, 60);
+    bed.in_chunks(10, 30);
     let ids = bed.people_with_numbers(25).await;
     for number in 0..5 {
         bed.register(&format!("registered-{number}"), "Somebody").await;
