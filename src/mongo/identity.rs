@@ -55,7 +55,9 @@ impl Legacy {
     /// What the database says of itself; `None` if no bridge has ever been here.
     pub async fn identity(&self) -> Result<Option<LegacyIdentity>> {
         let identities = self.identities();
-        let found = identities.find_one(doc! { "_id": ID }).read_concern(ReadConcern::majority());
+        // a new primary may not know yet that a majority has what its predecessor acknowledged, and would answer with an earlier
+        // state; linearizable waits until it does
+        let found = identities.find_one(doc! { "_id": ID }).read_concern(ReadConcern::linearizable());
         let found =
             in_time(DOING.what, async { found.max_time(MAX_TIME).await.map_err(|error| translate(&error, DOING)) });
         let Some(found) = found.await? else { return Ok(None) };
@@ -78,8 +80,11 @@ impl Legacy {
         let update = doc! { "$setOnInsert": new, "$set": set, "$max": { "mark": 0_i64 } };
         let update = if renaissance.is_some() { update } else { without(update, "$set") };
         let identities = self.identities();
+        // whatever is read from now on is no older than this, also for a process that has seen nothing yet
+        let mut session = self.reading_session(None).await?;
         let kept = identities.update_one(doc! { "_id": ID }, update).upsert(true).write_concern(durable());
-        kept.await.map_err(|error| translate(&error, DOING))?;
+        kept.session(&mut session).await.map_err(|error| translate(&error, DOING))?;
+        self.seen.advance(session.operation_time());
         let found = self.identity().await?;
         found.ok_or_else(|| Error::retry("the document that identifies the legacy database is gone again"))
     }

@@ -8,9 +8,10 @@ use biograph_bridge::error::{Disposition, Error};
 use biograph_bridge::model::hint::{Captured, Position};
 use biograph_bridge::model::key::{LegacyId, SideId};
 use biograph_bridge::mongo::{LedgerPlan, Legacy};
-use biograph_bridge::sandbox::{Mongod, MongodOptions};
+use biograph_bridge::sandbox::{Mongod, MongodOptions, ReplicaSet};
 use biograph_bridge::sync::ports::{Capture, LegacyChange, LegacyStore, LegacyWrite, Outcome, Source};
 use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::{Client, Collection};
 use uuid::Uuid;
 
 use crate::mongo_support::{PEOPLE, USER, World, id, slot, text, user};
@@ -177,4 +178,38 @@ async fn a_step_down_under_load_loses_nothing_and_gives_retries_only() {
     let all = async { (application.await.unwrap(), bridge.await.unwrap(), hearing.await.unwrap()) };
     tokio::time::timeout(Duration::from_secs(60), all).await.expect("everybody gets through");
     assert_eq!(world.people().count_documents(doc! {}).await.unwrap(), 260);
+}
+
+#[tokio::test]
+async fn what_a_new_primary_does_not_know_to_be_committed_is_waited_for() {
+    // GIVEN a set whose secondaries do not follow: as a primary just elected, this one cannot tell what a majority has
+    let arguments = ["--setParameter", "enableTestCommands=1"].map(str::to_owned).into();
+    let set = ReplicaSet::start(3, MongodOptions { arguments, ..MongodOptions::default() }).await.unwrap();
+    let legacy = Legacy::connect(&set.uri("BioGraphDemo"), Arc::new(vec![user()])).await.unwrap();
+    legacy.identify(None).await.unwrap();
+    let primary = set.primary().await.unwrap();
+    let follow = async |mode: &str| {
+        for (number, member) in set.members().iter().enumerate().filter(|(number, _)| *number != primary) {
+            let client = Client::with_uri_str(member.uri("admin")).await.unwrap();
+            let command = doc! { "configureFailPoint": "stopReplProducer", "mode": mode };
+            assert!(client.database("admin").run_command(command).await.is_ok(), "member {number}");
+        }
+    };
+    follow("alwaysOn").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let identities = legacy_ledger(&set).await;
+    identities.update_one(doc! { "_id": "identity" }, doc! { "$set": { "mark": 7_i64 } }).await.unwrap();
+    // WHEN the identity is read, and the secondaries go on a while later
+    let (identity, ()) = tokio::join!(legacy.identity(), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        follow("off").await;
+    });
+    // THEN it is as it was left, not as it was before
+    assert_eq!(identity.unwrap().unwrap().mark, 7);
+}
+
+/// The ledger's collection, to which one member's word is enough.
+async fn legacy_ledger(set: &ReplicaSet) -> Collection<Document> {
+    let client = Client::with_uri_str(format!("{}&w=1", set.uri("BioGraphDemo"))).await.unwrap();
+    client.database("BioGraphDemo").collection("biograph_bridge_ledger")
 }
