@@ -56,6 +56,8 @@ impl Legacy {
 
     /// Closes the intent and says what landed.
     pub(super) async fn close_intent(&self, intent: Uuid) -> Result<Option<Vec<LegacyId>>> {
+        // a transaction whose end got lost on the way would hold the document
+        self.end_left_open().await?;
         let mut tries = 0;
         loop {
             tries += 1;

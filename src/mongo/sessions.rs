@@ -12,7 +12,7 @@ use std::{
 
 use mongodb::{
     ClientSession,
-    bson::{Binary, Bson, Timestamp, doc, spec::BinarySubtype},
+    bson::{Binary, Bson, RawDocumentBuf, Timestamp, doc, spec::BinarySubtype},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -20,6 +20,8 @@ use uuid::Uuid;
 use super::{
     connect::Legacy,
     error::{Doing, translate},
+    ledger::LEDGER,
+    write::transaction,
 };
 use crate::error::{Error, Result};
 
@@ -85,12 +87,37 @@ impl Legacy {
         admin.run_command(doc! { "killSessions": ids }).await.map_err(|error| translate(&error, doing))?;
         Ok(())
     }
+
+    /// Ends what idle sessions may have left open at the server, as whoever needs those documents would wait for its 60 seconds.
+    /// The driver does not say whether an abort has arrived; a session's next transaction ends its last one.
+    pub(super) async fn end_left_open(&self) -> Result<()> {
+        let doing = Doing { what: "ending a transaction", on: LEDGER, right: "readWrite" };
+        while let Some(mut session) = self.pool.lend_unsure() {
+            session.abort_transaction().await.ok();
+            session.start_transaction().with_options(transaction()).await.map_err(|error| translate(&error, doing))?;
+            let anything = self.database.collection::<RawDocumentBuf>(LEDGER);
+            let met = anything.find_one(doc! { "_id": 0 }).session(&mut *session).await;
+            // it has read nothing and holds nothing: whether this arrives matters to nobody
+            session.abort_transaction().await.ok();
+            met.map_err(|error| translate(&error, doing))?;
+            session.is_over();
+        }
+        Ok(())
+    }
+}
+
+/// A session that nobody writes with at the moment.
+struct Idle {
+    /// Never changes.
+    number: usize,
+    session: ClientSession,
+    /// Its last transaction may be open at the server: nothing says that its end has arrived there.
+    unsure: bool,
 }
 
 /// The sessions that may write.
 pub(super) struct SessionPool {
-    /// Each with its number, which never changes.
-    idle: Mutex<Vec<(usize, ClientSession)>>,
+    idle: Mutex<Vec<Idle>>,
     free: Arc<Semaphore>,
     total: Mutex<usize>,
 }
@@ -105,7 +132,8 @@ impl SessionPool {
     fn add(&self, sessions: Vec<ClientSession>) {
         let count = sessions.len();
         let mut total = locked(&self.total);
-        locked(&self.idle).extend((*total..).zip(sessions));
+        let idle = |(number, session)| Idle { number, session, unsure: false };
+        locked(&self.idle).extend((*total..).zip(sessions).map(idle));
         *total += count;
         self.free.add_permits(count);
     }
@@ -117,11 +145,21 @@ impl SessionPool {
             return Err(none());
         }
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| none())?;
-        let (number, session) = locked(&self.idle).pop().ok_or_else(none)?;
-        let mut lent = Lent { session: Some(session), number, home: Arc::clone(self), _permit: permit };
+        let idle = locked(&self.idle).pop().ok_or_else(none)?;
+        let mut lent = Lent::new(self, idle, permit);
         // a cancelled write leaves its transaction open; that there is none is the usual case and an error
         lent.abort_transaction().await.ok();
         Ok(lent)
+    }
+
+    /// Lends an idle session whose last transaction may be open at the server.
+    fn lend_unsure(self: &Arc<Self>) -> Option<Lent> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        let mut idle = locked(&self.idle);
+        let at = idle.iter().position(|one| one.unsure)?;
+        let unsure = idle.swap_remove(at);
+        drop(idle);
+        Some(Lent::new(self, unsure, permit))
     }
 }
 
@@ -129,11 +167,26 @@ impl SessionPool {
 pub(super) struct Lent {
     session: Option<ClientSession>,
     number: usize,
+    unsure: bool,
     home: Arc<SessionPool>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Lent {
+    fn new(home: &Arc<SessionPool>, Idle { number, session, unsure }: Idle, permit: OwnedSemaphorePermit) -> Self {
+        Self { session: Some(session), number, unsure, home: Arc::clone(home), _permit: permit }
+    }
+
+    /// A transaction begins: unless its end is heard of, it may stay open.
+    pub(super) const fn begins(&mut self) {
+        self.unsure = true;
+    }
+
+    /// The server has said that no transaction of the session is open.
+    pub(super) const fn is_over(&mut self) {
+        self.unsure = false;
+    }
+
     /// Which of the sessions it is, from 0.
     pub(super) const fn number(&self) -> usize {
         self.number
@@ -157,7 +210,8 @@ impl DerefMut for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         // fields drop after this body: the permit is released once the session is back
-        locked(&self.home.idle).extend(self.session.take().map(|session| (self.number, session)));
+        let (number, unsure) = (self.number, self.unsure);
+        locked(&self.home.idle).extend(self.session.take().map(|session| Idle { number, session, unsure }));
     }
 }
 

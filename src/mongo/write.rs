@@ -7,7 +7,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use mongodb::{
-    ClientSession,
     bson::{Bson, Document, RawDocumentBuf, doc},
     error::{Error as DriverError, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT},
     options::{ReadConcern, ReadPreference, SelectionCriteria, TransactionOptions},
@@ -74,6 +73,7 @@ struct Part {
 
 impl Legacy {
     pub(super) async fn write_all(&self, entity: &Entity, intent: Uuid, writes: &[LegacyWrite]) -> Result<Wrote> {
+        self.end_left_open().await?;
         let mut session = self.pool.lend().await?;
         let mut outcomes = vec![Outcome::LostRace; writes.len()];
         let (mut refused, mut blocked) = (0, None);
@@ -132,6 +132,7 @@ impl Legacy {
         if let Some(time) = self.seen.get() {
             session.advance_operation_time(time);
         }
+        session.begins();
         session.start_transaction().with_options(transaction()).await.map_err(|error| translate(&error, doing))?;
         match self.statements(session, entity, intent, writes).await {
             Ok(Ok(outcomes)) => {
@@ -221,11 +222,12 @@ impl Legacy {
     }
 
     /// Commits until the server says what became of it.
-    async fn finish(&self, session: &mut ClientSession, entity: &Entity, outcomes: Vec<Outcome>) -> Result<Attempt> {
+    async fn finish(&self, session: &mut Lent, entity: &Entity, outcomes: Vec<Outcome>) -> Result<Attempt> {
         let doing = Doing { what: "committing", ..writing(entity) };
         for tries in 1..=COMMIT_TRIES {
             match session.commit_transaction().await {
                 Ok(()) => {
+                    session.is_over();
                     self.seen.advance(session.operation_time());
                     return Ok(Attempt::Done(outcomes));
                 }
@@ -421,7 +423,8 @@ fn writing(entity: &Entity) -> Doing<'_> {
     Doing { what: "writing documents", on: &entity.legacy.collection, right: "readWrite" }
 }
 
-fn transaction() -> TransactionOptions {
+/// How every transaction of the bridge runs.
+pub(super) fn transaction() -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())
         .write_concern(durable())

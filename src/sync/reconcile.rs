@@ -69,9 +69,8 @@ use crate::{
     },
 };
 
-/// Records of a batch beside which others are worked on take so many bytes at most. `None`: batches are written one after the other,
-/// for now, as a record was once seen to wait for a minute when they were not (at 4 MiB).
-const LIGHT: Option<usize> = None;
+/// Records of a batch beside which others are worked on take so many bytes at most: more are in memory once at a time.
+const LIGHT: usize = 4 << 20;
 
 /// Reconciles batches of dirty keys: it is the single writer. Batches that are written at once have nothing in common.
 pub struct Reconciler<L, R> {
@@ -224,6 +223,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         if self.shadow {
             return self.decide_only(index, taken).await;
         }
+        if ahead.is_some() && self.unsettled.load(Ordering::Acquire) {
+            // another batch has just failed: that is settled first, and not while anything is under way
+            return Ok(BatchReport { lost: taken.iter().map(|one| one.key).collect(), ..BatchReport::default() });
+        }
         let _batch = self.pauses.batch().await;
         self.recover().await?;
         drill::crash_point("before reading");
@@ -282,8 +285,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         drill::crash_point("after reading");
         let Gathered { works: mut pending, links, lost, not_visible, version } = gathered;
         let shut = Door::default();
-        let weight = || pending.iter().map(Work::weight).sum::<usize>();
-        let door = if LIGHT.is_some_and(|light| weight() <= light) { door } else { &shut };
+        let door = if pending.iter().map(Work::weight).sum::<usize>() <= LIGHT { door } else { &shut };
         first.extend(&Footprint::of(index, self.entity(index)?, &pending));
         let footprint = Arc::new(first);
         let mut report = BatchReport { not_visible, lost, footprint: Arc::clone(&footprint), ..BatchReport::default() };

@@ -14,7 +14,7 @@ use mongodb::bson::{Document, doc, oid::ObjectId};
 use mongodb::{Client, Collection};
 use uuid::Uuid;
 
-use crate::mongo_support::{PEOPLE, USER, World, id, slot, text, user};
+use crate::mongo_support::{PEOPLE, USER, World, failing_set, id, slot, text, user};
 
 fn only_retry(error: &Error) {
     assert_eq!(error.disposition(), Disposition::Retry, "{error}");
@@ -183,8 +183,7 @@ async fn a_step_down_under_load_loses_nothing_and_gives_retries_only() {
 #[tokio::test]
 async fn what_a_new_primary_does_not_know_to_be_committed_is_waited_for() {
     // GIVEN a set whose secondaries do not follow: as a primary just elected, this one cannot tell what a majority has
-    let arguments = ["--setParameter", "enableTestCommands=1"].map(str::to_owned).into();
-    let set = ReplicaSet::start(3, MongodOptions { arguments, ..MongodOptions::default() }).await.unwrap();
+    let set = failing_set(3).await;
     let legacy = Legacy::connect(&set.uri("BioGraphDemo"), Arc::new(vec![user()])).await.unwrap();
     legacy.identify(None).await.unwrap();
     let primary = set.primary().await.unwrap();
@@ -212,4 +211,24 @@ async fn what_a_new_primary_does_not_know_to_be_committed_is_waited_for() {
 async fn legacy_ledger(set: &ReplicaSet) -> Collection<Document> {
     let client = Client::with_uri_str(format!("{}&w=1", set.uri("BioGraphDemo"))).await.unwrap();
     client.database("BioGraphDemo").collection("biograph_bridge_ledger")
+}
+
+#[tokio::test]
+async fn a_transaction_whose_end_got_lost_on_the_way_holds_up_nobody() {
+    // GIVEN a line that is cut in the middle of a transaction, and when the bridge ends it, and ends it again
+    let world = World::on(failing_set(1).await).await;
+    let cut = doc! { "failCommands": ["insert", "abortTransaction"], "closeConnection": true };
+    let cut = doc! { "configureFailPoint": "failCommand", "mode": { "times": 3 }, "data": cut };
+    world.application.database("admin").run_command(cut).await.unwrap();
+    let write = LegacyWrite { id: id(1), change: LegacyChange::Insert(vec![(slot("name"), text("a"))]), born: None };
+    let writes = [write];
+    // WHEN it is written, and the intent is settled
+    let intent = Uuid::new_v4();
+    only_retry(&world.legacy.write(USER, intent, &writes).await.unwrap_err());
+    let limit = Duration::from_secs(20);
+    let settled = tokio::time::timeout(limit, world.legacy.settle(intent)).await;
+    // THEN neither that nor the next write waits until the server ends the transaction by itself
+    assert_eq!(settled.expect("the ledger's document is free").unwrap(), None);
+    let wrote = tokio::time::timeout(limit, world.legacy.write(USER, Uuid::new_v4(), &writes)).await;
+    assert!(matches!(wrote.expect("the document is free").unwrap().outcomes[..], [Outcome::Written]));
 }

@@ -56,7 +56,10 @@ impl World {
     }
 
     pub(crate) async fn of(members: usize) -> Self {
-        let set = ReplicaSet::start(members, MongodOptions::default()).await.unwrap();
+        Self::on(ReplicaSet::start(members, MongodOptions::default()).await.unwrap()).await
+    }
+
+    pub(crate) async fn on(set: ReplicaSet) -> Self {
         let application = Client::with_uri_str(set.uri("BioGraphDemo")).await.unwrap();
         application.default_database().unwrap().create_collection(PEOPLE).await.unwrap();
         let (legacy, sessions) = bridge(&set).await;
@@ -76,6 +79,12 @@ impl World {
         let tip = self.legacy.tip().await.unwrap();
         self.legacy.open(&tip).await.unwrap()
     }
+}
+
+/// A replica set that fails at what it is told to.
+pub(crate) async fn failing_set(members: usize) -> ReplicaSet {
+    let arguments = ["--setParameter", "enableTestCommands=1"].map(str::to_owned).into();
+    ReplicaSet::start(members, MongodOptions { arguments, ..MongodOptions::default() }).await.unwrap()
 }
 
 /// A bridge of its own, as after a restart.
