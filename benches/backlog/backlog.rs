@@ -9,7 +9,7 @@ use crate::{
     Result,
     bed::{self, Bed, Daemon},
     changes::{ChangeSet, Person},
-    progress, raw,
+    limits, progress, raw,
     report::{Latency, Report, Row},
 };
 
@@ -59,6 +59,14 @@ pub(crate) async fn beside_raw(
         let caught_up = &bridge.caught_up[usize::from(direction == Direction::ALL[1])];
         report.row(&format!("backlog {direction}"), caught_up, rows);
         report.beside(&format!("backlog {direction}, beside reading the log alone"), caught_up, &logs);
+    }
+    progress("raw: writing everybody whole");
+    let limits = [limits::upserts(bed, &raw, repeat).await?, limits::replaces(bed, &raw, repeat).await?];
+    let names = ["multi-row upserts of both tables", "replacing whole documents"];
+    for ((direction, caught_up), (limit, name)) in
+        Direction::ALL.into_iter().zip(&bridge.caught_up).zip(limits.iter().zip(names))
+    {
+        report.beside(&format!("backlog {direction}, beside {name}"), caught_up, limit);
     }
     let [there, back] = bare;
     let one_after_the_other: Vec<Row> = there.iter().zip(&back).map(|(one, other)| one.and(other)).collect();

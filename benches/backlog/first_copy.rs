@@ -9,12 +9,12 @@ use mongodb::{
     Collection,
     bson::{RawDocumentBuf, doc},
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolCopyExt};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolCopyExt};
 
 use crate::{BATCH, Result, bed::Bed, raw, report::Row};
 
 /// What the bridge makes of a person, with the columns that order the rows.
-const PERSON: [(&str, &str); 2] = [("users", "id"), ("user_profiles", "user_id")];
+pub(crate) const PERSON: [(&str, &str); 2] = [("users", "id"), ("user_profiles", "user_id")];
 /// What it makes of their friends and subscribers.
 const SETS: [(&str, &str); 2] = [("friendships", "user_id, friend_id"), ("subscribers", "user_id, subscriber_id")];
 /// The database that the raw runs and the script write to.
@@ -70,7 +70,7 @@ async fn bridge(bed: &Bed) -> Result<Row> {
 }
 
 /// The texts of a batch of rows, column by column.
-type Columns = Vec<Vec<Option<String>>>;
+pub(crate) type Columns = Vec<Vec<Option<String>>>;
 
 /// The rows that the bridge made, as a writer wants them.
 struct Made {
@@ -94,7 +94,7 @@ impl Made {
         Ok(Self {
             person: [lines_of(bed, users).await?, lines_of(bed, profiles).await?],
             sets,
-            columns: [columns_of(bed, users).await?, columns_of(bed, profiles).await?],
+            columns: [columns_of(&bed.pool, users).await?, columns_of(&bed.pool, profiles).await?],
             sample: [sample_of(bed, users).await?, sample_of(bed, profiles).await?],
         })
     }
@@ -115,16 +115,17 @@ async fn lines_of(bed: &Bed, (table, order): (&str, &str)) -> Result<Vec<String>
 }
 
 /// Names and types of the columns of a table.
-async fn described(bed: &Bed, table: &str) -> Result<Vec<(String, String)>> {
+async fn described(pool: &PgPool, table: &str) -> Result<Vec<(String, String)>> {
     let columns = sqlx::query_as(
         "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
          WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
     );
-    Ok(columns.bind(table).fetch_all(&bed.pool).await?)
+    Ok(columns.bind(table).fetch_all(pool).await?)
 }
 
-async fn columns_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, Vec<Columns>)> {
-    let columns = described(bed, table).await?;
+/// An upsert of many rows of a table, and the batches of what it is to write: all there are.
+pub(crate) async fn columns_of(pool: &PgPool, (table, order): (&str, &str)) -> Result<(String, Vec<Columns>)> {
+    let columns = described(pool, table).await?;
     let mut parts: [Vec<String>; 6] = Default::default();
     for (n, (name, sql_type)) in columns.iter().enumerate() {
         let of_column = [
@@ -143,7 +144,7 @@ async fn columns_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, 
          ON CONFLICT (id) DO UPDATE SET {updates}"
     );
     let select = format!("SELECT ARRAY[{texts}] FROM {table} ORDER BY {order}");
-    let rows: Vec<Vec<Option<String>>> = sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&bed.pool).await?;
+    let rows: Vec<Vec<Option<String>>> = sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(pool).await?;
     let turned = |rows: &[Vec<Option<String>>]| {
         (0..columns.len()).map(|n| rows.iter().map(|row| row[n].clone()).collect()).collect()
     };
@@ -151,7 +152,7 @@ async fn columns_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, 
 }
 
 async fn sample_of(bed: &Bed, (table, order): (&str, &str)) -> Result<(String, Vec<Vec<Option<String>>>)> {
-    let columns = described(bed, table).await?;
+    let columns = described(&bed.pool, table).await?;
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let (mut texts, mut parameters) = (String::new(), String::new());
     for (n, (name, sql_type)) in columns.iter().enumerate() {
@@ -231,18 +232,23 @@ async fn consumer(bed: &Bed, made: &Made) -> Result<Row> {
             std::hint::black_box(cursor.current().to_owned());
             read += 1;
         }
-        let mut transaction = session.begin().await?;
-        for (upsert, columns) in [(upsert_users, people), (upsert_profiles, profiles)] {
-            let query = sqlx::query(AssertSqlSafe(upsert.clone()));
-            let query = columns.iter().fold(query, |query, column| query.bind(column));
-            query.execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
+        upsert(&mut session, [(upsert_users, people), (upsert_profiles, profiles)]).await?;
     }
     let row = start.ended(at.elapsed(), read, bed, None)?;
     session.close().await?;
     bed.drop_database(TARGET).await?;
     Ok(row)
+}
+
+/// Writes a batch of both tables in one transaction.
+pub(crate) async fn upsert(session: &mut PgConnection, tables: [(&String, &Columns); 2]) -> Result<()> {
+    let mut transaction = session.begin().await?;
+    for (upsert, columns) in tables {
+        let query = sqlx::query(AssertSqlSafe(upsert.clone()));
+        let query = columns.iter().fold(query, |query, column| query.bind(column));
+        query.execute(&mut *transaction).await?;
+    }
+    Ok(transaction.commit().await?)
 }
 
 /// Reading document after document and writing each person's rows in a transaction: a migration script without the cost of

@@ -6,7 +6,9 @@ mod backlog;
 mod bed;
 mod changes;
 mod first_copy;
+mod growth;
 mod latency;
+mod limits;
 mod moves;
 mod open_loop;
 mod process;
@@ -80,6 +82,8 @@ enum Part {
     Moves,
     /// Comparing everybody
     Verify,
+    /// What a change costs among 10,000 people and among many: 200,000 unless --people says otherwise
+    Growth,
     /// What metrics, page and probes cost while changes cross
     Scrape,
     /// Asking where people are; needs no servers, and knows 1,000,000 people unless --people says otherwise
@@ -95,16 +99,21 @@ fn main() -> Result<()> {
     }
     options.repeat = options.repeat.max(1);
     if options.only == Some(Part::Route) {
-        return lookups(&options);
+        return print(&options, &lookups(&options)?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if options.only == Some(Part::Moves) {
-        return print(&options, &runtime.block_on(moved(&options))?);
+    match options.only {
+        Some(Part::Moves) => print(&options, &runtime.block_on(moved(&options))?),
+        Some(Part::Scrape) => print(&options, &runtime.block_on(scraped(&options))?),
+        Some(Part::Growth) => print(&options, &runtime.block_on(grown(&options))?),
+        None => {
+            let (report, moves, scrapes) = runtime.block_on(everything(&options))?;
+            let others: [(_, Box<dyn Measured>); 3] =
+                [("moves", Box::new(moves)), ("scrape", Box::new(scrapes)), ("route", Box::new(lookups(&options)?))];
+            print(&options, &Everything { report, others })
+        }
+        Some(_) => print(&options, &runtime.block_on(measure(&options))?),
     }
-    if options.only == Some(Part::Scrape) {
-        return print(&options, &runtime.block_on(scraped(&options))?);
-    }
-    print(&options, &runtime.block_on(measure(&options))?)
 }
 
 /// Prints what was measured as asked for.
@@ -123,13 +132,62 @@ trait Measured: std::fmt::Display {
     fn to_json(&self) -> serde_json::Value;
 }
 
-fn lookups(options: &Options) -> Result<()> {
-    let people = if options.short { 100_000 } else { options.people.unwrap_or(1_000_000) };
-    print(options, &route::measure(people)?)
+/// All parts of a run.
+struct Everything {
+    report: Report,
+    others: [(&'static str, Box<dyn Measured>); 3],
+}
+
+impl Measured for Everything {
+    fn to_json(&self) -> serde_json::Value {
+        let mut json = self.report.to_json();
+        self.others.iter().for_each(|(name, part)| json[*name] = part.to_json());
+        json
+    }
+}
+
+impl std::fmt::Display for Everything {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.report)?;
+        self.others.iter().try_for_each(|(name, part)| write!(f, "\n{name}: {part}"))
+    }
+}
+
+/// All parts but the lookups, which need no servers.
+async fn everything(options: &Options) -> Result<(Report, moves::Moves, scrape::Scrapes)> {
+    let mut report = measure(options).await?;
+    growth::measure(options.many(), options.repeat, &mut report).await?;
+    Ok((report, moved(options).await?, scraped(options).await?))
+}
+
+impl Options {
+    /// People among whom few change.
+    fn many(&self) -> u32 {
+        match self.only {
+            Some(Part::Growth) => self.people.unwrap_or(4 * PEOPLE),
+            _ => self.people.unwrap_or(PEOPLE).saturating_mul(4),
+        }
+    }
+}
+
+fn lookups(options: &Options) -> Result<route::Lookups> {
+    let alone = options.only == Some(Part::Route);
+    let people = if options.short { 100_000 } else { options.people.filter(|_| alone).unwrap_or(1_000_000) };
+    route::measure(people)
+}
+
+async fn grown(options: &Options) -> Result<Report> {
+    let mut report = Report::new(json!({
+        "people": options.many(), "repeat": options.repeat, "batch": BATCH, "servers": "as the bench starts them",
+        "settings": bed::SETTINGS,
+    }));
+    growth::measure(options.many(), options.repeat, &mut report).await?;
+    Ok(report)
 }
 
 async fn moved(options: &Options) -> Result<moves::Moves> {
-    let mut bed = Bed::start(options.people.unwrap_or(moves::PEOPLE)).await?;
+    let most = if options.only.is_none() { moves::PEOPLE } else { u32::MAX };
+    let mut bed = Bed::start(options.people.unwrap_or(moves::PEOPLE).min(most)).await?;
     steady::prepare(&mut bed).await?;
     moves::measure(&bed).await
 }

@@ -51,15 +51,15 @@ pub(crate) fn projection() -> Document {
 }
 
 /// Acknowledged by a majority and journalled, as the bridge writes.
-fn durable() -> WriteConcern {
+pub(crate) fn durable() -> WriteConcern {
     WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build()
 }
 
 /// Copies of both databases as the bridge left them, with one connection to each.
 pub(crate) struct Copies {
-    client: Client,
-    legacy: Database,
-    pool: PgPool,
+    pub(crate) client: Client,
+    pub(crate) legacy: Database,
+    pub(crate) pool: PgPool,
 }
 
 impl Copies {

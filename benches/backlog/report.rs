@@ -153,6 +153,11 @@ impl Pair {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
 /// Of rows sorted by time, at least one.
 fn median(rows: &[Row]) -> &Row {
     &rows[rows.len() / 2]
@@ -162,27 +167,27 @@ impl Report {
     fn throughput(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers | load |"
+            "\n| people per second | bridge | raw reads and writes | ratio | CPU µs per person: bridge | both servers | raw: both servers | bridge: peak MiB | load |"
         )?;
-        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|")?;
         for pair in self.pairs.iter().chain(&self.others) {
             let (bridge, raw) = (median(&pair.bridge), median(&pair.raw));
             let ([own, servers], [_, bare]) = (bridge.cpu(), raw.cpu());
             let (low, high) = pair.load();
             writeln!(
                 f,
-                "| {} | {:.0} | {:.0} | {:.2} | {own:.0} | {servers:.0} | {bare:.0} | {low:.1} to {high:.1} |",
+                "| {} | {:.0} | {:.0} | {:.2} | {own:.0} | {servers:.0} | {bare:.0} | {:.0} | {low:.1} to {high:.1} |",
                 pair.what,
                 bridge.per_second(),
                 raw.per_second(),
                 pair.ratio(),
+                mib(pair.bridge.iter().map(|row| row.peak_bytes).max().unwrap_or(0)),
             )?;
         }
         Ok(())
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |key: &str| self.context[key].to_string().replace('"', "");
@@ -210,7 +215,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "\n| peak memory of the bridge, MiB | changes waiting | MiB |\n|---|---:|---:|")?;
         for (direction, changes, bytes) in &self.memory {
-            writeln!(f, "| {direction} | {changes} | {:.1} |", *bytes as f64 / (1024.0 * 1024.0))?;
+            writeln!(f, "| {direction} | {changes} | {:.1} |", mib(*bytes))?;
         }
         Ok(())
     }
