@@ -1,8 +1,11 @@
--- What the bridge may do in Renaissance, and what only the owner of the tables can prepare for it. Once, as their owner and one
--- who may create roles, before `init`:
+-- What the bridge may do in Renaissance, and what only the owner of the tables can prepare for it. Once, before `init`, as a
+-- superuser or, from Postgres 16 on, as the owner of the database and its tables with CREATEROLE and REPLICATION:
 --   psql -v ON_ERROR_STOP=1 -d renaissance -f rights.sql
 -- then give the role its password: \password bridge
 -- Operators' commands run with the daemon's settings, so with this role. Adapt names; `biograph-bridge check` prints what is missing.
+
+-- All of it or nothing, up to the indexes.
+BEGIN;
 
 -- REPLICATION: it reads the log through a slot.
 CREATE ROLE bridge LOGIN REPLICATION;
@@ -12,14 +15,18 @@ GRANT USAGE ON SCHEMA public TO bridge;
 GRANT SELECT, INSERT, UPDATE, DELETE ON users, user_profiles, biographs, co_authors, books, notifications, recorded_times, subscriptions TO bridge;
 -- With friends and subscribers (renaissance/): rights-friends.sql besides.
 
--- Its state.
+-- Its state. Only a member of a role, or a superuser, may give it something.
+GRANT bridge TO CURRENT_USER;
 CREATE SCHEMA biograph_bridge AUTHORIZATION bridge;
+REVOKE bridge FROM CURRENT_USER;
 
 -- Deletions of profiles tell whose they were.
 ALTER TABLE user_profiles REPLICA IDENTITY USING INDEX user_profiles_user_id_key;
 
 -- What the log tells the bridge: keys only.
 CREATE PUBLICATION biograph_bridge FOR TABLE user_profiles (id, user_id), users (id), biographs (id), co_authors (id), books (id), notifications (id), recorded_times (id), subscriptions (id) WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);
+
+COMMIT;
 
 -- Rows are found by the id that their document has.
 CREATE INDEX CONCURRENTLY biograph_bridge_users_old_user_id ON users (old_user_id) WHERE old_user_id IS NOT NULL;
