@@ -23,6 +23,7 @@ pub(super) fn status(report: &StatusReport, address: &str, paint: Paint) -> Stri
     lines.sides(report);
     lines.pauses(report);
     lines.work(report);
+    lines.headroom(report);
     lines.failing(report);
     lines.recent(&report.recent);
     lines.lines.join("\n") + "\n"
@@ -151,6 +152,29 @@ impl Lines {
         }
     }
 
+    /// How long both logs still hold what was not read yet; nothing where nothing is known.
+    fn headroom(&mut self, report: &StatusReport) {
+        let room = &report.headroom;
+        let mebibytes = |bytes: f64| format!("{} MiB", count((bytes.max(0.0) / 1_048_576.0).ceil() as u64));
+        if let Some(kept) = room.slot_retained_bytes {
+            let left = match (room.slot_safe_bytes, room.slot_seconds_left) {
+                (None, _) => "no limit is set".to_owned(),
+                (Some(safe), None) => format!("{} more until the slot is lost", mebibytes(safe)),
+                (Some(safe), Some(left)) => self.paint.attention(&format!(
+                    "{} more until the slot is lost, at this rate in {}",
+                    mebibytes(safe),
+                    duration(left)
+                )),
+            };
+            self.line("log kept by Postgres", &format!("{}, {left}", mebibytes(kept)));
+        }
+        if let Some(window) = room.oplog_window_seconds {
+            let left =
+                room.oplog_seconds_left.map(|left| format!(", {} left if the bridge stood still", duration(left)));
+            self.line("oplog reaches back", &format!("{}{}", duration(window), left.unwrap_or_default()));
+        }
+    }
+
     fn failing(&mut self, report: &StatusReport) {
         for error in &report.errors {
             self.lines.push(String::new());
@@ -179,7 +203,7 @@ fn change(crossing: &Crossing, paint: Paint) -> String {
     let time = crossing.at.get(11..19).unwrap_or(&crossing.at);
     let who = crossing.label.as_deref().unwrap_or("");
     let (entity, id) = (&crossing.entity, &crossing.legacy_id);
-    format!("{} legacy {arrow} renaissance  {entity} {id}  {who}  {}", paint.dim(time), crossing.fields.join(", "))
+    format!("{} legacy {arrow} renaissance  {entity} {id}  {who}  {}", paint.dim(time), crossing.fields_in_short())
 }
 
 /// `12,000 of about 40,000 (30 %), 900 a second, 31.1 s left`.
@@ -274,8 +298,12 @@ mod tests {
             done: 120,
             failed: 11,
         }]);
+        status.slot(Some(2_000_000.0), Some(1e9));
+        status.oplog_window(Some(std::time::Duration::from_secs(7_200)));
         let screen = super::status(&status.snapshot(), "127.0.0.1:9464", Paint::plain());
         for expected in [
+            "  log kept by Postgres      2 MiB, 954 MiB more until the slot is lost\n",
+            "  oplog reaches back        2 h 0 min, 2 h 0 min left if the bridge stood still\n",
             "  batch 3                   paused: 11 people did not move, more than 10, 120 of 200 (60 %) to renaissance, 11 did not \
              move\n",
             "streaming  up 0.0 s  http://127.0.0.1:9464/\n",
@@ -288,6 +316,14 @@ mod tests {
             assert!(screen.contains(expected), "{expected:?} is missing from\n{screen}");
         }
         assert!(screen.lines().count() <= 24, "{screen}");
+    }
+
+    #[test]
+    fn a_change_of_many_fields_takes_one_line() {
+        let fields = |many: usize| (0..many).map(|n| format!("f{n}")).collect();
+        let short = |many| Crossing { fields: fields(many), ..Crossing::default() }.fields_in_short();
+        assert_eq!(short(5), "f0, f1, f2, f3, f4");
+        assert_eq!(short(14), "f0, f1, f2, f3 and 10 more");
     }
 
     #[test]

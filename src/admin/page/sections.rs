@@ -163,7 +163,7 @@ pub(super) fn records(page: &mut Html, report: &StatusReport) {
         let rows = report.recent.iter().take(20).map(|one| {
             let who = one.label.clone().unwrap_or_default();
             let what = format!("{} legacy:{} {who}", one.entity, one.legacy_id);
-            [moment(&one.at), direction(&one.direction), what, one.fields.join(", ")]
+            [moment(&one.at), direction(&one.direction), what, one.fields_in_short()]
         });
         page.table("Last changes", ["when (UTC)", "direction", "record", "fields"], rows);
         page.raw("</details>\n");

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{key::EntityIndex, pause::Pause};
 
+/// Fields of one change that are named where there is little room.
+const NAMED: usize = 5;
+
 /// Everything a reader may want to know about a daemon. Fields unknown to the reader are ignored, missing ones empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -348,4 +351,14 @@ pub struct Crossing {
     pub fields: Vec<String>,
     /// The record's masked label.
     pub label: Option<String>,
+}
+
+impl Crossing {
+    /// The fields' names; of many only the first, as a new record has all of them.
+    pub fn fields_in_short(&self) -> String {
+        match self.fields.len() {
+            ..=NAMED => self.fields.join(", "),
+            many => format!("{} and {} more", self.fields[..NAMED - 1].join(", "), many + 1 - NAMED),
+        }
+    }
 }
