@@ -5,7 +5,7 @@
 //! round. `"both"`: both ways. All four are JSON, in the forms of [`super::shown`]; only what is shown is compared. A field that
 //! cannot be converted or written is `{"problem": "wrong_type"}`; a generated insert value is `{"generate": "now"}`.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde_json::{Map, Value as Json};
 
@@ -63,7 +63,30 @@ impl fmt::Display for CaseFailure {
 impl Entity {
     /// Runs every example of the mapping.
     pub fn run_cases(&self) -> Vec<CaseFailure> {
-        self.cases.iter().flat_map(|case| case.from.iter().flat_map(|side| self.run(case, *side))).collect()
+        self.cases.iter().flat_map(|case| self.run_case(case)).collect()
+    }
+
+    fn run_case(&self, case: &Case) -> Vec<CaseFailure> {
+        let strange = self.strange_tables(case);
+        if strange.is_empty() {
+            return case.from.iter().flat_map(|side| self.run(case, *side)).collect();
+        }
+        // one wrong name, and not everything that follows from it
+        let known: Vec<_> = self.renaissance.tables.iter().map(|table| format!("`{}`", table.name)).collect();
+        let message = |table| format!("renaissance: the mapping has no table `{table}`, but {}", known.join(", "));
+        strange.into_iter().map(|table| self.failure(case, message(table))).collect()
+    }
+
+    /// Tables that an example shows and the mapping does not know.
+    fn strange_tables<'a>(&self, case: &'a Case) -> BTreeSet<&'a str> {
+        let known = |name: &str| self.renaissance.tables.iter().any(|table| table.name == name);
+        let held = case.current.iter().filter(|_| case.from == [Side::Legacy]);
+        let shown = case.renaissance.iter().chain(held).filter_map(Json::as_object).flat_map(|rows| rows.keys());
+        shown.map(String::as_str).filter(|name| !known(name)).collect()
+    }
+
+    fn failure(&self, case: &Case, message: String) -> CaseFailure {
+        CaseFailure { file: self.origin.file.clone(), line: case.line, case: case.name.clone(), message }
     }
 
     fn run(&self, case: &Case, from: Side) -> Vec<CaseFailure> {
@@ -105,9 +128,7 @@ impl Entity {
             let new = extras.iter().filter(|_| current.is_none());
             found.extend(new.filter_map(|extra| self.insert_difference(extra)));
         }
-        let failure =
-            |message| CaseFailure { file: self.origin.file.clone(), line: case.line, case: case.name.clone(), message };
-        found.into_iter().map(failure).collect()
+        found.into_iter().map(|message| self.failure(case, message)).collect()
     }
 
     /// A record of that side without any content.

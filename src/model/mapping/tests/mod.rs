@@ -39,3 +39,15 @@ fn an_example_that_does_not_hold_is_shown_with_what_was_found() {
     assert!(shown.iter().any(|line| line.ends_with("field premium: expected false, found true")), "{shown:#?}");
     assert!(shown.iter().any(|line| line.ends_with("field active: expected 7, found true")), "{shown:#?}");
 }
+
+#[test]
+fn a_table_with_another_name_is_one_problem_of_an_example_and_not_one_of_each_column() {
+    let shipped = include_str!("../../../../mappings/user.toml");
+    let text = shipped.replace("table = \"users\"", "table = \"people\"");
+    let failures = parsed("user.toml", &text).run_cases();
+    assert!(!failures.is_empty() && failures.len() <= parsed("user.toml", shipped).cases.len(), "{failures:?}");
+    for failure in failures {
+        let expected = "renaissance: the mapping has no table `users`, but `people`, `user_profiles`";
+        assert!(failure.message.starts_with(expected), "{failure}");
+    }
+}
