@@ -248,6 +248,16 @@ impl Metrics {
         self.people.with_label_values(&[state.as_str()]).set(count);
     }
 
+    /// What only the active daemon knows becomes absent: another one shows it from now on.
+    pub fn stand_by(&self) {
+        self.people.reset();
+        self.verify_differences.reset();
+        self.sweep_progress.reset();
+        self.slot(None, None);
+        self.oplog_window(None);
+        self.queue(0, 0);
+    }
+
     /// `cutover_duration_seconds`.
     pub fn moved(&self, took: Duration) {
         self.cutover_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());

@@ -108,8 +108,8 @@ impl Status {
         let mut live = self.live();
         let former = live.state.replace(state);
         if state == DaemonState::Standby {
-            // another daemon's heartbeats come through now
-            live.beats = [None; 2];
+            live.stand_by().iter().for_each(|(entity, reason, _)| self.metrics.parked(*entity, *reason, 0));
+            self.metrics.stand_by();
         }
         self.metrics.state(live.shown_state());
         drop(live);

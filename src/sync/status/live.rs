@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
+    mem::{replace, take},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -81,6 +82,24 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Forgets what the active daemon knows, now that it is another one: its heartbeats come through, it saves positions, and it
+    /// counts. Gives what was parked.
+    pub(super) fn stand_by(&mut self) -> Vec<(EntityIndex, Reason, i64)> {
+        let kept = Self {
+            state: self.state,
+            shadow: self.shadow,
+            feeds: self.feeds,
+            clocks: self.clocks,
+            pauses: Arc::clone(&self.pauses),
+            errors: take(&mut self.errors),
+            loops: take(&mut self.loops),
+            recent: take(&mut self.recent),
+            history: take(&mut self.history),
+            ..Self::default()
+        };
+        replace(self, kept).parked
+    }
+
     pub(super) fn feed(&self, side: Side) -> Feed {
         self.feeds[side_index(side)].unwrap_or(Feed::Down)
     }

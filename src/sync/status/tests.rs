@@ -1,7 +1,7 @@
 //! What is fed in comes out, aged correctly.
 
 use super::*;
-use crate::model::policy::Policy;
+use crate::{model::policy::Policy, sync::ports::Counts};
 
 fn status() -> Status {
     Status::new(vec![EntityLabels { name: "user".into(), fields: vec![("name".into(), Policy::Owner)] }])
@@ -134,6 +134,33 @@ fn a_loop_that_does_not_turn_is_stuck_until_it_ends() {
     assert_eq!(status.stuck(later), ["reconcile"]);
     status.ended("reconcile");
     assert_eq!(status.stuck(later), Vec::<&str>::new());
+}
+
+#[test]
+fn a_standby_shows_nothing_that_it_knew_while_it_was_active() {
+    let status = status();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;
+    status.state(DaemonState::Streaming);
+    status.lag(WAY, Lag::Since(now - 600_000_000));
+    status.parked(&[(USER, Reason::Looping, 3)]);
+    status.people(PersonState::Draining, 1);
+    status.checkpoint(Side::Legacy, &Position::Lsn(255));
+    status.slot(Some(1e9), Some(1.0));
+    status.oplog_window(Some(Duration::from_secs(600)));
+    status.queue(5, 640);
+    let counts = Counts { differing: 7, ..Counts::default() };
+    status.verified(&[Verified { entity: USER, at: String::new(), counts }]);
+    status.state(DaemonState::Standby);
+    let text = status.metrics_text();
+    for gone in ["sync_lag_seconds{", "people{", "checkpoint_age", "slot_", "oplog_", "verify_differences{"] {
+        assert!(!text.contains(&format!("\nbiograph_bridge_{gone}")), "{gone}: {text}");
+    }
+    assert!(
+        text.contains("parked{entity=\"user\",reason=\"looping\"} 0\n") && text.contains("queue_keys 0\n"),
+        "{text}"
+    );
+    let report = status.snapshot();
+    assert_eq!((report.parked_total(), report.people.len(), report.queue.keys), (0, 0, 0));
 }
 
 #[test]
