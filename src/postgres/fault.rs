@@ -23,12 +23,16 @@ const RIGHTS: &str = "run `biograph-bridge check`: it prints the GRANT for each 
 const DISK: &str = "make room on the disk of the Postgres server; the bridge goes on by itself";
 const CONNECTIONS: &str =
     "raise max_connections or max_wal_senders, or close other clients; the bridge goes on by itself";
+const LOCKED: &str = "see in pg_stat_activity whose transaction is open for long (a migration, a forgotten session), and end it; the bridge goes on \
+    by itself";
 const LIMITS: &str = "raise max_replication_slots, or drop a slot that nobody uses; then restart the server";
 const READ_ONLY: &str = "a replica: point the Renaissance URL at the primary; a primary: look for default_transaction_read_only in \
     its settings, and those of the database and the role; the bridge goes on by itself";
 
 const CLIENT_CERTIFICATE: &str = "give a certificate that is valid and signed by an authority in the server's ssl_ca_file, with its key: \
     sslcert=…&sslkey=… in the Renaissance URL";
+/// How rustls says that it does not accept the other side's certificate.
+const PEER: &str = "invalid peer certificate: ";
 /// How rustls says that the other side ended the handshake.
 const ALERT: &str = "received fatal alert: ";
 /// The alerts that are about a certificate (RFC 8446, section 6.2), as rustls calls them.
@@ -89,7 +93,9 @@ fn verdict(code: &str) -> Verdict {
         (_, "53300") => retry("Postgres accepts no more connections", Some(CONNECTIONS)).of(RetryClass::Overload),
         (_, "53400") => halt("a configured limit of the server is reached", LIMITS),
         ("53", _) => retry("the Postgres server is short of resources", None).of(RetryClass::Overload),
-        (_, "55P03") => retry("a row or table stayed locked by another session", None).of(RetryClass::Contention),
+        (_, "55P03") => {
+            retry("a row or table stayed locked by another session", Some(LOCKED)).of(RetryClass::Contention)
+        }
         (_, "55006") => retry("an object is in use by another session", None),
         (_, "55000") => halt("an object is not in the needed state", CHECK),
         ("58", _) => retry("the operating system failed Postgres", None),
@@ -191,8 +197,38 @@ fn tls_refused(source: &(impl std::fmt::Display + ?Sized)) -> Error {
     if is_about_ours(&source.to_string()) {
         return Error::halt("Postgres refused the client certificate").with_hint(CLIENT_CERTIFICATE);
     }
-    Error::halt("the TLS connection to Postgres was refused")
-        .with_hint("give the server's authority with sslrootcert=… in the Renaissance URL, or the sslmode it supports")
+    let text = source.to_string();
+    let (what, fix) = of_certificate(text.split_once(PEER).map_or("", |(_, reason)| reason));
+    Error::halt(what).with_hint(fix)
+}
+
+/// What is wrong with the server's certificate, in rustls' words.
+fn of_certificate(reason: &str) -> (&'static str, &'static str) {
+    let is = |known: &[&str]| known.iter().any(|start| reason.starts_with(start));
+    if is(&["certificate not valid for name", "NotValidForName"]) {
+        (
+            "Postgres' certificate is for another host",
+            "name the server in the Renaissance URL as its certificate does, or give it a certificate with this host as subjectAltName; \
+             replication checks the name in verify-ca as well",
+        )
+    } else if is(&["certificate expired", "Expired"]) {
+        (
+            "Postgres' certificate has expired",
+            "renew it on the server (ssl_cert_file), and see whether this machine's clock is right",
+        )
+    } else if is(&["certificate not valid yet", "NotValidYet"]) {
+        ("Postgres' certificate is not valid yet", "see whether this machine's clock is right")
+    } else if is(&["UnknownIssuer"]) {
+        (
+            "Postgres' certificate is from an authority that is not trusted here",
+            "name the file with the authority's certificate in the Renaissance URL: sslrootcert=/path/to/ca.pem",
+        )
+    } else {
+        (
+            "the TLS connection to Postgres was refused",
+            "give the server's authority with sslrootcert=… in the Renaissance URL, or the sslmode it supports",
+        )
+    }
 }
 
 impl From<PgWireError> for Error {
@@ -205,8 +241,6 @@ impl From<PgWireError> for Error {
                 Self::halt(format!("{doing} was refused: {text}")).with_hint(LOGIN).with_class(RetryClass::Login)
             }
             // the crate takes a wrong name for a wrong certificate even in verify-ca, because rustls renamed that error
-            PgWireError::Tls(text) if text.contains("not valid for name") => Self::halt(format!("{doing}: {text}"))
-                .with_hint("give the server a certificate with this name: replication checks it in verify-ca as well"),
             PgWireError::Tls(text) => tls_refused(&text).with_source(text).during(doing),
             PgWireError::Io(source) if is_certificate(&source) => {
                 tls_refused(&source).with_source(source).during(doing)
@@ -271,6 +305,28 @@ mod tests {
         }
         for alert in ["HandshakeFailure", "InternalError", "ProtocolVersion"] {
             assert_eq!(of(alert).disposition(), Disposition::Retry, "{alert}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_servers_certificate_is_said() {
+        for (reason, expected) in [
+            (
+                "certificate not valid for name \"db\"; certificate is only valid for DnsName(\"db1\")",
+                "for another host",
+            ),
+            ("NotValidForName", "for another host"),
+            ("certificate expired: verification time 2 (UNIX), but certificate is not valid after 1", "has expired"),
+            ("UnknownIssuer", "not trusted here"),
+            ("BadSignature", "was refused"),
+        ] {
+            let text = format!("invalid peer certificate: {reason}");
+            let error =
+                Error::from(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, text.clone())));
+            assert_eq!(error.disposition(), Disposition::Halt, "{reason}");
+            for error in [error, Error::from(PgWireError::Tls(text))] {
+                assert!(error.to_string().contains(expected), "{reason}: {error}");
+            }
         }
     }
 

@@ -115,19 +115,22 @@ async fn a_server_that_is_not_who_it_should_be_is_refused() {
     sql.unwrap();
     let hint = stream.unwrap_err();
     assert!(hint.hint().unwrap().contains("verify-ca"), "{hint}");
+    let (full, only_ca) = ("sslmode=verify-full", "sslmode=verify-ca");
     let bad = [
-        (&elsewhere, "localhost", format!("sslmode=verify-full&{ca}")),
-        (&elsewhere, "127.0.0.1", format!("sslmode=verify-full&{ca}")),
-        (&here, "localhost", format!("sslmode=verify-full&{stranger}")),
-        (&here, "localhost", format!("sslmode=verify-ca&{stranger}")),
-        (&here, "localhost", "sslmode=verify-full".to_owned()),
-        (&expired, "localhost", format!("sslmode=verify-full&{ca}")),
-        (&expired, "localhost", format!("sslmode=verify-ca&{ca}")),
+        (&elsewhere, "localhost", format!("{full}&{ca}"), "for another host", "subjectAltName"),
+        (&elsewhere, "127.0.0.1", format!("{full}&{ca}"), "for another host", "subjectAltName"),
+        (&here, "localhost", format!("{full}&{stranger}"), "not trusted here", "sslrootcert"),
+        (&here, "localhost", format!("{only_ca}&{stranger}"), "not trusted here", "sslrootcert"),
+        (&here, "localhost", full.to_owned(), "not trusted here", "sslrootcert"),
+        (&expired, "localhost", format!("{full}&{ca}"), "has expired", "ssl_cert_file"),
+        (&expired, "localhost", format!("{only_ca}&{ca}"), "has expired", "ssl_cert_file"),
     ];
-    for (on, host, query) in bad {
+    for (on, host, query, what, fix) in bad {
         let (sql, stream) = both(on, host, &query).await;
         for error in [sql.expect_err(&query), stream.expect_err(&query)] {
             assert_eq!(error.disposition(), Disposition::Halt, "{query}: {error}");
+            assert!(error.to_string().contains(what), "{query}: {error}");
+            assert!(error.hint().unwrap_or_default().contains(fix), "{query}: {error:?}");
         }
     }
 }
