@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod queries;
