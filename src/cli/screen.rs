@@ -10,6 +10,8 @@ use crate::{
 
 /// Changes shown at the end.
 const SHOWN: usize = 8;
+/// Seconds until the slot is lost, below which one has to act, as the alert has it.
+const SLOT_SOON: f64 = 4.0 * 3600.0;
 /// Width of a bar.
 const BAR: u64 = 24;
 /// Where values start.
@@ -160,11 +162,11 @@ impl Lines {
             let left = match (room.slot_safe_bytes, room.slot_seconds_left) {
                 (None, _) => "no limit is set".to_owned(),
                 (Some(safe), None) => format!("{} more until the slot is lost", mebibytes(safe)),
-                (Some(safe), Some(left)) => self.paint.attention(&format!(
-                    "{} more until the slot is lost, at this rate in {}",
-                    mebibytes(safe),
-                    duration(left)
-                )),
+                (Some(safe), Some(left)) => {
+                    let line =
+                        format!("{} more until the slot is lost, at this rate in {}", mebibytes(safe), duration(left));
+                    if left < SLOT_SOON { self.paint.attention(&line) } else { line }
+                }
             };
             self.line("log kept by Postgres", &format!("{}, {left}", mebibytes(kept)));
         }
