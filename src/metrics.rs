@@ -8,7 +8,7 @@ use prometheus::{
 };
 
 use crate::model::{
-    fact::{DaemonState, PersonState, PositionLoss, Reconciled, RetryClass, SweepKind},
+    fact::{DaemonState, PersonState, PositionLoss, Reconciled, RetryClass, SlotRoom, SlotState, SweepKind},
     key::EntityIndex,
     mapping::Entity,
     policy::Policy,
@@ -74,7 +74,11 @@ pub struct Metrics {
     healings: IntCounterVec,
     slot_retained: GaugeVec,
     slot_safe: GaugeVec,
+    slot_left: GaugeVec,
+    slot_status: IntGaugeVec,
+    slot_active: GaugeVec,
     oplog_window: GaugeVec,
+    oplog_left: GaugeVec,
     sweep_records: IntCounterVec,
     sweep_progress: GaugeVec,
     verify_differences: IntGaugeVec,
@@ -111,6 +115,10 @@ impl Metrics {
             healings: r.counters("healings_total", "Positions that were lost and healed by a sweep, by side and cause.", &["side", "cause"]),
             slot_retained: r.optional("slot_retained_bytes", "WAL that Postgres keeps for the bridge; absent when unknown.", &[]),
             slot_safe: r.optional("slot_safe_bytes", "WAL that can still be written before the slot is lost; absent when unlimited or unknown.", &[]),
+            slot_left: r.optional("slot_exhaustion_seconds", "Time until the slot is lost at the rate of the last minutes; absent while nothing shrinks, or when unlimited or unknown.", &[]),
+            slot_status: r.gauge_vec("slot_status", "1 for what Postgres says of the slot's log (wal_status), 0 for the others; absent when unknown.", &["status"]),
+            slot_active: r.optional("slot_active", "1 while a connection reads from the slot, else 0; absent when unknown.", &[]),
+            oplog_left: r.optional("oplog_exhaustion_seconds", "Time until the bridge's position leaves the oplog if it does not move; absent when unknown.", &[]),
             oplog_window: r.optional("oplog_window_seconds", "Time span of the MongoDB oplog; absent when unknown.", &[]),
             sweep_records: r.counters("sweep_records_total", "Records walked by sweeps.", &["entity", "kind"]),
             sweep_progress: r.optional("sweep_progress_ratio", "How much of a sweep is done, 0 to 1; absent if none ran.", &["entity", "kind"]),
@@ -220,10 +228,23 @@ impl Metrics {
         self.healings.with_label_values(&[side.as_str(), cause.as_str()]).inc();
     }
 
-    /// `slot_retained_bytes` and `slot_safe_bytes`.
-    pub fn slot(&self, retained: Option<f64>, safe: Option<f64>) {
-        present(&self.slot_retained, &[], retained);
-        present(&self.slot_safe, &[], safe);
+    /// `slot_retained_bytes`, `slot_safe_bytes`, `slot_status` (one-hot) and `slot_active`.
+    pub fn slot(&self, slot: SlotRoom) {
+        present(&self.slot_retained, &[], slot.retained_bytes);
+        present(&self.slot_safe, &[], slot.safe_bytes);
+        present(&self.slot_active, &[], slot.is_read.map(|read| f64::from(u8::from(read))));
+        match slot.state {
+            None => self.slot_status.reset(),
+            Some(current) => SlotState::ALL.iter().for_each(|state| {
+                self.slot_status.with_label_values(&[state.as_str()]).set(i64::from(*state == current));
+            }),
+        }
+    }
+
+    /// `slot_exhaustion_seconds` and `oplog_exhaustion_seconds`.
+    pub fn exhaustion(&self, slot: Option<f64>, oplog: Option<f64>) {
+        present(&self.slot_left, &[], slot);
+        present(&self.oplog_left, &[], oplog);
     }
 
     /// `oplog_window_seconds`.
@@ -253,7 +274,8 @@ impl Metrics {
         self.people.reset();
         self.verify_differences.reset();
         self.sweep_progress.reset();
-        self.slot(None, None);
+        self.slot(SlotRoom::default());
+        self.exhaustion(None, None);
         self.oplog_window(None);
         self.queue(0, 0);
     }

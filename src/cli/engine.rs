@@ -332,10 +332,7 @@ impl Engine<'_> {
                 Ok(()) => failures.succeeded(READING),
                 Err(error) => failures.failed(READING, &error),
             }
-            match setup::slot_headroom(pool).await {
-                Ok((retained, safe)) => self.status.slot(retained, safe),
-                Err(_) => self.status.slot(None, None),
-            }
+            self.status.slot(setup::slot_headroom(pool).await.unwrap_or_default());
             self.status.oplog_window(legacy.oplog_window().await.ok());
         }
     }

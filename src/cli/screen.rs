@@ -266,7 +266,7 @@ mod tests {
         error::Error,
         metrics::EntityLabels,
         model::{
-            fact::{DaemonState, Feed, Lag},
+            fact::{DaemonState, Feed, Lag, SlotRoom},
             key::EntityIndex,
             problem::Reason,
             side::{Direction, Side},
@@ -300,7 +300,7 @@ mod tests {
             done: 120,
             failed: 11,
         }]);
-        status.slot(Some(2_000_000.0), Some(1e9));
+        status.slot(SlotRoom { retained_bytes: Some(2_000_000.0), safe_bytes: Some(1e9), ..SlotRoom::default() });
         status.oplog_window(Some(std::time::Duration::from_secs(7_200)));
         let screen = super::status(&status.snapshot(), "127.0.0.1:9464", Paint::plain());
         for expected in [

@@ -1,6 +1,7 @@
 //! The names, labels and help texts that dashboards rely on.
 
 use super::*;
+use crate::model::fact::{SlotRoom, SlotState};
 
 fn metrics() -> Metrics {
     let fields = vec![("name".to_owned(), Policy::Owner), ("email".to_owned(), Policy::Park)];
@@ -27,7 +28,13 @@ fn feed_everything(metrics: &Metrics) {
     metrics.conflict(user, Some("name"), "owner", Some(Side::Legacy));
     metrics.parked(user, Reason::TooLong, 1);
     metrics.queue(5, 640);
-    metrics.slot(Some(1.0), Some(2.0));
+    metrics.slot(SlotRoom {
+        retained_bytes: Some(1.0),
+        safe_bytes: Some(2.0),
+        state: Some(SlotState::Extended),
+        is_read: Some(true),
+    });
+    metrics.exhaustion(Some(3600.0), Some(7200.0));
     metrics.oplog_window(Some(Duration::from_secs(3600)));
     metrics.swept(user, SweepKind::Backfill, 100, Some(0.5));
     metrics.verify_differences(user, 0);
@@ -85,7 +92,7 @@ fn counters_start_at_zero_and_unknown_gauges_are_absent() {
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} is missing from\n{text}");
     }
-    for absent in ["sync_lag_seconds{", "checkpoint_age_seconds{", "slot_", "oplog_window", "sweep_progress_ratio{"] {
+    for absent in ["sync_lag_seconds{", "checkpoint_age_seconds{", "slot_", "oplog_", "sweep_progress_ratio{"] {
         assert!(!text.contains(&format!("\nbiograph_bridge_{absent}")), "{absent} must be absent");
     }
 }
@@ -98,4 +105,17 @@ fn a_lag_that_becomes_unknown_disappears() {
     metrics.lag(Direction::LegacyToRenaissance, None);
     metrics.lag(Direction::LegacyToRenaissance, None);
     assert!(!metrics.render().contains("sync_lag_seconds"));
+}
+
+#[test]
+fn the_slot_is_in_one_state_and_in_none_when_unknown() {
+    let metrics = metrics();
+    let slot = SlotRoom { state: Some(SlotState::Unreserved), is_read: Some(false), ..SlotRoom::default() };
+    metrics.slot(slot);
+    let text = metrics.render();
+    for line in ["slot_status{status=\"unreserved\"} 1", "slot_status{status=\"lost\"} 0", "slot_active 0"] {
+        assert!(text.contains(&format!("biograph_bridge_{line}\n")), "{line} is missing from\n{text}");
+    }
+    metrics.slot(SlotRoom::default());
+    assert!(!metrics.render().contains("\nbiograph_bridge_slot_"));
 }

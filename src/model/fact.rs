@@ -51,6 +51,33 @@ words! {
 }
 
 words! {
+    /// What Postgres says of the log that the replication slot needs (`pg_replication_slots.wal_status`).
+    SlotState {
+        /// Within `max_wal_size`.
+        Reserved = "reserved",
+        /// Beyond it, and kept.
+        Extended = "extended",
+        /// May be removed at the next checkpoint.
+        Unreserved = "unreserved",
+        /// Removed: the slot is of no use any more.
+        Lost = "lost",
+    }
+}
+
+/// How much log Postgres keeps for the slot, and how the slot is; what is unknown is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SlotRoom {
+    /// Kept because of it.
+    pub retained_bytes: Option<f64>,
+    /// What may still be written before it is lost; none without a limit. Below 0: beyond the limit, and not removed yet.
+    pub safe_bytes: Option<f64>,
+    /// What Postgres says of its log.
+    pub state: Option<SlotState>,
+    /// Whether a connection reads from it.
+    pub is_read: Option<bool>,
+}
+
+words! {
     /// How far the connection to one side has come.
     Feed {
         /// No connection.

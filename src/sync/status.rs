@@ -28,7 +28,7 @@ use crate::{
     error::Error,
     metrics::{EntityLabels, Metrics},
     model::{
-        fact::{DaemonState, Feed, Lag, PersonState, PositionLoss, Reconciled, RetryClass, SweepKind},
+        fact::{DaemonState, Feed, Lag, PersonState, PositionLoss, Reconciled, RetryClass, SlotRoom, SweepKind},
         hint::Position,
         key::EntityIndex,
         mapping::Entity,
@@ -273,10 +273,10 @@ impl Status {
         self.live().errors.remove(place);
     }
 
-    /// WAL kept for the bridge, and how much may still be written before the slot is lost.
-    pub fn slot(&self, retained_bytes: Option<f64>, safe_bytes: Option<f64>) {
-        self.live().slot = (retained_bytes, safe_bytes);
-        self.metrics.slot(retained_bytes, safe_bytes);
+    /// WAL kept for the bridge, how much may still be written before the slot is lost, and how the slot is.
+    pub fn slot(&self, slot: SlotRoom) {
+        self.live().slot = (slot.retained_bytes, slot.safe_bytes);
+        self.metrics.slot(slot);
     }
 
     /// Time span of the MongoDB oplog.
@@ -411,6 +411,8 @@ impl Status {
         for side in Side::ALL {
             self.metrics.checkpoint_age(side, live.checkpoint_age(side, now));
         }
+        let room = live.headroom((clock, now));
+        self.metrics.exhaustion(room.slot_seconds_left, room.oplog_seconds_left);
         drop(live);
         self.metrics.render()
     }

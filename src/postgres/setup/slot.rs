@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Fault, Result},
-    model::fact::PositionLoss,
+    model::fact::{PositionLoss, SlotRoom, SlotState},
     postgres::{fault::during, sql::OWN_NAME},
 };
 
@@ -50,12 +50,18 @@ impl SlotStatus {
     }
 }
 
-/// Log kept because of the slot and how much more may be written, in bytes; unknown where there is no slot or no limit.
-pub async fn slot_headroom(pool: &sqlx::PgPool) -> Result<(Option<f64>, Option<f64>)> {
+/// How much log the slot keeps and how it is; nothing where there is no slot.
+pub async fn slot_headroom(pool: &sqlx::PgPool) -> Result<SlotRoom> {
     let mut session = pool.acquire().await.map_err(during("reading the replication slot"))?;
     let bytes = |count: Option<i64>| count.and_then(|count| count.to_string().parse().ok());
+    let state = |word: &str| SlotState::ALL.iter().copied().find(|state| state.as_str() == word);
     let slot = slot_status(&mut session).await?;
-    Ok(slot.map_or((None, None), |slot| (bytes(slot.retained_bytes), bytes(slot.safe_wal_size))))
+    Ok(slot.map_or_else(SlotRoom::default, |slot| SlotRoom {
+        retained_bytes: bytes(slot.retained_bytes),
+        safe_bytes: bytes(slot.safe_wal_size),
+        state: slot.wal_status.as_deref().and_then(state),
+        is_read: Some(slot.active_pid.is_some()),
+    }))
 }
 
 /// The slot as it is; `None` if there is none.

@@ -145,7 +145,7 @@ fn a_standby_shows_nothing_that_it_knew_while_it_was_active() {
     status.parked(&[(USER, Reason::Looping, 3)]);
     status.people(PersonState::Draining, 1);
     status.checkpoint(Side::Legacy, &Position::Lsn(255));
-    status.slot(Some(1e9), Some(1.0));
+    status.slot(SlotRoom { retained_bytes: Some(1e9), safe_bytes: Some(1.0), ..SlotRoom::default() });
     status.oplog_window(Some(Duration::from_secs(600)));
     status.queue(5, 640);
     let counts = Counts { differing: 7, ..Counts::default() };
