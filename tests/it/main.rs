@@ -32,6 +32,8 @@ mod crash_points;
 #[cfg(test)]
 mod cutover;
 #[cfg(test)]
+mod cutover_crash;
+#[cfg(test)]
 mod cutover_left;
 #[cfg(test)]
 mod django;
