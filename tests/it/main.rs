@@ -36,6 +36,8 @@ mod cutover_crash;
 #[cfg(test)]
 mod cutover_left;
 #[cfg(test)]
+mod cutover_refused;
+#[cfg(test)]
 mod django;
 #[cfg(test)]
 mod fence_triggers;

@@ -114,9 +114,10 @@ impl Named {
 
 /// Everybody who was named, each once. A name that cannot be one is wrong usage; one that nobody has is refused.
 pub(super) async fn named(users: &[String], databases: &Databases, entities: &[Entity]) -> Result<Vec<Named>, Failure> {
-    let mut all: Vec<Named> = Vec::new();
-    for user in users {
-        match person::filter(user, databases, entities).await {
+    let (texts, mut all): (Vec<&str>, Vec<Named>) = (users.iter().map(String::as_str).collect(), Vec::new());
+    // a database that cannot be asked refuses nobody: that is a failure
+    for (user, found) in users.iter().zip(person::each(&texts, databases, entities).await?) {
+        match found {
             Ok(found) if found.legacy_id.is_some() && all.iter().any(|one| one.legacy_id == found.legacy_id) => {}
             Ok(found) => {
                 let mut one = Named { renaissance_id: found.renaissance_id, ..Named::new(user) };
