@@ -1,6 +1,10 @@
 //! People move together: by file and by share, with limits, and over a death of the daemon.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use mongodb::bson::{doc, oid::ObjectId};
 use serde_json::json;
@@ -32,6 +36,25 @@ impl Bed {
             .fetch_one(&self.pool)
             .await
             .unwrap()
+    }
+
+    async fn who_is_on(&self, state: &str) -> BTreeSet<String> {
+        let on = "SELECT legacy_id FROM biograph_bridge.cutover WHERE state = $1";
+        let on: Vec<String> = sqlx::query_scalar(on).bind(state).fetch_all(&self.pool).await.unwrap();
+        on.into_iter().collect()
+    }
+
+    /// Of these people those whose hash, as the README tells it, is below a share.
+    async fn share(&self, people: &[ObjectId], share: f64) -> BTreeSet<String> {
+        let mut below = BTreeSet::new();
+        for id in people.iter().map(|id| id.to_hex()) {
+            let hash = sqlx::query_scalar("SELECT encode(sha256($1), 'hex')").bind(id.as_bytes());
+            let hash: String = hash.fetch_one(&self.pool).await.unwrap();
+            if f64::from(u32::from_str_radix(&hash[..8], 16).unwrap()) < share * 4_294_967_296.0 {
+                below.insert(id);
+            }
+        }
+        below
     }
 
     /// Waits until a batch has paused by itself, and says why.
@@ -92,6 +115,12 @@ async fn a_cohort_moves_all_but_who_cannot_and_a_death_in_the_middle_changes_not
     let batch = begun["batch"].as_i64().unwrap().to_string();
     let other = bed.cutover_output(&["batch", "--percent", "50"]);
     assert_eq!(other.status.code(), Some(3), "they are in a batch already");
+    // somebody watches it, whatever becomes of the daemon
+    assert_eq!(bed.cutover(&["batch", "--pause", &batch]).0, 0);
+    let mut watching = bed.command(&["cutover", "batch", "--resume", &batch]);
+    let watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let goes_on = "SELECT count(*) FROM biograph_bridge.cutover_batch WHERE state = 'running'";
+    bed.until_count(goes_on, 1).await;
     let started = Instant::now();
     while bed.are_on("renaissance").await < 10 {
         let draining = bed.are_on("draining").await;
@@ -100,6 +129,8 @@ async fn a_cohort_moves_all_but_who_cannot_and_a_death_in_the_middle_changes_not
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     daemon.kill();
+    // long enough for whoever watches to see that there is none
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let daemon = bed.start().await;
     let patience = PATIENCE + Duration::from_millis(200) * u32::try_from(people.len()).unwrap();
     let done = loop {
@@ -118,6 +149,10 @@ async fn a_cohort_moves_all_but_who_cannot_and_a_death_in_the_middle_changes_not
     assert_eq!(named, bad.iter().map(|id| json!(id.to_hex())).collect::<Vec<_>>());
     assert_eq!(bed.are_on("renaissance").await, i64::try_from(moved).unwrap());
     assert_eq!(bed.are_on("draining").await, 0);
+    let watched = watching.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&watched.stderr);
+    assert_eq!(watched.status.code(), Some(3), "{said}");
+    assert!(said.contains(&format!("batch {batch} is ended; 3 did not move, 0 are left")), "{said}");
     daemon.stop().await;
 }
 
@@ -136,6 +171,7 @@ async fn a_small_share_is_inside_a_greater_one_and_a_batch_pauses_above_its_limi
     }
     let (code, done) = bed.cutover(&["batch", "--percent", "60"]);
     assert_eq!((code, &done["batch"]["moved"]), (0, &json!(counts[1])), "{done}");
+    assert_eq!(bed.who_is_on("renaissance").await, bed.share(&people, 0.6).await, "the same on every machine");
     let (_, inside) = bed.cutover(&["batch", "--percent", "20", "--dry-run"]);
     assert_eq!(inside["people"], json!(0), "all of them are there: {inside}");
 
@@ -212,11 +248,11 @@ async fn people_are_chosen_by_their_fields_and_a_batch_or_everybody_goes_back_on
     let named: Vec<_> =
         loss["persons"].as_array().unwrap().iter().filter(|one| pro(one)).map(|one| one["legacy_id"].clone()).collect();
     assert_eq!(named, chosen[..2].iter().map(|id| json!(id.to_hex())).collect::<Vec<_>>());
-    for (arguments, what) in
-        [(["rollback", "--batch", &first], "nobody confirmed"), (["rollback", "--batch", "999"], "there is none")]
-    {
-        assert_eq!(bed.cutover_output(&arguments).status.code(), Some(3), "{what}");
-    }
+    let unconfirmed = bed.cutover_output(&["rollback", "--batch", &first]);
+    let said = String::from_utf8_lossy(&unconfirmed.stdout);
+    assert_eq!(unconfirmed.status.code(), Some(3), "nobody confirmed: {said}");
+    assert!(said.contains("premium of user, 2 records of 2 people"), "it is said before anybody is asked: {said}");
+    assert_eq!(bed.cutover_output(&["rollback", "--batch", "999"]).status.code(), Some(3), "there is none");
     assert_eq!(bed.are_on("renaissance").await, 7, "nobody has moved");
     let (code, back) = bed.cutover(&["rollback", "--batch", &first, "--yes"]);
     assert_eq!((code, &back["batch"]["moved"], &back["batch"]["toward"]), (0, &json!(6), &json!("legacy")), "{back}");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
-use super::limits::Limits;
+use super::{limits::Limits, losing::count};
 use crate::{
     cli::{Failure, ask, paint::Paint, print, who},
     error::Error,
@@ -17,6 +17,7 @@ use crate::{
     postgres::{
         Pool,
         cohorts::{self, BatchReport, Failed, draft},
+        lease,
     },
     sync::cutover::Finding,
 };
@@ -25,6 +26,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a line says so where there is no terminal.
 pub(super) const SAY_EVERY: Duration = Duration::from_secs(10);
+/// A daemon that is restarted, or that another one takes over from, may be away for so long.
+const AWAY: Duration = Duration::from_secs(15);
 /// How long it may take to note a million people.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// So many who do not move are named; all of them with `--json`.
@@ -77,7 +80,8 @@ pub(super) async fn begin(pool: &Pool, wanted: &Wanted<'_>) -> Result<Begun, Fai
     let begun: Begun =
         serde_json::from_value(answer?).map_err(|_| Error::halt("the daemon's answer is not understood"))?;
     if begun.taken > 0 {
-        let error = Error::halt(format!("{} people are in a batch that has not ended; nothing has begun", begun.taken));
+        let taken = count(u64::try_from(begun.taken).unwrap_or(0), "person is", "people are");
+        let error = Error::halt(format!("{taken} in a batch that has not ended; nothing has begun"));
         return Err(Failure::No(Box::new(error.with_hint("biograph-bridge cutover list"))));
     }
     Ok(begun)
@@ -95,12 +99,9 @@ pub(super) async fn rehearsed(pool: &Pool, to: Side, begun: &Begun, json: bool, 
     };
     let Begun { people, hindered, easy, .. } = begun;
     if json {
-        let mut document =
+        let document =
             json!({ "batch": null, "people": people, "hindered": hindered, "tried": easy, "findings": findings });
-        if let (Some(document), Json::Object(more)) = (document.as_object_mut(), more) {
-            document.extend(more);
-        }
-        print::json(&document)?;
+        print::json(&with(document, more))?;
     } else {
         print::text(&foreseen(begun, &findings, Paint::stdout()))?;
     }
@@ -112,7 +113,7 @@ pub(super) async fn rehearsed(pool: &Pool, to: Side, begun: &Begun, json: bool, 
 
 fn foreseen(begun: &Begun, findings: &[Finding], paint: Paint) -> String {
     let Begun { people, hindered, easy, .. } = begun;
-    let mut lines = vec![format!("{people} people would move")];
+    let mut lines = vec![format!("{} would move", people_of(*people))];
     if !hindered.is_empty() {
         let named: Vec<String> = hindered.iter().take(NAMED).map(|id| format!("legacy:{id}")).collect();
         let more = if hindered.len() > NAMED { " and more" } else { "" };
@@ -145,16 +146,16 @@ pub(super) async fn begun(
     let Begun { batch, people, .. } = begun;
     let Some(id) = batch else {
         return if json {
-            print::json(&json!({ "batch": null, "people": 0 }))
+            print::json(&with(json!({ "batch": null, "people": 0 }), more))
         } else {
             print::text("nobody is to move\n")
         };
     };
     if !json {
-        print::text(&format!("batch {id}: {people} people\n"))?;
+        print::text(&format!("batch {id}: {}\n", people_of(*people)))?;
     }
     match (no_wait, json) {
-        (true, true) => print::json(&json!({ "batch": id, "people": people })),
+        (true, true) => print::json(&with(json!({ "batch": id, "people": people }), more)),
         (true, false) => Ok(()),
         (false, _) => watched(pool, *id, json, more).await,
     }
@@ -164,10 +165,25 @@ pub(super) async fn begun(
 pub(super) async fn watched(pool: &Pool, id: i64, json: bool, more: Json) -> Result<(), Failure> {
     tokio::select! {
         ended = follow(pool, id, json) => report(pool, &ended?, json, more).await,
-        _ = tokio::signal::ctrl_c() => print::text(&format!(
-            "\nstopped watching; batch {id} goes on in the daemon: `biograph-bridge cutover list`, `cutover batch --pause {id}`\n"
-        )),
+        _ = tokio::signal::ctrl_c() => {
+            let words = format!(
+                "\nstopped watching; batch {id} goes on in the daemon: `biograph-bridge cutover list`, `cutover batch --pause {id}`\n"
+            );
+            if json { Ok(()) } else { print::text(&words) }
+        }
     }
+}
+
+fn people_of(number: i64) -> String {
+    count(u64::try_from(number).unwrap_or(0), "person", "people")
+}
+
+/// A document with what else there is to say.
+fn with(mut document: Json, more: Json) -> Json {
+    if let (Some(document), Json::Object(more)) = (document.as_object_mut(), more) {
+        document.extend(more);
+    }
+    document
 }
 
 /// A batch by its number; a "no" if there is none.
@@ -181,7 +197,7 @@ pub(super) async fn known(pool: &Pool, id: i64) -> Result<BatchReport, Failure> 
 /// Follows a batch until it runs no more.
 async fn follow(pool: &Pool, id: i64, json: bool) -> Result<BatchReport, Failure> {
     let (begun, bar) = (Instant::now(), stdout().is_terminal());
-    let (mut first, mut said) = (None, begun);
+    let (mut first, mut said, mut active) = (None, begun, begun);
     loop {
         let now = known(pool, id).await?;
         let done = now.people - now.left;
@@ -197,7 +213,15 @@ async fn follow(pool: &Pool, id: i64, json: bool) -> Result<BatchReport, Failure
             }
             return Ok(now);
         }
-        ask::refuse_without_daemon(pool).await?;
+        if lease::is_held(pool).await? {
+            active = Instant::now();
+        } else if active.elapsed() > AWAY {
+            let error = Error::halt(format!("no daemon is active any more; the next one goes on with batch {id}"));
+            let hint = format!(
+                "start one with `biograph-bridge run`; how far it is: `biograph-bridge cutover list --batch {id}`"
+            );
+            return Err(Failure::No(Box::new(error.with_hint(hint))));
+        }
         sleep(LOOK_EVERY).await;
     }
 }
@@ -206,11 +230,7 @@ async fn report(pool: &Pool, batch: &BatchReport, json: bool, more: Json) -> Res
     let named = if json { i64::MAX } else { NAMED as i64 };
     let failed = cohorts::failed(pool, batch.id, named).await?;
     if json {
-        let mut document = json!({ "batch": batch, "failed": failed });
-        if let (Some(document), Json::Object(more)) = (document.as_object_mut(), more) {
-            document.extend(more);
-        }
-        print::json(&document)?;
+        print::json(&with(json!({ "batch": batch, "failed": failed }), more))?;
     } else {
         print::text(&shown(batch, &failed))?;
     }
