@@ -3,16 +3,20 @@
 use biograph_bridge::{
     model::{
         conflict::ConflictKind,
+        cutover::CutoverRow,
         digest::Base,
         key::{Key, SideId},
         problem::{Problem, Reason},
         side::Side,
     },
-    sync::ports::{ConflictRow, IntentKind, Outcome, ParkedRow, RecordPlan, RenaissanceStore},
+    sync::ports::{
+        By, ConflictRow, CutoverStore, IntentKind, Journey, Outcome, ParkedRow, RecordPlan, RenaissanceStore, Step,
+        Swapped,
+    },
 };
 use uuid::Uuid;
 
-use crate::town::{PERSON, commit, legacy, plan, town};
+use crate::town::{PERSON, befriend, commit, friends, legacy, plan, read, town};
 
 #[tokio::test]
 async fn who_waits_for_a_record_is_woken_when_it_is_linked() {
@@ -123,4 +127,33 @@ async fn what_legacy_won_stays_in_the_journal_when_the_document_is_not_written()
     assert_eq!(store.commit(PERSON, intent, &[decided]).await.unwrap().outcomes, [Outcome::Written]);
     store.settle(intent, &[]).await.unwrap();
     assert_eq!(on.ask::<String>("SELECT string_agg(field, ' ') FROM biograph_bridge.conflict").await, "written");
+}
+
+#[tokio::test]
+async fn what_was_decided_before_a_person_moved_is_not_written_after_it() {
+    let (on, store) = town().await;
+    let [mover, other] = [read(&store, 3).await.version, read(&store, 4).await.version];
+    let by = By { who: Some("ada".into()), reason: Some("first".into()) };
+    let journey = Journey {
+        person: legacy(3),
+        renaissance: Some(3),
+        to: Side::Renaissance,
+        by,
+        batch: None,
+        request: None,
+        timeout: None,
+    };
+    // nobody has a row as yet: this very store learns of the first one
+    let draining = CutoverRow::UNMOVED.draining(Side::Renaissance).unwrap();
+    let step = Step { name: "fenced", ..Step::default() };
+    let (swapped, _) = store.swap(&journey, CutoverRow::UNMOVED, draining, &step).await.unwrap();
+    assert_eq!(swapped, Swapped::Done);
+    let decided = |epoch| RecordPlan { epoch, ..befriend(3, &mover, &[1]) };
+    let plans = vec![decided(0), befriend(4, &other, &[1])];
+    assert_eq!(commit(&store, plans).await, [Outcome::LostRace, Outcome::Written], "only who moves is decided anew");
+    assert_eq!((friends(&on, 3).await, friends(&on, 4).await), (vec![], vec![1]));
+    assert_eq!(commit(&store, vec![decided(1)]).await, [Outcome::Written]);
+    // the step is there with the row, and says who and why
+    let noted = "SELECT concat_ws(' ', step, state, epoch, who, reason) FROM biograph_bridge.cutover_history";
+    assert_eq!(on.ask::<String>(noted).await, "fenced draining 1 ada first");
 }
