@@ -7,10 +7,14 @@ use std::{
 };
 
 use mongodb::bson::{doc, oid::ObjectId};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value as Json;
 use sqlx::Row;
 
-use crate::{bed::Bed, cli_harness::Answer, observed::pause};
+use crate::{bed::Bed, cli_harness::Answer, observed::pause, sync_crash::rounds};
 
 /// A number from the environment, for runs that take longer than CI allows.
 fn asked(variable: &str, usual: usize) -> usize {
@@ -185,7 +189,7 @@ async fn a_write_storm_raises_no_false_alarm() {
     let daemon = bed.start().await;
     let people = bed.shared_people(150).await;
     let (over, writes, started) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
-    let storm = Duration::from_secs(asked("BRIDGE_VERIFY_STORM", 8) as u64);
+    let storm = Duration::from_secs(8) * u32::try_from(rounds()).unwrap();
     let legacy = async {
         for number in 0_usize.. {
             let (id, _) = people[number * 7 % people.len()];
@@ -274,4 +278,27 @@ async fn a_killed_daemon_goes_on_where_it_was_and_a_record_that_is_never_quiet_i
     pause().await;
     let answer = verify(&bed, &["--user", &format!("legacy:{id}")]).await;
     assert_eq!((answer.code, user(&answer)["equal"]), (Some(0), 1), "{}{}", answer.out, answer.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stream_has_not_told_yet_is_no_difference() {
+    let (bed, daemon) = Bed::running().await;
+    let (id, row) = bed.shared_person("Ada").await;
+    bed.until_settled(&daemon).await;
+    // the server's end of the stream stands still: a change is committed, can be read, and nobody hears of it
+    let walsender = bed.count("SELECT pid::int8 FROM pg_stat_replication").await;
+    let walsender = Pid::from_raw(i32::try_from(walsender).unwrap());
+    kill(walsender, Signal::SIGSTOP).unwrap();
+    bed.sql(&format!("UPDATE users SET first_name = 'Ada King' WHERE id = {row}")).await;
+    let under_way = async || bed.count("SELECT count(*) FROM biograph_bridge.verify_run WHERE ended_at IS NULL").await;
+    let (answer, waits) = tokio::join!(verify(&bed, &["--entity", "user"]), async {
+        bed.until("it has begun", async || under_way().await == 1).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let waits = under_way().await == 1;
+        kill(walsender, Signal::SIGCONT).unwrap();
+        waits
+    });
+    assert!(waits, "it does not wait for what it has not heard: {}", answer.out);
+    assert_eq!((answer.code, told(&answer, "differs").len()), (Some(0), 0), "{}{}", answer.out, answer.err);
+    bed.until_document(doc! { "_id": id }, |document| crate::bed::holds(document, "name", "Ada King")).await;
 }
