@@ -31,14 +31,7 @@ impl Loss {
 impl Field {
     /// Everything the field loses, on either side; each once.
     pub fn losses(&self) -> Vec<Loss> {
-        let mut losses: Vec<Loss> = Vec::new();
-        for half in Side::ALL.map(|side| self.half(side)) {
-            let found = match half.transform.shape() {
-                Shape::Scalar(scalar) => scalar.losses(),
-                Shape::Compound(compound) => compound.losses(&half.names),
-            };
-            losses.extend(found);
-        }
+        let mut losses: Vec<Loss> = Side::ALL.into_iter().flat_map(|side| self.losses_on(side)).collect();
         losses.extend(self.on_invalid.loss());
         let mut each: Vec<Loss> = Vec::new();
         losses.into_iter().for_each(|loss| {
@@ -47,6 +40,15 @@ impl Field {
             }
         });
         each
+    }
+
+    /// What it loses of what one side holds.
+    pub(super) fn losses_on(&self, side: Side) -> Vec<Loss> {
+        let half = self.half(side);
+        match half.transform.shape() {
+            Shape::Scalar(scalar) => scalar.losses(),
+            Shape::Compound(compound) => compound.losses(&half.names),
+        }
     }
 
     /// What is wrong with the declared normal forms, and what to do; `None` if they fit what is lost.
@@ -88,7 +90,7 @@ impl Field {
 }
 
 impl OnInvalid {
-    fn loss(&self) -> Option<Loss> {
+    pub(super) fn loss(&self) -> Option<Loss> {
         let what = |value: &Value| format!("what cannot be converted reads as {}", spelled(value));
         match self {
             Self::Park => None,

@@ -20,7 +20,7 @@ impl Unkept {
     /// In words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Form => "BioGraph has one word for several; another one would come back",
+            Self::Form => "another form of it would come back",
             Self::Unfit => "BioGraph cannot hold the value",
             Self::Once => "crosses only when a record is made, and was changed since",
             Self::Unreadable => "cannot be converted",
@@ -38,6 +38,16 @@ impl Entity {
 }
 
 impl Field {
+    /// Why it would not come back as it is, in words: with what is lost, where several contents read as one.
+    pub fn unkept_because(&self, why: Unkept) -> String {
+        let lost = match why {
+            Unkept::Form => self.losses_on(Side::Renaissance).into_iter().chain(self.on_invalid.loss()).collect(),
+            Unkept::Unfit | Unkept::Once | Unkept::Unreadable => Vec::new(),
+        };
+        let lost: Vec<String> = lost.into_iter().map(|loss| loss.what).collect();
+        if lost.is_empty() { why.as_str().to_owned() } else { format!("{} ({})", why.as_str(), lost.join("; ")) }
+    }
+
     fn unkept(&self, legacy: Option<&Image>, renaissance: &Image) -> Option<Unkept> {
         // one that follows legacy is made anew from there
         if self.flow == Flow::To(Side::Renaissance) || self.refers.as_ref().is_some_and(|refers| refers.linked) {
@@ -85,5 +95,9 @@ mod tests {
         assert_eq!(holding("premium"), None);
         assert_eq!(holding("pro"), Some(Unkept::Form));
         assert_eq!(holding("unheard of"), Some(Unkept::Unreadable));
+        let because = |name: &str, why| entity.fields[entity.field(name).unwrap()].unkept_because(why);
+        assert!(because("premium", Unkept::Form).contains("\"pro\""), "{}", because("premium", Unkept::Form));
+        assert_eq!(because("updated", Unkept::Form), "another form of it would come back (microseconds are cut off)");
+        assert_eq!(because("updated", Unkept::Unfit), "BioGraph cannot hold the value");
     }
 }

@@ -121,8 +121,9 @@ async fn look<L: LegacyStore, R: RenaissanceStore + CutoverStore>(
     for ((record, document), image) in records.iter().zip(&documents).zip(&images) {
         let Some(image) = image else { continue };
         for (field, why) in entity.unkept(document.as_ref(), image) {
-            let field = entity.fields.get(field).map_or_else(String::new, |field| field.name.clone());
-            let field = LostField { entity: entity.name.clone(), field, why: why.as_str().to_owned() };
+            let Some(field) = entity.fields.get(field) else { continue };
+            let (name, why) = (field.name.clone(), field.unkept_because(why));
+            let field = LostField { entity: entity.name.clone(), field: name, why };
             *lost.entry(record.person).or_default().fields.entry(field).or_default() += 1;
         }
     }
