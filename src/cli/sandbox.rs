@@ -9,7 +9,7 @@ mod screen;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -127,7 +127,7 @@ impl Sandbox {
         };
         let admin = Admin::bind(free(config.listen, &display), config.token.clone()).await?;
         let listen = admin.address();
-        let settings = stage.settings(&settings(listen, &config.mappings)).map_err(Error::from)?;
+        let settings = leave_settings(stage, listen, &config.mappings)?;
         let daemon = Daemon::new(config, databases, entities, Backfill::Missing);
         let (status, drain) = (daemon.status(), CancellationToken::new());
         let mut bridge = tokio::spawn(daemon.run(admin, drain.clone()));
@@ -185,19 +185,23 @@ impl Scene {
 
 /// The directory's mappings; the built-in ones where the default directory is missing.
 fn entities(directory: &Path) -> Result<Vec<Entity>, Failure> {
-    if directory == Path::new(DEFAULT_MAPPINGS) && !directory.exists() {
+    if is_built_in(directory) {
         let files = BUILT_IN.map(|(name, text)| (format!("mappings/{name} (built in)"), text.to_owned()));
         return load::usable(check(&files));
     }
     load::entities(directory)
 }
 
-/// Where the bridge listens and its mappings are, for commands from any folder. Built-in mappings are in no file.
-fn settings(listen: SocketAddr, mappings: &Path) -> String {
-    let mappings = mappings.canonicalize().ok().and_then(|folder| folder.to_str().map(str::to_owned));
-    let mappings =
-        mappings.map(|folder| format!("mappings = {}\n", serde_json::Value::String(folder.replace('$', "$$"))));
-    format!("listen = \"{listen}\"\n{}", mappings.unwrap_or_default())
+fn is_built_in(mappings: &Path) -> bool {
+    mappings == Path::new(DEFAULT_MAPPINGS) && !mappings.exists()
+}
+
+/// Leaves settings for commands from any folder, and says where: the databases, where the bridge listens, its mappings.
+fn leave_settings(stage: &Stage, listen: SocketAddr, mappings: &Path) -> Result<PathBuf> {
+    let mappings = if is_built_in(mappings) { Some(stage.mappings(&BUILT_IN)?) } else { mappings.canonicalize().ok() };
+    let mappings = mappings.and_then(|folder| folder.to_str().map(|folder| folder.replace('$', "$$")));
+    let mappings = mappings.map(|folder| format!("mappings = {}\n", serde_json::Value::String(folder)));
+    Ok(stage.settings(&format!("listen = \"{listen}\"\n{}", mappings.unwrap_or_default()))?)
 }
 
 /// The address, or any free port if somebody has that one.

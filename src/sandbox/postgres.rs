@@ -108,6 +108,15 @@ impl PostgresServer {
         self.leash.write_file(name, text)
     }
 
+    /// Leaves texts in a new folder in the folder.
+    pub(super) fn leave_folder(&self, name: &str, files: &[(&str, &str)]) -> Result<PathBuf, SandboxError> {
+        self.leash.make_dir(name)?;
+        for (file, text) in files {
+            self.leash.write_file(&format!("{name}/{file}"), text)?;
+        }
+        Ok(self.folder().join(name))
+    }
+
     /// Everything the server has logged so far.
     pub fn log(&self) -> String {
         self.leash.log_since(0)

@@ -94,6 +94,11 @@ impl Stage {
         self.postgres.leave_note("bridge.toml", &text)
     }
 
+    /// Leaves mapping files, for commands that are called from anywhere, and says in which folder.
+    pub fn mappings(&self, files: &[(&str, &str)]) -> Result<PathBuf, SandboxError> {
+        self.postgres.leave_folder("mappings", files)
+    }
+
     /// Counts people on both sides, again and again.
     pub async fn counter(&self) -> Result<Counter, SandboxError> {
         let legacy = self.legacy().await?.default_database().ok_or_else(no_database)?.collection(USERS);
