@@ -116,7 +116,7 @@ pub(super) fn text(opinions: &[Opinion]) -> String {
         let verdict = if one.warnings.is_empty() { "alike" } else { "not alike" };
         let (fields, sample) = (one.fields, one.sample);
         text.push_str(&format!(
-            "  {}: {} documents, {} rows; {fields} plain fields of {sample} linked records: {verdict}\n",
+            "  {}: {} documents, {} rows; {sample} linked records, and {fields} plain fields of theirs: {verdict}\n",
             one.entity, one.documents, one.rows
         ));
         for warning in &one.warnings {
