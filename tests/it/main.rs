@@ -64,6 +64,8 @@ mod mongo_documents;
 #[cfg(test)]
 mod mongo_lives;
 #[cfg(test)]
+mod mongo_mirror;
+#[cfg(test)]
 mod mongo_support;
 #[cfg(test)]
 mod mongo_tls;
