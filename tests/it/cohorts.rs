@@ -295,6 +295,10 @@ async fn a_batch_pauses_for_lag_parked_keys_and_conflicts_and_begins_with_nobody
     held.rollback().await.unwrap();
     let (code, stopped) = bed.cutover(&["batch", "--stop", &batch]);
     assert_eq!((code, &stopped["state"]), (0, &json!("stopped")), "{stopped}");
+    let listed = bed.cutover(&["list", "--batch", &batch]).1["batches"][0].take();
+    let count = |name: &str| listed[name].as_i64().unwrap();
+    let whole: i64 = ["moved", "already", "failed", "left", "stopped"].map(count).iter().sum();
+    assert!(count("stopped") > 0 && whole == 12, "everybody is told of: {listed}");
     let begun = "SELECT count(DISTINCT legacy_id) FROM biograph_bridge.cutover_history";
     let before = bed.count(begun).await;
 

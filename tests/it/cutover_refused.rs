@@ -73,7 +73,10 @@ async fn every_check_that_fails_is_named_before_anybody_is_held() {
     // that nothing was ever compared is only a warning
     let (code, told) = look();
     assert_eq!((code, in_the_way(&told)), (0, vec![]), "{told}");
-    assert!(told.to_string().contains("user was never verified"), "{told}");
+    let warnings = told["people"][0]["findings"].as_array().unwrap();
+    let detail = warnings[0]["detail"].as_str().unwrap();
+    assert!(warnings.len() == 1 && detail.starts_with("never verified: ") && detail.contains("user"), "{told}");
+    assert_eq!(warnings[0]["fix"], "biograph-bridge verify", "all of it, not one by one");
     assert!(bed.command(&["verify"]).output().unwrap().status.success());
     let (_, told) = look();
     assert_eq!(told["people"][0]["findings"], json!([]));

@@ -171,9 +171,10 @@ async fn label(people: &mut [Whereabouts], databases: &Databases, entities: &[En
 fn line(batch: &BatchReport) -> String {
     let BatchReport { id, begun_at, chosen, toward, state, people, moved, already, failed, left, .. } = batch;
     let why = batch.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let never = together::never_began(batch);
     format!(
         "{id}  {begun_at}  {chosen} to {toward}: {state}{why}: {moved} of {people} moved, {already} there already, \
-         {failed} did not move, {left} left"
+         {failed} did not move, {left} left{never}"
     )
 }
 

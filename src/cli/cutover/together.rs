@@ -239,8 +239,12 @@ async fn report(pool: &Pool, batch: &BatchReport, json: bool, more: Json) -> Res
     }
     let why = batch.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let error = Error::halt(format!(
-        "batch {} is {}{why}; {} did not move, {} are left",
-        batch.id, batch.state, batch.failed, batch.left
+        "batch {} is {}{why}; {} did not move, {} are left{}",
+        batch.id,
+        batch.state,
+        batch.failed,
+        batch.left,
+        never_began(batch)
     ));
     let error = if batch.state == "paused" {
         error.with_hint(format!("biograph-bridge cutover batch --resume {}", batch.id))
@@ -267,14 +271,24 @@ fn progress(batch: &BatchReport, since: i64, took: Duration) -> String {
 
 fn shown(batch: &BatchReport, failed: &[Failed]) -> String {
     let mut lines = vec![format!(
-        "{} moved, {} were there already, {} did not move, {} left, in {:.0} s",
-        batch.moved, batch.already, batch.failed, batch.left, batch.seconds
+        "{} moved, {} were there already, {} did not move, {} left{}, in {:.0} s",
+        batch.moved,
+        batch.already,
+        batch.failed,
+        batch.left,
+        never_began(batch),
+        batch.seconds
     )];
     lines.extend(failed.iter().map(failed_line));
     if i64::try_from(failed.len()).unwrap_or(i64::MAX) < batch.failed {
         lines.push("  and more: --json names all".to_owned());
     }
     lines.join("\n") + "\n"
+}
+
+/// `, 28 never began`: of a batch that was stopped.
+pub(super) fn never_began(batch: &BatchReport) -> String {
+    if batch.stopped > 0 { format!(", {} never began", batch.stopped) } else { String::new() }
 }
 
 /// `  legacy:65f0… refused: parked: user legacy:65f0…, field name: too_long`.

@@ -37,6 +37,8 @@ pub struct BatchReport {
     pub failed: i64,
     /// Of how many nothing is known yet.
     pub left: i64,
+    /// How many stay because it was stopped before they began.
+    pub stopped: i64,
 }
 
 /// A member who did not move, as commands show it.
@@ -78,7 +80,8 @@ const BATCHES: &str = "SELECT b.id, toward, chosen, state, why, who, reason, \
     FROM biograph_bridge.cutover_batch b, LATERAL (SELECT count(*) AS people, \
       count(*) FILTER (WHERE outcome = 'moved') AS moved, count(*) FILTER (WHERE outcome = 'already') AS already, \
       count(*) FILTER (WHERE outcome NOT IN ('moved', 'already', 'stopped')) AS failed, \
-      count(*) FILTER (WHERE outcome IS NULL) AS left FROM biograph_bridge.cutover_member m WHERE m.batch = b.id) n";
+      count(*) FILTER (WHERE outcome IS NULL) AS left, count(*) FILTER (WHERE outcome = 'stopped') AS stopped \
+      FROM biograph_bridge.cutover_member m WHERE m.batch = b.id) n";
 
 /// The batches, or one of them, newest first.
 pub async fn batches(pool: &PgPool, id: Option<i64>, limit: i64) -> Result<Vec<BatchReport>> {

@@ -156,21 +156,28 @@ where
     /// What the last comparison said: it does not keep anybody, as all that is theirs is compared again before they change sides.
     async fn verified(&self) -> Result<Vec<Finding>> {
         let last = self.store().last_verified().await?;
-        let said = (0..=u16::MAX).map(EntityIndex).zip(self.entities).filter_map(|(index, entity)| {
-            let name = &entity.name;
-            let detail = match last.iter().find(|verified| verified.entity == index) {
-                None => format!("{name} was never verified"),
+        let (mut never, mut said) = (Vec::new(), Vec::new());
+        for (index, entity) in (0..=u16::MAX).map(EntityIndex).zip(self.entities) {
+            let name = entity.name.as_str();
+            match last.iter().find(|verified| verified.entity == index) {
+                None => never.push(name),
                 Some(verified) if verified.counts.differing > 0 => {
-                    format!("{name}: {} records differed at {}", verified.counts.differing, verified.at)
+                    let detail = format!("{name}: {} records differed at {}", verified.counts.differing, verified.at);
+                    said.push((detail, format!("biograph-bridge verify --entity {name}")));
                 }
-                Some(_) => return None,
+                Some(_) => {}
+            }
+        }
+        if !never.is_empty() {
+            let fix = if never.len() == self.entities.len() {
+                "biograph-bridge verify".to_owned()
+            } else {
+                never.iter().fold("biograph-bridge verify".to_owned(), |fix, name| format!("{fix} --entity {name}"))
             };
-            Some(
-                Finding { warning: true, ..Finding::new("verify", detail) }
-                    .with_fix(format!("biograph-bridge verify --entity {name}")),
-            )
-        });
-        Ok(said.collect())
+            said.push((format!("never verified: {}", never.join(", ")), fix));
+        }
+        let warning = |(detail, fix)| Finding { warning: true, ..Finding::new("verify", detail).with_fix(fix) };
+        Ok(said.into_iter().map(warning).collect())
     }
 
     async fn copied(&self) -> Result<Vec<Finding>> {
