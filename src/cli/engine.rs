@@ -8,7 +8,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{identity, options::Reread, retention::Retention};
+use super::{identity, options::Reread, retention::Retention, standby};
 use crate::{
     config::Databases,
     drill::{self, Mechanism},
@@ -153,6 +153,7 @@ impl Engine<'_> {
     async fn lease(&self, pool: &Pool, answered: &OnceLock<()>, stop: &CancellationToken) -> Result<Option<Lease>> {
         self.status.state(DaemonState::Starting);
         let mut waiting = false;
+        let mut looking = std::pin::pin!(standby::watch_legacy(&self.databases, &self.status));
         loop {
             let acquire = async || Lease::acquire(pool).await.map_err(|error| self.report(error));
             let attempt = retry("connecting to renaissance", Policy::CONNECTION, stop, acquire).await;
@@ -161,6 +162,7 @@ impl Engine<'_> {
             }
             match attempt {
                 Ok(Some(lease)) => {
+                    standby::forget(&self.status);
                     self.status.recovered("engine");
                     return Ok(Some(lease));
                 }
@@ -176,6 +178,7 @@ impl Engine<'_> {
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(STANDBY) => {}
+                never = &mut looking => match never {},
             }
         }
     }

@@ -27,6 +27,7 @@ mod run;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;
 mod screen;
+mod standby;
 mod status;
 mod teardown;
 mod tombstones;

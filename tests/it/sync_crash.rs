@@ -192,3 +192,21 @@ async fn a_second_daemon_waits_and_takes_over() {
     bed.until_name(id, "Ada Lovelace").await;
     bed.until("the second one leads", async || second.status().await.is_some_and(|s| s["state"] == "streaming")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_could_not_take_over_says_so() {
+    let (mut bed, _first) = Bed::running().await;
+    let right = bed.spawn_on(bed.another_port());
+    let nobody = bed.another_port();
+    let uri = format!("mongodb://127.0.0.1:{nobody}/BioGraphDemo?serverSelectionTimeoutMS=500");
+    bed.settings.push(("BRIDGE_LEGACY_URI", uri));
+    let wrong = bed.spawn_on(bed.another_port());
+    let errors = |status: Option<serde_json::Value>| match status {
+        Some(status) if status["state"] == "standby" => status["errors"].as_array().cloned(),
+        _ => None,
+    };
+    let told = |errors: &[serde_json::Value]| errors.iter().any(|e| e["message"].to_string().contains("no primary"));
+    bed.until("it says that MongoDB does not answer", async || errors(wrong.status().await).is_some_and(|e| told(&e)))
+        .await;
+    assert_eq!(errors(right.status().await), Some(Vec::new()), "where MongoDB answers there is nothing to say");
+}
