@@ -118,33 +118,43 @@ struct Entry {
     delayed: bool,
 }
 
-/// Keys ready to be handed out; entities take turns.
+/// Keys ready to be handed out; entities take turns, and the sides of an entity share: whoever has changed little does not wait
+/// behind all that the other side has piled up.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone, Hash))]
 struct Ready {
-    queues: BTreeMap<EntityIndex, VecDeque<Key>>,
+    queues: BTreeMap<EntityIndex, [VecDeque<Key>; 2]>,
     last: Option<EntityIndex>,
+    /// Which side had the odd one last time.
+    odd: usize,
 }
 
 impl Ready {
     fn push(&mut self, key: Key) {
-        self.queues.entry(key.entity).or_default().push_back(key);
+        self.queues.entry(key.entity).or_default()[side_index(key)].push_back(key);
     }
 
     fn is_empty(&self) -> bool {
         self.queues.is_empty()
     }
 
-    /// Up to `max` keys of the entity whose turn it is.
+    /// Up to `max` keys of the entity whose turn it is: half of them of each side, or more where the other has fewer.
     fn take(&mut self, max: usize) -> Vec<Key> {
         let turns = || self.queues.keys().copied();
         let Some(entity) = turns().find(|entity| Some(*entity) > self.last).or_else(|| turns().next()) else {
             return Vec::new();
         };
         self.last = Some(entity);
-        let Some(queue) = self.queues.get_mut(&entity) else { return Vec::new() };
-        let keys = queue.drain(..queue.len().min(max)).collect();
-        if queue.is_empty() {
+        let Some([legacy, renaissance]) = self.queues.get_mut(&entity) else { return Vec::new() };
+        let mut of_legacy = legacy.len();
+        if legacy.len() + renaissance.len() > max {
+            self.odd = 1 - self.odd;
+            let half = (max + self.odd) / 2;
+            of_legacy = legacy.len().min(half.max(max.saturating_sub(renaissance.len())));
+        }
+        let rest = renaissance.len().min(max.saturating_sub(of_legacy));
+        let keys = legacy.drain(..of_legacy).chain(renaissance.drain(..rest)).collect();
+        if legacy.is_empty() && renaissance.is_empty() {
             self.queues.remove(&entity);
         }
         keys

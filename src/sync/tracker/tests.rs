@@ -174,6 +174,48 @@ fn entities_take_turns() {
     assert_eq!(order, [0, 1, 0, 1]);
 }
 
+#[test]
+fn the_sides_of_an_entity_share_each_batch() {
+    let mut t = tracker();
+    for id in 0..100 {
+        t.offer(Lane::Stream(Side::Legacy), &of_legacy(id)).unwrap();
+    }
+    for id in 0..13 {
+        t.offer(STREAM, &hint(id, 10)).unwrap();
+    }
+    let mut rows = |max| {
+        let taken = t.take(max, 0);
+        assert_eq!(taken.len(), max);
+        taken.iter().filter(|one| one.key.id.side() == Side::Renaissance).count()
+    };
+    assert_eq!(rows(10), 5, "whoever has changed little does not wait for the backlog of the other side");
+    assert_eq!(rows(1) + rows(1), 1, "neither side is left out");
+    assert_eq!(rows(10), 5);
+    assert_eq!(rows(10), 2, "what one side does not need the other has");
+    assert_eq!(rows(10), 0);
+}
+
+#[test]
+fn a_key_that_changes_all_the_time_keeps_nobody_waiting() {
+    let mut t = tracker();
+    for id in 1..=10 {
+        t.offer(STREAM, &hint(id, 10)).unwrap();
+    }
+    let mut met = HashSet::new();
+    for turn in 0..11 {
+        t.offer(STREAM, &hint(0, 11 + turn)).unwrap();
+        let keys = take_few(&mut t);
+        t.offer(STREAM, &hint(0, 11 + turn)).unwrap();
+        met.extend(keys.iter().copied());
+        t.done(keys);
+    }
+    assert_eq!(met.len(), 11);
+}
+
+fn take_few(tracker: &mut Tracker) -> Vec<Key> {
+    tracker.take(2, 0).into_iter().map(|taken| taken.key).collect()
+}
+
 /// A step of a random run: offer a hint (and its position), take, settle or put back.
 #[derive(Clone, Debug)]
 enum Step {
