@@ -17,7 +17,7 @@ use mongodb::{
 use super::{
     connect::{Legacy, durable},
     documents::{MAX_TIME, in_time},
-    error::{Doing, translate},
+    error::{Class, Doing, class_of, translate},
     ledger::LEDGER,
 };
 use crate::{
@@ -55,11 +55,18 @@ impl Legacy {
     /// What the database says of itself; `None` if no bridge has ever been here.
     pub async fn identity(&self) -> Result<Option<LegacyIdentity>> {
         let identities = self.identities();
-        // a new primary may not know yet that a majority has what its predecessor acknowledged, and would answer with an earlier
-        // state; linearizable waits until it does
-        let found = identities.find_one(doc! { "_id": ID }).read_concern(ReadConcern::linearizable());
-        let found =
-            in_time(DOING.what, async { found.max_time(MAX_TIME).await.map_err(|error| translate(&error, DOING)) });
+        let read =
+            async |concern| identities.find_one(doc! { "_id": ID }).read_concern(concern).max_time(MAX_TIME).await;
+        let found = in_time(DOING.what, async {
+            // a new primary may not know yet that a majority has what its predecessor acknowledged, and would answer with an
+            // earlier state; linearizable waits until it does
+            let found = match read(ReadConcern::linearizable()).await {
+                // that it is no replica set is for others to say
+                Err(error) if matches!(class_of(&error), Some(Class::Standalone)) => read(ReadConcern::local()).await,
+                found => found,
+            };
+            found.map_err(|error| translate(&error, DOING))
+        });
         let Some(found) = found.await? else { return Ok(None) };
         let id = found.get_str("id").map_err(|_| Error::halt(format!("the document `{ID}` in {LEDGER} is damaged")))?;
         Ok(Some(LegacyIdentity {

@@ -244,7 +244,7 @@ async fn a_write_storm_raises_no_false_alarm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_goes_on_where_it_was_and_a_record_that_is_never_quiet_is_not_called_clean() {
     let mut bed = Bed::new().await;
-    bed.settings = vec![("BRIDGE_VERIFY_RATE", "30".into()), ("BRIDGE_SWEEP_CHUNK", "20".into())];
+    bed.settings = vec![("BRIDGE_VERIFY_RATE", "30".into()), ("BRIDGE_SWEEP_CHUNK", "10".into())];
     let daemon = bed.start().await;
     let people = bed.shared_people(200).await;
     bed.until_settled(&daemon).await;
