@@ -118,12 +118,13 @@ impl Copies {
 
     /// Decoded by pgoutput into the server's own answer.
     async fn read_wal(&self, bed: &Bed, changes: &ChangeSet) -> Result<Row> {
-        sqlx::raw_sql(
-            "CREATE PUBLICATION raw_log FOR TABLE users, user_profiles; \
-             SELECT pg_create_logical_replication_slot('raw_log', 'pgoutput')",
-        )
-        .execute(&self.pool)
-        .await?;
+        // apart: a slot cannot be made in a transaction that has written
+        for statement in [
+            "CREATE PUBLICATION raw_log FOR TABLE users, user_profiles",
+            "SELECT pg_create_logical_replication_slot('raw_log', 'pgoutput')",
+        ] {
+            sqlx::raw_sql(statement).execute(&self.pool).await?;
+        }
         changes.apply_to_rows(&self.pool).await?;
         let start = bed.measure(None)?;
         let messages: i64 = sqlx::query_scalar(

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How many times more records are read at once where both sides are read from end to end: a chunk is made for looking each up.
-const ALONG: u32 = 8;
+const ALONG: u32 = 4;
 /// The same where only ids are read.
 const IDS_ALONG: u32 = 10;
 /// Candidates that may wait to be looked at again while the walk goes on.
