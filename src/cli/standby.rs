@@ -28,7 +28,7 @@ pub(super) async fn watch_legacy(databases: &Databases, status: &Status) -> Infa
     }
 }
 
-/// From the look on nothing is known any more: whoever has become active, or stops, says itself what it meets.
+/// Shows nothing of it any more: whoever has become active says itself what it meets.
 pub(super) fn forget(status: &Status) {
     status.recovered(LOOKING);
 }

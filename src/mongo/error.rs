@@ -92,8 +92,8 @@ pub(super) const fn class(code: i32) -> Class {
         18 | 11 => Class::LoginRefused,
         // Unauthorized
         13 => Class::Denied,
-        // IllegalOperation ("Transaction numbers are only allowed on a replica set member"), $changeStream on a standalone, NoReplicationEnabled, NotAReplicaSet (a
-        // linearizable read)
+        // IllegalOperation ("Transaction numbers are only allowed on a replica set member"), $changeStream on a standalone,
+        // NoReplicationEnabled, NotAReplicaSet (a linearizable read)
         20 | 40573 | 76 | 123 => Class::Standalone,
         // DuplicateKey in its three spellings
         11000 | 11001 | 12582 => Class::Document(Reason::UniqueTaken),
