@@ -118,7 +118,7 @@ impl Metrics {
             slot_left: r.optional("slot_exhaustion_seconds", "Time until the slot is lost at the rate of the last minutes; absent while nothing shrinks, or when unlimited or unknown.", &[]),
             slot_status: r.gauge_vec("slot_status", "1 for what Postgres says of the slot's log (wal_status), 0 for the others; absent when unknown.", &["status"]),
             slot_active: r.optional("slot_active", "1 while a connection reads from the slot, else 0; absent when unknown.", &[]),
-            oplog_left: r.optional("oplog_exhaustion_seconds", "Time until the bridge's position leaves the oplog if it does not move; absent when unknown.", &[]),
+            oplog_left: r.optional("oplog_exhaustion_seconds", "Time until the bridge's position leaves the oplog if it does not move, as if an oplog that was never full were; absent when unknown.", &[]),
             oplog_window: r.optional("oplog_window_seconds", "Time span of the MongoDB oplog; absent when unknown.", &[]),
             sweep_records: r.counters("sweep_records_total", "Records walked by sweeps.", &["entity", "kind"]),
             sweep_progress: r.optional("sweep_progress_ratio", "How much of a sweep is done, 0 to 1; absent if none ran.", &["entity", "kind"]),

@@ -92,6 +92,21 @@ pub(crate) async fn catch_up(bed: &Bed, direction: Direction, people: &mut [Pers
     Ok(row)
 }
 
+/// Changes everybody once at one side while the bridge runs, as fast as can be: from the first change until the last is durable at
+/// the other side.
+pub(crate) async fn burst(bed: &Bed, daemon: &Daemon, direction: Direction, people: &mut [Person]) -> Result<Row> {
+    let changes = ChangeSet::next(people, 1.0);
+    daemon.until_quiet().await?;
+    let before = applied(&daemon.status().await?, direction).unwrap_or(0);
+    let start = bed.measure(Some(daemon))?;
+    changes.apply_at(bed, direction.source()).await?;
+    let people = changes.people() as u64;
+    until_applied(daemon, &[(direction, before + people)]).await?;
+    let row = start.until_now(people, bed, Some(daemon))?;
+    changes.expect_at(bed, direction.target()).await?;
+    Ok(row)
+}
+
 /// One half of the people changes in BioGraph, the other in Renaissance. Also how long the program took to start.
 async fn both(bed: &Bed, people: &mut [Person]) -> Result<(Row, Duration)> {
     let middle = people.len() / 2;
@@ -117,9 +132,11 @@ async fn both(bed: &Bed, people: &mut [Person]) -> Result<(Row, Duration)> {
     Ok((row, started))
 }
 
+/// How many changes have crossed.
+fn applied(status: &serde_json::Value, direction: Direction) -> Option<u64> {
+    status["directions"][direction.to_string()]["applied"].as_u64()
+}
+
 async fn until_applied(daemon: &Daemon, wanted: &[(Direction, u64)]) -> Result<()> {
-    let applied = |status: &serde_json::Value, direction: Direction| {
-        status["directions"][direction.to_string()]["applied"].as_u64()
-    };
     daemon.until(|status| wanted.iter().all(|(direction, people)| applied(status, *direction) >= Some(*people))).await
 }

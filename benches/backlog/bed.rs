@@ -13,6 +13,7 @@ use mongodb::{
     Client, Database,
     bson::{Document, doc},
 };
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -25,6 +26,8 @@ pub(crate) const SETTINGS: &str = "Postgres: fsync on, wal_level logical, max_wa
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Asking more often would take time from what is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
+/// An id that no row has.
+const NOBODY: i64 = i64::MAX;
 /// The database names.
 const RENAISSANCE: &str = "renaissance";
 const LEGACY: &str = "BioGraphDemo";
@@ -234,6 +237,22 @@ impl Daemon {
                 && status["directions"].as_object().is_some_and(|ways| ways.iter().all(caught_up))
         })
         .await
+    }
+
+    /// Waits until it has nothing left to do: it has also met everybody whom it answers about.
+    pub(crate) async fn until_idle(&self) -> Result<()> {
+        self.until_quiet().await?;
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            // until then it says that it does not know yet
+            if reqwest::get(self.url(&format!("/api/route?renaissance_id={NOBODY}"))).await?.status()
+                == StatusCode::NOT_FOUND
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err("the bridge does not get to know everybody".into())
     }
 
     /// SIGTERM, and wait for the drain: positions are saved, the next start begins after them.

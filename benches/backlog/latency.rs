@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn measure(bed: &Bed, people: &[Person], samples: usize) -> Result<Vec<Latency>> {
     let bare = raw::bare_commits(bed, ObjectId::new(), samples).await?;
     let daemon = bed.spawn()?;
-    daemon.until_quiet().await?;
+    daemon.until_idle().await?;
     let users: Collection<Document> = bed.legacy.collection(USERS);
     let (mut there, mut back) = (Vec::new(), Vec::new());
     for (n, person) in people.iter().cycle().take(samples).enumerate() {

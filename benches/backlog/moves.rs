@@ -93,7 +93,7 @@ pub(crate) async fn measure(bed: &Bed) -> Result<Moves> {
         progress(&format!("moves, {millis} ms to drain"));
         let daemon = bed.run_bridge(&[("BRIDGE_CUTOVER_DRAIN", &format!("{millis}ms"))])?;
         daemon.until(|status| status["state"] == "streaming").await?;
-        daemon.until_quiet().await?;
+        daemon.until_idle().await?;
         let mut alone = one_by_one(bed, drain).await?;
         alone.sort_by(f64::total_cmp);
         let start = bed.measure(Some(&daemon))?;

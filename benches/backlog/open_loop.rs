@@ -53,7 +53,7 @@ fn lock(shared: &Shared) -> MutexGuard<'_, UnderWay> {
 pub(crate) async fn measure(bed: &Bed, people: &[Person], rates: &[u32], lasting: Duration) -> Result<Vec<Latency>> {
     let both = Both::of(bed);
     let daemon = bed.spawn()?;
-    daemon.until_quiet().await?;
+    daemon.until_idle().await?;
     let mut latencies = Vec::new();
     // the first one only warms up what is measured
     for (round, rate) in rates.iter().take(1).chain(rates).enumerate() {

@@ -92,7 +92,7 @@ impl fmt::Display for Scrapes {
 pub(crate) async fn measure(bed: &Bed, people: &[Person], repeat: usize, lasting: Duration) -> Result<Scrapes> {
     let both = Both::of(bed);
     let daemon = bed.spawn()?;
-    daemon.until_quiet().await?;
+    daemon.until_idle().await?;
     let (mut rows, mut arrived, mut answered) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()], Vec::new());
     for round in 0..=repeat {
         for watched in [false, true] {

@@ -55,7 +55,7 @@ async fn run(bed: &Bed, without: &str, people: &mut [Person]) -> Result<Row> {
     for side in Side::ALL {
         daemon.until_streaming(side).await?;
     }
-    daemon.until_quiet().await?;
+    daemon.until_idle().await?;
     let (left, right) = people.split_at_mut(people.len() / 2);
     let (documents, rows) = (ChangeSet::next(left, 1.0), ChangeSet::next(right, 1.0));
     let clashes = documents.other_names(BOTH);

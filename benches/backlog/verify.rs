@@ -29,7 +29,7 @@ pub(crate) async fn measure(bed: &Bed, repeat: usize) -> Result<Runs> {
     let mut runs = Runs::default();
     let daemon = bed.spawn()?;
     daemon.until(|status| status["state"] == "streaming").await?;
-    daemon.until_quiet().await?;
+    daemon.until_idle().await?;
     crate::bed::vacuum(&bed.pool).await?;
     for round in 1..=repeat {
         crate::progress(&format!("verify, {round} of {repeat}"));

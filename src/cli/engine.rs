@@ -215,7 +215,13 @@ impl Engine<'_> {
         let marks = identity::count((&legacy, &store), mark, self.settings.shadow);
         let gauges = self.gauges(pool, &legacy, &store);
         let bound = Arc::clone(&entities);
-        let keeper = Keeper { directory: self.status.directory(), legacy: &legacy, store: &store, entities: &bound };
+        let keeper = Keeper {
+            directory: self.status.directory(),
+            legacy: &legacy,
+            store: &store,
+            entities: &bound,
+            is_behind: &|| self.status.is_behind(),
+        };
         keeper.directory.begin(lease.1.get().copied().unwrap_or_default());
         let status = Arc::clone(&self.status);
         let bridge = Bridge::new(

@@ -131,6 +131,12 @@ impl People {
         Some((entry.legacy(), entry.renaissance()))
     }
 
+    /// The renaissance id of the person of an entity with this id, and the ways to log in that they have there.
+    pub fn in_renaissance(&self, entity: EntityIndex, id: SideId) -> Option<(RenaissanceId, u8)> {
+        let entry = self.entry(self.place(entity, id)?)?;
+        Some((entry.renaissance()?, entry.ways[1]))
+    }
+
     /// Takes in what is known of a person now, in place of whatever was known under either id.
     pub fn put(&mut self, known: &Known) {
         let ids = known.legacy.map(SideId::Legacy).into_iter().chain(known.renaissance.map(SideId::Renaissance));

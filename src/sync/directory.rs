@@ -80,6 +80,8 @@ pub struct Directory {
 #[derive(Default)]
 struct Due {
     keys: HashSet<Key>,
+    /// Those of whom nothing may have changed but what a way to log in needs beside fields.
+    doors: HashSet<Key>,
     /// Whether everybody has to be looked at.
     all: bool,
     /// Those of whom something newer was heard than what is being read now.
@@ -163,6 +165,7 @@ impl Directory {
         if !fresh {
             due.complete = false;
             due.keys.clear();
+            due.doors.clear();
         }
         (due.epoch, due.all) = (epoch, true);
         self.stage.store(if fresh { READY } else { LOADING }, Ordering::Release);
@@ -180,10 +183,11 @@ impl Directory {
         self.stage.store(AWAY, Ordering::Release);
     }
 
-    /// Records of an entity were reconciled: they may have changed.
-    pub fn settled(&self, entity: EntityIndex, keys: &[Key]) {
-        if self.persons.contains(&entity) && !keys.is_empty() {
-            self.look_at(keys.iter().copied());
+    /// Records of an entity were reconciled: these may have changed, and of those in `doors` what a way to log in needs beside
+    /// fields.
+    pub fn settled(&self, entity: EntityIndex, keys: &[Key], doors: &[Key]) {
+        if self.persons.contains(&entity) && !(keys.is_empty() && doors.is_empty()) {
+            self.look_at(keys.iter().copied(), doors);
         }
     }
 
@@ -197,10 +201,10 @@ impl Directory {
 
     /// Something about a person may have changed.
     fn changed(&self, person: LegacyId) {
-        self.look_at(self.persons.iter().map(|entity| Key { entity: *entity, id: SideId::Legacy(person) }));
+        self.look_at(self.persons.iter().map(|entity| Key { entity: *entity, id: SideId::Legacy(person) }), &[]);
     }
 
-    fn look_at(&self, keys: impl Iterator<Item = Key>) {
+    fn look_at(&self, keys: impl Iterator<Item = Key>, doors: &[Key]) {
         // who is away looks at what has changed when it is active again
         if self.stage.load(Ordering::Acquire) == AWAY {
             return;
@@ -211,8 +215,9 @@ impl Directory {
             return;
         }
         due.keys.extend(keys);
-        if due.keys.len() > MOST_DUE {
-            due.keys = HashSet::new();
+        due.doors.extend(doors);
+        if due.keys.len() + due.doors.len() > MOST_DUE {
+            (due.keys, due.doors) = Default::default();
             due.all = true;
         }
         drop(due);

@@ -233,7 +233,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let mut pull = Pull::default();
         let reconciling = async {
             match ahead {
-                Some(Ahead { gathered, .. }) => self.complete(index, gathered, Footprint::default(), door).await,
+                Some(Ahead { gathered, footprint, .. }) => self.complete(index, gathered, footprint, door).await,
                 None => self.reconcile_pulling(index, taken, &mut pull, door).await,
             }
         };
@@ -269,25 +269,25 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
             return self.park_unread(index, taken, closure).await;
         }
         let gathered = self.gather(index, taken, pull).await?;
-        let mut first = Footprint::default();
-        pull.reports.iter_mut().for_each(|(_, report)| first.extend(&report.footprint));
-        self.complete(index, gathered, first, door).await
+        let mut footprint = Footprint::of(index, self.entity(index)?, &gathered.works);
+        // what had to be brought in before is part of it
+        pull.reports.iter().for_each(|(_, report)| footprint.extend(&report.footprint));
+        self.complete(index, gathered, footprint, door).await
     }
 
-    /// Decides and writes what was read. `first`: what had to be brought in before.
+    /// Decides and writes what was read.
     async fn complete(
         &self,
         index: EntityIndex,
         gathered: Gathered,
-        mut first: Footprint,
+        footprint: Footprint,
         door: &Door,
     ) -> Result<BatchReport> {
         drill::crash_point("after reading");
         let Gathered { works: mut pending, links, lost, not_visible, version } = gathered;
         let shut = Door::default();
         let door = if pending.iter().map(Work::weight).sum::<usize>() <= LIGHT { door } else { &shut };
-        first.extend(&Footprint::of(index, self.entity(index)?, &pending));
-        let footprint = Arc::new(first);
+        let footprint = Arc::new(footprint);
         let mut report = BatchReport { not_visible, lost, footprint: Arc::clone(&footprint), ..BatchReport::default() };
         // Each round parks at least one more field of every record that comes back, so this ends.
         while !pending.is_empty() {

@@ -40,6 +40,8 @@ use crate::{
 
 /// A loop that has not turned for this long is stuck.
 pub const STUCK: Duration = Duration::from_secs(10);
+/// From so many keys on the bridge is behind: more than are under way at once when it keeps up.
+const BEHIND: usize = 2000;
 /// Changes kept for the status page and the sandbox.
 const RECENT: usize = 50;
 
@@ -244,6 +246,11 @@ impl Status {
     pub fn queue(&self, keys: usize, bytes: usize) {
         self.live().queue = (keys, bytes);
         self.metrics.queue(keys, bytes);
+    }
+
+    /// Whether so much waits to be reconciled that nothing else should keep the databases busy.
+    pub fn is_behind(&self) -> bool {
+        self.live().queue.0 >= BEHIND
     }
 
     /// A side's position was saved.

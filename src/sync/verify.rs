@@ -2,11 +2,13 @@
 
 mod repair;
 mod rounds;
+mod supply;
 mod walk;
 mod watch;
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -135,9 +137,8 @@ where
         };
         for entity in dependency_order(self.entities).into_iter().filter(wanted) {
             let parts = if run.asked.percent.is_some() { &Part::SAMPLED[..] } else { &Part::WHOLE[..] };
-            for part in parts {
-                self.walk(run, (entity, *part), stop).await?;
-            }
+            // all at once: each is kept busy by what it reads, most of the time
+            try_join_all(parts.iter().map(|part| self.walk(run, (entity, *part), stop))).await?;
         }
         Ok(())
     }

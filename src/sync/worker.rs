@@ -1,5 +1,6 @@
 //! Taking batches from the queue to the reconciler and their outcome to the queue and to people.
 
+mod changed;
 mod flight;
 mod parked;
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::{
+    changed::unlike_before,
     flight::{Flight, Next},
     parked::ToldParked,
 };
@@ -347,7 +349,8 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
 
     fn tell(&self, index: EntityIndex, taken: &[Taken], report: &BatchReport, took: Duration) {
         if let Some(entity) = self.entities.get(usize::from(index.0)) {
-            self.status.directory().settled(index, &unlike_before(entity, report));
+            let (keys, doors) = unlike_before(entity, report);
+            self.status.directory().settled(index, &keys, &doors);
         }
         for effect in &report.effects {
             self.status.reconciled(index, outcome(*effect), 1);
@@ -368,33 +371,6 @@ impl<L: LegacyStore, R: RenaissanceStore, Q: HintQueue> Worker<'_, L, R, Q> {
             self.status.applied(direction, at.collect::<Vec<_>>(), shown.collect::<Vec<_>>());
         }
     }
-}
-
-/// The keys of a batch without those whose records have only exchanged fields that nobody is known by.
-fn unlike_before(entity: &Entity, report: &BatchReport) -> Vec<Key> {
-    if report.effects.iter().any(|effect| effect.parks) {
-        return report.settled.clone();
-    }
-    let logins = entity.logins.iter().map(|login| login.field);
-    // what a way to log in needs is no field: it may have changed along with one
-    let beside = entity.logins.iter().any(|login| login.needs.is_some());
-    let names: HashSet<usize> = entity.natural_keys.iter().flatten().copied().chain(logins).collect();
-    let (mut alike, mut unlike, mut keys) = (HashSet::new(), HashSet::new(), HashSet::new());
-    for crossing in &report.crossings {
-        let any = beside && crossing.direction == Direction::RenaissanceToLegacy;
-        if any || crossing.fields.is_empty() || crossing.fields.iter().any(|field| names.contains(field)) {
-            unlike.insert(crossing.legacy_id);
-        } else {
-            alike.insert(crossing.legacy_id);
-        }
-    }
-    let same = |crossing: &&Crossing| !unlike.contains(&crossing.legacy_id);
-    keys.extend(report.crossings.iter().filter(same).filter_map(|crossing| crossing.key));
-    let is_alike = |key: &Key| match key.id {
-        SideId::Legacy(id) => alike.contains(&id) && !unlike.contains(&id),
-        SideId::Renaissance(_) => keys.contains(key),
-    };
-    report.settled.iter().filter(|key| !is_alike(key)).copied().collect()
 }
 
 const fn side_index(side: Side) -> usize {

@@ -344,8 +344,12 @@ async fn a_lost_position_is_healed_for_all_but_what_is_paused_and_for_that_once_
     assert_eq!(again.code, Some(0), "{}", again.err);
     let open = "SELECT count(*) FROM biograph_bridge.healing WHERE ended_at IS NULL";
     assert_eq!(toys.bed.count(open).await, 1, "it has not ended");
+    let paused = must(&toys.bed, "verify --entity bear")["entities"]["bear"].clone();
+    assert!(paused["paused"] == 1 && paused["differing"] == 0, "{paused}");
     must(&toys.bed, "resume --entity bear");
     toys.until_document("bears", doc! { "_id": bears[0] }, |d| holds(d, "name", "unheard")).await;
+    let equal = must(&toys.bed, "verify --entity bear")["entities"]["bear"].clone();
+    assert!(equal["equal"] == 1 && equal["paused"] == 0, "{equal}");
     toys.bed.until_count(open, 0).await;
     until_state(&daemon, &toys.bed, "streaming").await;
 }

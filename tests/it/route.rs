@@ -72,12 +72,16 @@ async fn people_are_found_where_they_are_whatever_happens_to_them() {
         .await;
     let answer = until(&daemon, &bed, "phone=8475550102", |_, answer| answer["side"] == "renaissance").await;
     assert_eq!(answer["logins"], serde_json::json!(["phone_otp"]), "the bridge gave her a password that opens nothing");
-    // chosen along with something that is synced, emptied alone, and a phone that is given up
+    // chosen along with something that is synced, emptied alone, chosen and shut along with a name, and a phone that is given up
     let opens = serde_json::json!(["phone_otp", "email_jwt"]);
     bed.sql(&format!("UPDATE users SET password = 'pbkdf2', first_name = 'Ada K' WHERE id = {row}")).await;
     until(&daemon, &bed, &query, |_, answer| answer["logins"] == opens).await;
     bed.sql(&format!("UPDATE users SET password = '' WHERE id = {row}")).await;
     until(&daemon, &bed, &query, |_, answer| answer["logins"] == serde_json::json!(["phone_otp"])).await;
+    for (password, logins) in [("pbkdf2", &opens), ("!", &serde_json::json!(["phone_otp"]))] {
+        bed.sql(&format!("UPDATE users SET password = '{password}', last_name = '{password}' WHERE id = {row}")).await;
+        until(&daemon, &bed, &query, |_, answer| answer["logins"] == *logins).await;
+    }
     bed.sql(&format!("UPDATE users SET password = 'pbkdf2', phone_number = NULL WHERE id = {row}")).await;
     until(&daemon, &bed, &query, |_, answer| answer["logins"] == serde_json::json!(["email_jwt"])).await;
     let started = Instant::now();

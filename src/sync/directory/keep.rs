@@ -15,7 +15,7 @@ use crate::{
         directory::{Known, People},
         image::Image,
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
-        mapping::{Entity, Field},
+        mapping::{Entity, Field, Needs},
         person,
         side::Side,
         value::Value,
@@ -28,7 +28,8 @@ use crate::{
 const PAGE: u32 = 500;
 /// How often everybody is looked at again, in case something was missed.
 const AGAIN: Duration = Duration::from_secs(6 * 3600);
-/// Once everybody is known, another walk takes this share of the time: one part of looking, so many of rest.
+/// Once everybody is known, and as long as much waits to be carried over, a walk takes this share of the time: one part of
+/// looking, so many of rest.
 const REST: u32 = 4;
 const NAME: &str = "the directory of people";
 
@@ -57,6 +58,8 @@ pub struct Keeper<'a, L, R> {
     pub store: &'a R,
     /// The entities, as the stores have them.
     pub entities: &'a [Entity],
+    /// Whether much waits to be carried over.
+    pub is_behind: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Both ids of a person, as far as there are any.
@@ -123,7 +126,8 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
             loop {
                 let began = Instant::now();
                 let page = self.legacy.page(index, after, PAGE, Listed::All).await?;
-                let keys: Vec<SideId> = page.listed.into_iter().map(SideId::Legacy).collect();
+                // who changed meanwhile was met already
+                let keys = self.not_met(index, page.listed.into_iter().map(SideId::Legacy));
                 self.look_at(index, &keys).await?;
                 after = page.last;
                 self.after_page(began).await?;
@@ -136,11 +140,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
                 let began = Instant::now();
                 let page = self.store.page(index, after, PAGE, Listed::All).await?;
                 // those that have a document were met there
-                let keys = page.listed.into_iter().map(SideId::Renaissance);
-                let keys: Vec<SideId> = {
-                    let people = self.directory.people();
-                    keys.filter(|id| !people.is_met(index, *id)).collect()
-                };
+                let keys = self.not_met(index, page.listed.into_iter().map(SideId::Renaissance));
                 self.look_at(index, &keys).await?;
                 after = page.last;
                 self.after_page(began).await?;
@@ -154,8 +154,14 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         Ok(())
     }
 
+    /// Whom the walk has not met yet.
+    fn not_met(&self, index: EntityIndex, ids: impl Iterator<Item = SideId>) -> Vec<SideId> {
+        let people = self.directory.people();
+        ids.filter(|id| !people.is_met(index, *id)).collect()
+    }
+
     async fn after_page(&self, began: Instant) -> Result<()> {
-        if self.directory.is_ready() {
+        if self.directory.is_ready() || (self.is_behind)() {
             tokio::time::sleep(began.elapsed() * REST).await;
         }
         self.look_at_changed().await
@@ -164,23 +170,50 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
     /// Looks at those who changed.
     async fn look_at_changed(&self) -> Result<()> {
         loop {
-            let due: Vec<Key> = {
-                let keys = &mut self.directory.due().keys;
-                let due: Vec<Key> = keys.iter().take(PAGE as usize).copied().collect();
-                due.iter().for_each(|key| _ = keys.remove(key));
-                due
+            let (keys, doors) = {
+                let mut due = self.directory.due();
+                (some(&mut due.keys), some(&mut due.doors))
             };
-            if due.is_empty() {
+            if keys.is_empty() && doors.is_empty() {
                 return Ok(());
             }
-            for (index, _) in person::persons(self.entities) {
-                let keys: Vec<SideId> = due.iter().filter(|key| key.entity == index).map(|key| key.id).collect();
-                if let Err(error) = self.look_at(index, &keys).await {
-                    self.directory.due().keys.extend(due);
+            for (index, entity) in person::persons(self.entities) {
+                let of = |due: &[Key]| -> Vec<SideId> {
+                    due.iter().filter(|key| key.entity == index).map(|key| key.id).collect()
+                };
+                let look = async {
+                    self.look_at(index, &of(&keys)).await?;
+                    let changed = self.with_other_doors((index, entity), of(&doors)).await?;
+                    self.look_at(index, &changed).await
+                };
+                if let Err(error) = look.await {
+                    let mut due = self.directory.due();
+                    due.keys.extend(keys);
+                    due.doors.extend(doors);
                     return Err(error);
                 }
             }
         }
+    }
+
+    /// Of these people those who have another way to log in to Renaissance than is known, or one less; and who is not known.
+    async fn with_other_doors(&self, (index, entity): (EntityIndex, &Entity), ids: Vec<SideId>) -> Result<Vec<SideId>> {
+        if ids.is_empty() {
+            return Ok(ids);
+        }
+        let known: Vec<Option<(RenaissanceId, u8)>> = {
+            let people = self.directory.people();
+            ids.iter().map(|id| people.in_renaissance(index, *id)).collect()
+        };
+        let rows: Vec<RenaissanceId> = known.iter().flatten().map(|(row, _)| *row).collect();
+        let mut other: Vec<bool> = known.iter().map(Option::is_none).collect();
+        for (bit, needs) in doors(entity) {
+            let open: HashSet<RenaissanceId> = self.store.opened(index, needs, &rows).await?.into_iter().collect();
+            for (other, known) in other.iter_mut().zip(&known) {
+                *other |= known.is_some_and(|(row, ways)| (ways & 1 << bit != 0) != open.contains(&row));
+            }
+        }
+        Ok(ids.into_iter().zip(other).filter(|(_, other)| *other).map(|(id, _)| id).collect())
     }
 
     /// Reads these people as they are now on both sides.
@@ -232,8 +265,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         found: &[Met],
     ) -> Result<HashMap<RenaissanceId, u8>> {
         let mut locked = HashMap::new();
-        for (bit, login) in entity.logins.iter().enumerate() {
-            let Some(needs) = &login.needs else { continue };
+        for (bit, needs) in doors(entity) {
             let rows: Vec<RenaissanceId> = found.iter().filter_map(|((_, row), _)| *row).collect();
             let open: HashSet<RenaissanceId> = self.store.opened(index, needs, &rows).await?.into_iter().collect();
             for row in rows.into_iter().filter(|row| !open.contains(row)) {
@@ -287,6 +319,19 @@ impl Directory {
         // whoever is away meanwhile stays so
         _ = self.stage.compare_exchange(LOADING, READY, AcqRel, Acquire);
     }
+}
+
+/// What ways to log in to Renaissance need beside fields, by their bits.
+fn doors(entity: &Entity) -> impl Iterator<Item = (usize, &Needs)> {
+    let offered = entity.logins.iter().enumerate().filter(|(_, login)| login.sides[1]);
+    offered.filter_map(|(bit, login)| Some((bit, login.needs.as_ref()?)))
+}
+
+/// Takes some of what is due.
+fn some(due: &mut HashSet<Key>) -> Vec<Key> {
+    let some: Vec<Key> = due.iter().take(PAGE as usize).copied().collect();
+    some.iter().for_each(|key| _ = due.remove(key));
+    some
 }
 
 fn apart(ids: &HashSet<SideId>) -> (Vec<LegacyId>, Vec<RenaissanceId>) {

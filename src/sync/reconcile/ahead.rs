@@ -31,7 +31,7 @@ const DECIDED_AT_ONCE: usize = 50;
 /// A batch that was read, and mostly decided about, ahead of its turn.
 pub struct Ahead {
     pub(super) gathered: Gathered,
-    footprint: Footprint,
+    pub(super) footprint: Footprint,
     /// What single references of the batch name.
     needed: HashSet<Key>,
     /// What any reference names.

@@ -10,66 +10,30 @@ use crate::{
     error::{Error, Result},
     model::{
         image::Image,
-        key::{EntityIndex, LegacyId, RenaissanceId},
+        key::{EntityIndex, LegacyId},
         links::Links,
         mapping::Entity,
         side::Side,
     },
     sync::{
         plan::is_plainly_equal,
-        ports::{LegacyStore, LinkedRow, RenaissanceStore, Stretch},
+        ports::{LegacyStore, LinkedRow, RenaissanceStore},
     },
 };
 
-/// Both sides of an entity between two legacy ids: all documents and all links, then also the rows of the links.
+/// Both sides of an entity between two legacy ids: all documents, and all links with their rows, in the order of the ids.
 #[derive(Debug)]
 pub struct Both {
-    documents: Vec<(LegacyId, Image)>,
-    links: Vec<(LegacyId, RenaissanceId)>,
-    rows: Vec<LinkedRow>,
-    last: Option<LegacyId>,
+    /// The documents.
+    pub documents: Vec<(LegacyId, Image)>,
+    /// The links with their rows.
+    pub rows: Vec<LinkedRow>,
 }
 
 impl Both {
-    /// Two stretches that begin at the same legacy id, as far as both of them reach; still without rows.
-    pub fn new(documents: Stretch<(LegacyId, Image)>, links: Stretch<(LegacyId, RenaissanceId)>) -> Self {
-        let ends = [
-            documents.records.last().filter(|_| documents.more).map(|(id, _)| *id),
-            links.records.last().filter(|_| links.more).map(|(id, _)| *id),
-        ];
-        let (documents, links) = (documents.records, links.records);
-        let mut both = Self { documents, links, rows: Vec::new(), last: None };
-        ends.into_iter().flatten().min().into_iter().for_each(|last| both.end_with(last));
-        both
-    }
-
-    /// The links, in the order in which their rows are wanted.
-    pub fn take_links(&mut self) -> Vec<(LegacyId, RenaissanceId)> {
-        std::mem::take(&mut self.links)
-    }
-
-    /// Adds the rows of the links; where they are `fewer` than the links, both sides end with them.
-    pub fn add_rows(&mut self, rows: Vec<LinkedRow>, fewer: bool) {
-        self.rows = rows;
-        if let Some(last) = self.rows.last().filter(|_| fewer).map(|row| row.legacy) {
-            self.end_with(last);
-        }
-    }
-
-    fn end_with(&mut self, last: LegacyId) {
-        self.documents.truncate(self.documents.partition_point(|(id, _)| *id <= last));
-        self.links.truncate(self.links.partition_point(|(id, _)| *id <= last));
-        self.last = Some(last);
-    }
-
-    /// Up to which legacy id; `None` up to the end.
-    pub const fn last(&self) -> Option<LegacyId> {
-        self.last
-    }
-
     /// How many records there are, at least.
     pub fn len(&self) -> usize {
-        self.documents.len().max(self.links.len()).max(self.rows.len())
+        self.documents.len().max(self.rows.len())
     }
 
     /// Whether there are none.
@@ -91,7 +55,7 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
     /// Sets the records aside that say the same on both sides in every field, for which [`Reconciler::compare`] would say equal.
     pub async fn glance(&self, index: EntityIndex, both: Both) -> Result<Glance> {
         let entity = self.entity(index)?;
-        let Both { mut documents, mut rows, .. } = both;
+        let Both { mut documents, mut rows } = both;
         let images = documents.iter().map(|(_, image)| (Side::Legacy, image));
         let images = images.chain(rows.iter().filter_map(|row| Some((Side::Renaissance, row.image.as_ref()?))));
         let mut links = Links::default();
@@ -164,43 +128,13 @@ mod tests {
         Image { slots: Vec::new(), version: Version(Vec::new()) }
     }
 
-    fn both(documents: &[u8], links: &[u8], more: [bool; 2]) -> Both {
-        let documents = documents.iter().map(|n| (id(*n), blank())).collect();
-        let links = links.iter().map(|n| (id(*n), i64::from(*n))).collect();
-        Both::new(Stretch { records: documents, more: more[0] }, Stretch { records: links, more: more[1] })
-    }
-
     fn rows(links: &[u8]) -> Vec<LinkedRow> {
         links.iter().map(|n| LinkedRow { legacy: id(*n), image: Some(blank()), named: true }).collect()
     }
 
     #[test]
-    fn both_sides_end_where_the_shorter_one_does_that_goes_on() {
-        let cases = [
-            (both(&[1, 2, 3], &[2, 3, 5], [true, true]), Some(3), (3, 2)),
-            (both(&[1, 2, 3], &[1, 2], [true, true]), Some(2), (2, 2)),
-            (both(&[1, 9], &[1, 2], [false, true]), Some(2), (1, 2)),
-            (both(&[1], &[1, 2, 3], [false, false]), None, (1, 3)),
-            (both(&[], &[], [false, false]), None, (0, 0)),
-        ];
-        for (both, last, lengths) in cases {
-            assert_eq!((both.last(), (both.documents.len(), both.links.len())), (last.map(id), lengths));
-        }
-    }
-
-    #[test]
-    fn both_sides_end_with_the_last_row_where_not_all_could_be_read() {
-        let mut all = both(&[1, 2, 4], &[1, 2, 3], [false, false]);
-        let mut some = both(&[1, 2, 4], &[1, 2, 3], [false, false]);
-        all.add_rows(rows(&[1, 2, 3]), false);
-        some.add_rows(rows(&[1, 2]), true);
-        assert_eq!((all.last(), all.documents.len()), (None, 3));
-        assert_eq!((some.last(), some.documents.len()), (Some(id(2)), 2));
-    }
-
-    #[test]
     fn every_record_is_met_once_with_what_there_is_of_it() {
-        let Both { documents, .. } = both(&[1, 2, 4], &[], [false, false]);
+        let documents = [1, 2, 4].map(|n| (id(n), blank())).to_vec();
         let met: Vec<_> = pairs(documents, rows(&[2, 3, 4, 5]))
             .map(|(id, document, row)| (id, document.is_some(), row.is_some()))
             .collect();

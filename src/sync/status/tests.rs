@@ -137,6 +137,16 @@ fn a_loop_that_does_not_turn_is_stuck_until_it_ends() {
 }
 
 #[test]
+fn it_is_behind_once_more_waits_than_is_under_way_when_it_keeps_up() {
+    let status = status();
+    assert!(!status.is_behind());
+    status.queue(BEHIND - 1, 640);
+    assert!(!status.is_behind());
+    status.queue(BEHIND, 640);
+    assert!(status.is_behind());
+}
+
+#[test]
 fn a_standby_shows_nothing_that_it_knew_while_it_was_active() {
     let status = status();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64;

@@ -88,7 +88,7 @@ impl<L: LegacyStore, R: RenaissanceStore, SL: Source, SR: Source, Q: HintQueue> 
         if due.is_empty() {
             return Ok(Told::default());
         }
-        let watching = self.watch.begin(due.iter().flat_map(|one| one.keys(entity)));
+        let watching = self.watch.begin(due.iter().flat_map(|one| one.keys(entity))).await;
         let busy = |one: &Candidate| one.keys(entity).any(|key| self.queue.is_dirty(key) || watching.touched(key));
         let were_busy: Vec<bool> = due.iter().map(busy).collect();
         let (mut told, mut left) = (Told::default(), Vec::new());

@@ -2,25 +2,26 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::mpsc::{self, Receiver},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Verifier, rounds::Candidate};
+use super::{Verifier, rounds::Candidate, supply::Chunk};
 use crate::{
     error::{Error, Result},
     model::{
-        digest::Digest,
         fact::SweepKind,
-        key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
+        key::{EntityIndex, Key, LegacyId, SideId},
         problem::Reason,
         side::Side,
-        value::Value,
     },
     sync::{
         belongings::documents,
         ports::{
-            CutoverStore, Found, HealingStore, LegacyStore, Listed, Part, Progress, RenaissanceStore, Run, Source,
-            State, VerifyStore,
+            CutoverStore, Found, HealingStore, LegacyStore, Part, Progress, RenaissanceStore, Run, Source, State,
+            VerifyStore,
         },
         queue::HintQueue,
         reconcile::{Both, Compared, Difference, Moved, Standing},
@@ -28,27 +29,12 @@ use crate::{
     },
 };
 
-/// How many times more records are read at once where both sides are read from end to end: a chunk is made for looking each up.
-const ALONG: u32 = 4;
-/// The same where only ids are read.
-const IDS_ALONG: u32 = 10;
 /// Candidates that may wait to be looked at again while the walk goes on.
 const WAITING: usize = 1000;
 /// How often progress is saved, with what was found since.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Findings of one part that are kept one by one; beyond them there is only the count.
 const KEPT: i64 = 10_000;
-
-/// Some records to compare.
-#[derive(Default)]
-struct Chunk {
-    keys: Vec<Key>,
-    /// Records that are read from both sides.
-    both: Option<Both>,
-    /// The last record walked, as text; `None` at the end.
-    last: Option<String>,
-    walked: u64,
-}
 
 impl<L, R, SL, SR, Q> Verifier<'_, L, R, SL, SR, Q>
 where
@@ -58,62 +44,60 @@ where
     SR: Source,
     Q: HintQueue,
 {
-    /// Compares one part of an entity, from where it was to its end.
+    /// Compares one part of an entity, from where it was to its end. While some records are compared, the next ones are read.
     pub(super) async fn walk(
         &self,
         run: &Run,
         (entity, part): (EntityIndex, Part),
         stop: &CancellationToken,
     ) -> Result<()> {
-        let store = self.reconciler.renaissance();
-        let mut progress = store.verified(run.id, entity, part).await?;
+        let progress = self.reconciler.renaissance().verified(run.id, entity, part).await?;
         if progress.done {
             return Ok(());
         }
-        let suspects = store.suspects(run.id, entity, part).await?;
+        let (to, from) = mpsc::channel(1);
+        let after = progress.after.clone();
+        let supply = self.supply((run, entity, part), after, to);
+        tokio::try_join!(supply, self.compare_chunks((run, entity, part), progress, from, stop))?;
+        Ok(())
+    }
+
+    async fn compare_chunks(
+        &self,
+        (run, entity, part): (&Run, EntityIndex, Part),
+        mut progress: Progress,
+        mut chunks: Receiver<Chunk>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let suspects = self.reconciler.renaissance().suspects(run.id, entity, part).await?;
         let mut waiting: Vec<Candidate> = suspects.iter().map(Candidate::known).collect();
+        progress.total = self.total(entity, part).await?;
         let (mut found, mut saved) = (Vec::new(), Instant::now());
-        let (total, first) =
-            tokio::try_join!(self.total(entity, part), self.chunk((run, entity, part), progress.after.as_deref()))?;
-        progress.total = total;
-        let mut next = Some(first);
-        let mut chunk = self.whole(entity, &mut next).await?;
-        next = self.following((run, entity, part), chunk.last.as_deref()).await?;
-        loop {
+        while let Some(chunk) = chunks.recv().await {
             self.until_streaming(stop).await?;
             self.pace(run).spend(chunk.walked, stop).await;
             if stop.is_cancelled() {
                 return Err(Error::retry("the bridge is stopping"));
             }
-            // while these are compared, the rows of the next ones are read, and what comes after those
-            let far = next.as_ref().and_then(|next| next.last.clone());
-            let records = (std::mem::take(&mut chunk.keys), chunk.both.take());
-            let look = self.first_look((entity, part), records, (&mut progress, &mut waiting));
-            let ahead = self.following((run, entity, part), far.as_deref());
-            let (mut ahead, whole, ()) = tokio::try_join!(ahead, self.whole(entity, &mut next), look)?;
-            if whole.last != far {
-                ahead = self.following((run, entity, part), whole.last.as_deref()).await?;
-            }
+            let Chunk { keys, both, last, walked } = chunk;
+            self.first_look((entity, part), (keys, both), (&mut progress, &mut waiting)).await?;
             found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
-            while !waiting.is_empty() && (chunk.last.is_none() || waiting.len() > WAITING) {
+            while !waiting.is_empty() && (last.is_none() || waiting.len() > WAITING) {
                 let due = waiting.iter().map(Candidate::due).min().unwrap_or_else(Instant::now);
                 sleep_until(due).await;
                 self.until_streaming(stop).await?;
                 found.extend(self.settle(run, entity, (&mut progress, &mut waiting), stop).await?);
             }
-            progress.done = chunk.last.is_none();
-            progress.after = chunk.last.take().or(progress.after);
-            self.tell((entity, part), &progress, chunk.walked);
+            progress.done = last.is_none();
+            progress.after = last.or(progress.after);
+            self.tell((entity, part), &progress, walked);
             if progress.done || saved.elapsed() >= SAVE_EVERY {
                 let found = std::mem::take(&mut found);
                 self.save((run, entity, part), (&progress, &waiting), found).await?;
                 saved = Instant::now();
             }
-            if progress.done {
-                return Ok(());
-            }
-            (chunk, next) = (whole, ahead);
         }
+        Ok(())
     }
 
     /// How many records there are to be walked, where that is known.
@@ -124,29 +108,6 @@ where
             Part::Links | Part::Person => return Ok(None),
         };
         Ok(i64::try_from(total).ok())
-    }
-
-    /// The chunk after this record; `None` behind the last one.
-    async fn following(&self, of: (&Run, EntityIndex, Part), last: Option<&str>) -> Result<Option<Chunk>> {
-        match last {
-            Some(last) => Ok(Some(self.chunk(of, Some(last)).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// A chunk with the rows of its links; it ends sooner where they take too much room.
-    async fn whole(&self, entity: EntityIndex, chunk: &mut Option<Chunk>) -> Result<Chunk> {
-        let Some(mut chunk) = chunk.take() else { return Ok(Chunk::default()) };
-        if let Some(both) = &mut chunk.both {
-            let links = both.take_links();
-            let wanted = links.len();
-            let rows = self.reconciler.renaissance().rows_along(entity, links).await?;
-            let fewer = rows.len() < wanted;
-            both.add_rows(rows, fewer);
-            chunk.walked = both.len() as u64;
-            chunk.last = both.last().map(|id| id.to_string());
-        }
-        Ok(chunk)
     }
 
     /// Everything that belongs to one person.
@@ -203,67 +164,6 @@ where
             documents.into_iter().for_each(|(entity, id)| add(entity, SideId::Legacy(id)));
         }
         Ok(keys)
-    }
-
-    async fn chunk(&self, (run, entity, part): (&Run, EntityIndex, Part), after: Option<&str>) -> Result<Chunk> {
-        let (limit, store) = (self.pace(run).chunk(), self.reconciler.renaissance());
-        let key = |id| Key { entity, id };
-        let malformed = || Error::halt("the saved progress of a comparison is not an id");
-        let is_whole = run.asked.percent.is_none();
-        let paused = self.reconciler.pauses().now().entirely(entity).is_some();
-        match part {
-            Part::Documents | Part::Links => {
-                let after = after.map(|id| id.parse::<LegacyId>().map_err(|_| malformed())).transpose()?;
-                if is_whole && part == Part::Documents && !paused {
-                    let limit = limit.saturating_mul(ALONG);
-                    let documents = self.reconciler.legacy().stretch(entity, after, limit);
-                    let (documents, links) = tokio::try_join!(documents, store.links_along(entity, after, limit))?;
-                    let both = Both::new(documents, links);
-                    let last = both.last().map(|id| id.to_string());
-                    return Ok(Chunk { both: Some(both), last, ..Chunk::default() });
-                }
-                let page = match part {
-                    Part::Links => store.lone_links(entity, after, limit).await?,
-                    _ => self.reconciler.legacy().page(entity, after, limit, Listed::All).await?,
-                };
-                let listed = page.listed.into_iter().filter(|id| is_sampled(run, &Value::Id(id.bytes())));
-                let keys = listed.map(|id| key(SideId::Legacy(id))).collect();
-                Ok(Chunk { keys, last: page.last.map(|id| id.to_string()), walked: page.walked, both: None })
-            }
-            Part::Rows => {
-                let after = after.map(|id| id.parse::<RenaissanceId>().map_err(|_| malformed())).transpose()?;
-                if is_whole {
-                    let page = store.unlinked_page(entity, after, limit.saturating_mul(IDS_ALONG)).await?;
-                    let keys = page.listed.into_iter().map(|id| key(SideId::Renaissance(id))).collect();
-                    return Ok(Chunk {
-                        keys,
-                        last: page.last.map(|id| id.to_string()),
-                        walked: page.walked,
-                        both: None,
-                    });
-                }
-                let rows = store.linked_page(entity, after, limit).await?;
-                let (last, walked) = (rows.last().map(|(id, _)| id.to_string()), rows.len() as u64);
-                Ok(Chunk { keys: self.without_document(run, entity, rows).await?, last, walked, both: None })
-            }
-            Part::Person => Err(Error::halt("what a person owns is not walked")),
-        }
-    }
-
-    /// Of these rows, those without a document: the others were compared with theirs.
-    async fn without_document(
-        &self,
-        run: &Run,
-        entity: EntityIndex,
-        mut rows: Vec<(RenaissanceId, Option<LegacyId>)>,
-    ) -> Result<Vec<Key>> {
-        rows.retain(|(row, legacy)| {
-            is_sampled(run, &legacy.map_or(Value::Int(*row), |legacy| Value::Id(legacy.bytes())))
-        });
-        let linked: Vec<LegacyId> = rows.iter().filter_map(|(_, legacy)| *legacy).collect();
-        let there = self.reconciler.legacy().present(entity, &linked).await?;
-        let wanted = rows.iter().filter(|(_, legacy)| legacy.is_none_or(|legacy| !there.contains(&legacy)));
-        Ok(wanted.map(|(row, _)| Key { entity, id: SideId::Renaissance(*row) }).collect())
     }
 
     /// Compares a chunk once; what differs has to be looked at again.
@@ -450,9 +350,4 @@ fn count(progress: &mut Progress, seen: &Compared) {
     } else {
         counts.parked += 1;
     }
-}
-
-/// Whether a record is in the sample: the same ones each time, and a smaller share within a larger one.
-fn is_sampled(run: &Run, id: &Value) -> bool {
-    run.asked.percent.is_none_or(|percent| (Digest::of(id).to_bits() % 10_000) as f64 / 100.0 < percent)
 }
