@@ -5,7 +5,7 @@ mod flight;
 mod parked;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,7 +35,7 @@ use crate::{
     model::{
         fact::{Reconciled, RetryClass},
         hint::{Freshness, Hint},
-        key::{EntityIndex, Key, SideId},
+        key::{EntityIndex, Key},
         mapping::Entity,
         side::{Direction, Side},
     },
