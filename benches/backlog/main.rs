@@ -107,9 +107,11 @@ fn main() -> Result<()> {
         Some(Part::Scrape) => print(&options, &runtime.block_on(scraped(&options))?),
         Some(Part::Growth) => print(&options, &runtime.block_on(grown(&options))?),
         None => {
+            // first, as what others have given back would hide what memory it takes
+            let lookups = lookups(&options)?;
             let (report, moves, scrapes) = runtime.block_on(everything(&options))?;
             let others: [(_, Box<dyn Measured>); 3] =
-                [("moves", Box::new(moves)), ("scrape", Box::new(scrapes)), ("route", Box::new(lookups(&options)?))];
+                [("moves", Box::new(moves)), ("scrape", Box::new(scrapes)), ("route", Box::new(lookups))];
             print(&options, &Everything { report, others })
         }
         Some(_) => print(&options, &runtime.block_on(measure(&options))?),

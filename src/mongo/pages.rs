@@ -60,7 +60,8 @@ impl Legacy {
         after: Option<LegacyId>,
         limit: u32,
     ) -> Result<Stretch<(LegacyId, Image)>> {
-        let (paths, mut counter) = (&entity.legacy.paths, self.room.counter(FEW + 1));
+        // several stretches wait to be compared at a time
+        let (paths, mut counter) = (&entity.legacy.paths, self.room.half().counter(FEW + 1));
         let (mut stretch, mut layout) = (Stretch { records: Vec::new(), more: false }, Layout::new(paths));
         let keep = |document: &RawDocument| {
             if let Some(id) = codec::id_of(document) {

@@ -94,7 +94,8 @@ impl Postgres {
     ) -> Result<Vec<Found>> {
         let (entity, statements) = self.entity(index)?;
         let places = usize::try_from(last - first).unwrap_or(0) + 1;
-        let (mut found, mut counter) = (vec![Found::default(); places], self.room().counter(places));
+        // several stretches wait to be compared at a time
+        let (mut found, mut counter) = (vec![Found::default(); places], self.room().half().counter(places));
         let mut transaction =
             self.pool.begin_with(AssertSqlSafe(ALONG_INDEXES.to_owned())).await.map_err(Error::from)?;
         let mut rows =

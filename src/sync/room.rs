@@ -25,6 +25,12 @@ impl Room {
         Self { most: bytes / 4 }
     }
 
+    /// The room for reads of which twice as many are kept at a time.
+    #[must_use]
+    pub const fn half(self) -> Self {
+        Self { most: self.most / 2 }
+    }
+
     /// Begins to count a read of so many records.
     pub const fn counter(self, records: usize) -> Counter {
         Counter { most: if records > FEW { self.most } else { usize::MAX }, bytes: 0 }
@@ -85,6 +91,7 @@ mod tests {
         let mut many = room.counter(FEW + 1);
         assert!(many.add(60).is_ok() && many.add(40).is_ok());
         assert!(many.add(1).is_err_and(|error| error.is_too_much()));
+        assert!(room.half().counter(FEW + 1).add(51).is_err_and(|error| error.is_too_much()));
         assert!(room.counter(FEW).add(1 << 40).is_ok() && Room::default().counter(1000).add(1 << 40).is_ok());
     }
 
