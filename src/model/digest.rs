@@ -1,6 +1,6 @@
 //! 64-bit digests of canonical values: what a base keeps instead of people's data.
 
-use std::{collections::BTreeMap, hash::Hasher};
+use std::{collections::BTreeMap, hash::Hasher, num::NonZeroU64};
 
 use siphasher::sip::SipHasher13;
 
@@ -8,14 +8,14 @@ use super::{side::Side, sum, value::Value};
 
 /// The digest of a canonical value, stable across builds and machines. Never zero: zero marks "no base" in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest(u64);
+pub struct Digest(NonZeroU64);
 
 impl Digest {
     /// Digests a value (SipHash-1-3 over a tagged, length-prefixed encoding).
     pub fn of(value: &Value) -> Self {
         let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
         feed(value, &mut hasher);
-        Self(hasher.finish().max(1))
+        Self::from_hash(hasher.finish())
     }
 
     /// Digests several values as the list of them.
@@ -23,17 +23,31 @@ impl Digest {
         let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
         tagged(7, &(values.len() as u64).to_le_bytes(), &mut hasher);
         values.for_each(|value| feed(value, &mut hasher));
-        Self(hasher.finish().max(1))
+        Self::from_hash(hasher.finish())
+    }
+
+    /// Digests bytes as they are.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
+        hasher.write(bytes);
+        Self::from_hash(hasher.finish())
+    }
+
+    fn from_hash(hash: u64) -> Self {
+        Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN))
     }
 
     /// The stored form; `None` for zero, which stands for "no base".
     pub const fn from_bits(bits: u64) -> Option<Self> {
-        if bits == 0 { None } else { Some(Self(bits)) }
+        match NonZeroU64::new(bits) {
+            Some(bits) => Some(Self(bits)),
+            None => None,
+        }
     }
 
     /// The number to store.
     pub const fn to_bits(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -226,7 +240,11 @@ impl Base {
             numbers.flat_map(|(field, words)| [*field as u64 | NUMBER, words.len() as u64].into_iter().chain(words));
         let sides = u64::from(self.outside[0]) | u64::from(self.outside[1]) << 1 | u64::from(self.forgotten) << 2;
         let outside = [OUTSIDE, 1, sides].into_iter().filter(|_| sides != 0);
-        fields.chain(members).chain(numbers).chain(outside).flat_map(u64::to_le_bytes).collect()
+        let mut bytes = Vec::with_capacity(8 * self.fields.len());
+        for word in fields.chain(members).chain(numbers).chain(outside) {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes
     }
 
     /// Reads what [`Base::to_bytes`] wrote, placing each stored field where `places` says (`None`: no longer mapped).

@@ -142,9 +142,14 @@ impl HalfLens {
     /// The slots that have to change so that `current` reads as the value.
     pub(super) fn patch(&self, value: &Value, current: &[Slot]) -> Result<Patch, Problem> {
         let writes = self.writes(value, current)?;
-        let mut after = current.to_vec();
+        // of the others only `_id` is ever looked at
         let highest = self.slots.iter().max().map_or(0, |slot| slot + 1);
-        after.resize(after.len().max(highest), None);
+        let mut after = vec![None; current.len().max(highest)];
+        for slot in self.slots.iter().chain([&ID_SLOT]) {
+            if let (Some(after), Some(held)) = (after.get_mut(*slot), current.get(*slot)) {
+                after.clone_from(held);
+            }
+        }
         let mut patch = Patch::new();
         for (place, (write, slot)) in writes.into_iter().zip(&self.slots).enumerate() {
             let content = match write {
@@ -209,26 +214,34 @@ impl Field {
 
     /// Whether both sides say the same: a value, and the same one.
     pub fn agrees(&self, legacy: &Image, renaissance: &Image) -> bool {
-        if self.holds_same_text(&legacy.slots, &renaissance.slots) {
+        if self.same(legacy, renaissance).is_some() {
             return true;
         }
-        if self.on_invalid == OnInvalid::Park && self.renaissance.is_there(&renaissance.slots) {
-            let values = (self.legacy.look(&legacy.slots), self.renaissance.look(&renaissance.slots));
-            return matches!(values, (Ok(one), Ok(other)) if one == other);
-        }
-        let readings = (self.get(Side::Legacy, legacy), self.get(Side::Renaissance, renaissance));
-        matches!(readings, (Reading::Value(one), Reading::Value(other)) if one == other)
+        let readings = || (self.get(Side::Legacy, legacy), self.get(Side::Renaissance, renaissance));
+        // what cannot be read is seen as it is
+        self.on_invalid != OnInvalid::Park
+            && matches!(readings(), (Reading::Value(one), Reading::Value(other)) if one == other)
     }
 
-    /// Whether both sides hold the same text that is the canonical value on both, as most fields do. That they do not says nothing.
-    fn holds_same_text(&self, legacy: &[Slot], renaissance: &[Slot]) -> bool {
+    /// The value that both sides hold, told at a glance. That there is none says nothing.
+    pub fn same<'a>(&self, legacy: &'a Image, renaissance: &'a Image) -> Option<Cow<'a, Value>> {
+        if self.on_invalid != OnInvalid::Park || !self.renaissance.is_there(&renaissance.slots) {
+            return None;
+        }
+        if let Some(text) = self.same_text(&legacy.slots, &renaissance.slots) {
+            return Some(Cow::Borrowed(text));
+        }
+        let one = self.legacy.look(&legacy.slots).ok()?;
+        let other = self.renaissance.look(&renaissance.slots).ok()?;
+        (one == other).then_some(one)
+    }
+
+    /// The text that is the canonical value on both sides, as it is of most fields.
+    fn same_text<'a>(&self, legacy: &'a [Slot], renaissance: &[Slot]) -> Option<&'a Value> {
         let is_text = |half: &HalfLens| matches!(half.transform, Transform::Text(_));
-        let text = |half: &HalfLens, slots| half.first(slots).and_then(Value::as_text);
-        self.on_invalid == OnInvalid::Park
-            && is_text(&self.legacy)
-            && is_text(&self.renaissance)
-            && text(&self.legacy, legacy)
-                .is_some_and(|held| !held.is_empty() && text(&self.renaissance, renaissance) == Some(held))
+        let held = self.legacy.first(legacy).filter(|_| is_text(&self.legacy) && is_text(&self.renaissance))?;
+        let text = held.as_text().filter(|text| !text.is_empty())?;
+        (self.renaissance.first(renaissance)?.as_text() == Some(text)).then_some(held)
     }
 
     /// What these slots mean, whatever `on_invalid` says about what cannot be converted, or held by the other side.

@@ -17,6 +17,7 @@ use crate::{
         key::{EntityIndex, Key, LegacyId, RenaissanceId, SideId},
         mapping::{Entity, Field, Needs},
         person,
+        reading::Reading,
         side::Side,
         value::Value,
     },
@@ -258,7 +259,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
     }
 
     /// The ways in Renaissance that are closed to each of these people, as their row lacks what it needs for them: bits as in
-    /// [`ways`].
+    /// [`Telling`].
     async fn locked(
         &self,
         (index, entity): (EntityIndex, &Entity),
@@ -283,20 +284,24 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         (found, locked): (&[Met], &HashMap<RenaissanceId, u8>),
         standings: &HashMap<LegacyId, CutoverRow>,
     ) {
-        let fields: Vec<&Field> = person::keys(entity).map(|(_, field)| field).collect();
+        let telling = Telling::of(entity);
+        // before anybody has to wait for the directory
+        let said: Vec<(Vec<u64>, [u8; 2])> = {
+            let people = self.directory.people();
+            found.iter().map(|(_, images)| Telling::said(&telling, &people, images)).collect()
+        };
         let due = self.directory.due();
         let mut people = self.directory.people_mut();
         let mut gone = asked;
-        for ((legacy, renaissance), images) in found {
+        for (((legacy, renaissance), _), (names, [old, new])) in found.iter().zip(said) {
             let heard = legacy.filter(|legacy| due.heard.contains(legacy)).and_then(|legacy| people.row(legacy));
             let row = heard.or_else(|| standings.get(legacy.as_ref()?).copied()).unwrap_or(CutoverRow::UNMOVED);
             let closed = renaissance.and_then(|row| locked.get(&row)).copied().unwrap_or(0);
-            let [old, new] = ways(entity, images);
             let known = Known {
                 entity: index,
                 legacy: *legacy,
                 renaissance: *renaissance,
-                names: names(&people, &fields, images),
+                names,
                 ways: [old, new & !closed],
                 row,
             };
@@ -345,36 +350,50 @@ fn apart(ids: &HashSet<SideId>) -> (Vec<LegacyId>, Vec<RenaissanceId>) {
     (documents, rows)
 }
 
-/// What a field says on a side, if it names anybody.
-fn name(field: &Field, side: Side, image: &Image) -> Option<Value> {
-    let reading = field.get(side, image);
-    reading.value().filter(|value| **value != Value::Null).cloned()
+/// A field that says who somebody is.
+struct Telling<'a> {
+    field: &'a Field,
+    /// Whether it names people.
+    names: bool,
+    /// The ways to log in that it opens on each side, one bit each.
+    opens: [u8; 2],
 }
 
-/// What names a person on either side, sealed, each once.
-fn names(people: &People, fields: &[&Field], images: &[Option<Image>; 2]) -> Vec<u64> {
-    let mut names = Vec::new();
-    for field in fields {
-        for (side, image) in Side::ALL.into_iter().zip(images) {
-            let value = image.as_ref().and_then(|image| name(field, side, image));
-            let sealed = value.map(|value| people.seal(&field.name, &value));
-            names.extend(sealed.filter(|sealed| !names.contains(sealed)));
-        }
-    }
-    names
-}
-
-/// The ways to log in that a person has on each side.
-fn ways(entity: &Entity, images: &[Option<Image>; 2]) -> [u8; 2] {
-    let mut ways = [0; 2];
-    for (index, side) in Side::ALL.into_iter().enumerate() {
-        let Some(image) = &images[index] else { continue };
-        for (bit, login) in entity.logins.iter().enumerate().filter(|(_, login)| login.sides[index]) {
-            let field = entity.fields.get(login.field);
-            if field.is_some_and(|field| name(field, side, image).is_some()) {
-                ways[index] |= 1 << bit;
+impl<'a> Telling<'a> {
+    /// Those of an entity; one that does both is read once.
+    fn of(entity: &'a Entity) -> Vec<Self> {
+        let mut telling: Vec<(usize, Self)> =
+            person::keys(entity).map(|(n, field)| (n, Self { field, names: true, opens: [0; 2] })).collect();
+        for (bit, login) in entity.logins.iter().enumerate() {
+            let Some(field) = entity.fields.get(login.field) else { continue };
+            if !telling.iter().any(|(n, _)| *n == login.field) {
+                telling.push((login.field, Self { field, names: false, opens: [0; 2] }));
+            }
+            for (_, one) in telling.iter_mut().filter(|(n, _)| *n == login.field) {
+                one.opens.iter_mut().zip(login.sides).for_each(|(opens, offered)| *opens |= u8::from(offered) << bit);
             }
         }
+        telling.into_iter().map(|(_, one)| one).collect()
     }
-    ways
+
+    /// What a person is known by: what names them on either side, sealed, each once, and the ways to log in that they have on each.
+    fn said(telling: &[Self], people: &People, images: &[Option<Image>; 2]) -> (Vec<u64>, [u8; 2]) {
+        let (mut names, mut ways) = (Vec::new(), [0; 2]);
+        for one in telling {
+            for ((side, image), (ways, opens)) in Side::ALL.into_iter().zip(images).zip(ways.iter_mut().zip(one.opens))
+            {
+                let reading = image.as_ref().map(|image| one.field.get(side, image));
+                let value = reading.as_ref().and_then(Reading::value).filter(|value| **value != Value::Null);
+                let Some(value) = value else { continue };
+                *ways |= opens;
+                if one.names {
+                    let sealed = people.seal(&one.field.name, value);
+                    if !names.contains(&sealed) {
+                        names.push(sealed);
+                    }
+                }
+            }
+        }
+        (names, ways)
+    }
 }

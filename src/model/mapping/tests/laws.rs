@@ -81,9 +81,15 @@ proptest! {
             let value = said(field, Side::Legacy, &legacy);
             let same = value.is_some() && value == said(field, Side::Renaissance, &renaissance);
             prop_assert_eq!(field.agrees(&legacy, &renaissance), same, "{}", field.name);
+            let glance = field.same(&legacy, &renaissance);
+            prop_assert!(glance.is_none() || glance.as_deref() == value.as_ref().filter(|_| same), "{}", field.name);
             // independent contents hardly ever agree: the same once more with what the other side would be given
-            let Some(Ok(patch)) = value.map(|value| field.put(Side::Renaissance, &value, Some(&renaissance))) else { continue };
-            prop_assert!(field.agrees(&legacy, &applied(Some(&renaissance), &patch)), "{} as put", field.name);
+            let Some(value) = value else { continue };
+            let Ok(patch) = field.put(Side::Renaissance, &value, Some(&renaissance)) else { continue };
+            let put = applied(Some(&renaissance), &patch);
+            prop_assert!(field.agrees(&legacy, &put), "{} as put", field.name);
+            let glance = field.same(&legacy, &put);
+            prop_assert!(glance.is_none_or(|glance| *glance == value), "{} as put, at a glance", field.name);
         }
     }
 
