@@ -5,7 +5,9 @@ use mongodb::bson::{Document, RawDocumentBuf};
 use super::{
     codec,
     event::{Fragments, Seen, Watched, token},
-    extjson, patch,
+    extjson,
+    layout::Layout,
+    patch,
     sessions::KnownSessions,
     spelling, stray,
 };
@@ -22,16 +24,17 @@ const PATHS: [&[&str]; 6] = [&["_id"], &["a"], &["a", "b"], &["a", "b", "c"], &[
 pub fn document(bytes: &[u8]) -> bool {
     let Some(document) = framed(bytes) else { return false };
     let paths = PATHS.map(|path| Path(path.iter().map(|name| (*name).to_owned()).collect()));
-    let image = codec::image(&document, &paths);
-    assert_eq!(image.slots.len(), paths.len());
-    for (value, path) in image.slots.iter().zip(&paths) {
+    let slots = Layout::new(&paths).slots(&document);
+    assert_eq!(slots.len(), paths.len());
+    for (value, path) in slots.iter().zip(&paths) {
         let Some(value) = value else { continue };
         assert!(weight(value) <= bytes.len(), "much is made of little");
         let held = spelling::held_at(&document, path);
         for written in [codec::to_bson(value), spelling::to_bson_like(value, held)].into_iter().flatten() {
             let again = raw(&Document::from_iter([("x".to_owned(), written)]));
-            let read = again.as_deref().map(|again| codec::image(again, &[Path(vec!["x".to_owned()])]));
-            let read = read.as_ref().and_then(|image| image.slots.first()).and_then(Option::as_ref);
+            let there = [Path(vec!["x".to_owned()])];
+            let read = again.as_deref().map(|again| Layout::new(&there).slots(again));
+            let read = read.as_ref().and_then(|slots| slots.first()).and_then(Option::as_ref);
             assert!(read == Some(value), "a {} is read back differently", value.type_name());
         }
     }
@@ -41,7 +44,7 @@ pub fn document(bytes: &[u8]) -> bool {
     if let Some(restored) = extjson::restored(&shown) {
         assert!(extjson::plain(&restored) == shown, "a document that is put back is another one");
     }
-    image.slots.iter().flatten().any(|value| !matches!(value, Value::Opaque(_)))
+    slots.iter().flatten().any(|value| !matches!(value, Value::Opaque(_)))
 }
 
 /// Events of a change stream one after the other, also split ones.

@@ -3,12 +3,7 @@
 use mongodb::bson::{RawBsonRef, RawDocument};
 
 use super::codec;
-use crate::model::{
-    digest::Digest,
-    image::{Image, Version},
-    mapping::Path,
-    value::{Slot, Value},
-};
+use crate::model::{image::Image, mapping::Path, value::Slot};
 
 /// The mapped paths by the field that each begins with, and where the last document had these fields.
 pub(super) struct Layout<'a> {
@@ -44,10 +39,7 @@ impl<'a> Layout<'a> {
 
     /// The record as the document holds it.
     pub(super) fn image(&mut self, document: &RawDocument) -> Image {
-        let slots = self.slots(document);
-        let values = slots.iter().map(|slot| slot.as_ref().unwrap_or(&Value::Opaque("missing")));
-        let version = Version(vec![Digest::of_all(values).to_bits()]);
-        Image { slots, version }
+        Image { slots: self.slots(document), version: codec::version(document) }
     }
 
     /// What the document holds at the paths.
@@ -105,10 +97,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mongo::codec::{
-        slot,
-        tests::{path, raw, storable},
-        to_bson,
+    use crate::{
+        model::value::Value,
+        mongo::codec::{
+            slot,
+            tests::{path, raw, storable},
+            to_bson,
+        },
     };
 
     proptest! {

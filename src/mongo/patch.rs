@@ -93,9 +93,9 @@ fn place(document: &mut Document, path: &[String], value: Bson) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::codec::{
-        image,
-        tests::{path, raw, storable},
+    use super::super::{
+        codec::tests::{path, raw, storable},
+        layout::Layout,
     };
     use super::*;
 
@@ -159,8 +159,8 @@ mod tests {
             if let Some(update) = update(&raw(&document), &patch, &paths).unwrap() {
                 apply(&mut document, &update);
             }
-            let after = image(&raw(&document), &paths);
-            prop_assert_eq!(&after.slots[1..], &[a, b]);
+            let after = Layout::new(&paths).slots(&raw(&document));
+            prop_assert_eq!(&after[1..], &[a, b]);
             prop_assert_eq!(document.get("s"), Some(&to_bson(&sibling).unwrap()));
         }
 
@@ -169,7 +169,7 @@ mod tests {
             let paths = [path("_id"), path("p.a"), path("p.q.b")];
             let patch = vec![(1, a.clone()), (2, Some(b.clone()))];
             let document = insertion(LegacyId::new([7; 12]), &patch, &paths).unwrap();
-            prop_assert_eq!(image(&raw(&document), &paths).slots, vec![Some(Value::Id([7; 12])), a, Some(b)]);
+            prop_assert_eq!(Layout::new(&paths).slots(&raw(&document)), vec![Some(Value::Id([7; 12])), a, Some(b)]);
         }
     }
 }

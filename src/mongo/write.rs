@@ -282,9 +282,8 @@ impl Batch {
         };
         for (index, write) in writes.iter().enumerate() {
             let id = object_id(write.id);
-            let unchanged = |version: &Version| {
-                current.get(&write.id).filter(|document| codec::image(document, paths).version == *version)
-            };
+            let unchanged =
+                |version: &Version| current.get(&write.id).filter(|document| codec::version(document) == *version);
             let planned = match &write.change {
                 LegacyChange::Insert(_) if current.contains_key(&write.id) => Ok(false),
                 LegacyChange::Insert(patch) => size::check(patch, paths).and_then(|()| {
