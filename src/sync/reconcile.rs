@@ -211,7 +211,8 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 
     /// Reconciles dirty keys of one entity in a constant number of round trips. `ahead` is what was read of them while others
     /// were written; beside all of those it has to [stand](Self::stands), and none of them may have failed. From when `door`
-    /// opens, a batch that stands beside this one may be reconciled as well. On an error nothing is settled; whatever was
+    /// opens, a batch that stands beside this one may be reconciled as well: once it is decided if nothing is made, deleted or
+    /// parked, else once only documents are left to be written. On an error nothing is settled; whatever was
     /// already written is found equal next time, once all others have ended.
     pub async fn reconcile(
         &self,
@@ -363,6 +364,9 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let open = has_intents.then(|| OpenIntent(&self.unsettled));
         // the guard counts deletions batch by batch
         let deletes = writing.iter().any(|work| work.planned.as_ref().and_then(guard::deletes).is_some());
+        if !deletes && plans.iter().all(RecordPlan::concerns_nobody_else) {
+            door.open(&report.footprint);
+        }
         let Committed { outcomes, blocked, woken } = self.renaissance.commit(index, intent, &plans).await?;
         drill::crash_point("after the commit");
         report.woken.extend(woken);

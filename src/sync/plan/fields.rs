@@ -87,6 +87,10 @@ impl Draft<'_> {
             self.park(field, problem.clone());
             return;
         }
+        // as the merge says of equal values; under `sum` both may have added the same
+        if let Some(value) = field.same(legacy, renaissance).filter(|_| field.policy != Policy::Sum) {
+            return self.agree(n, field, Digest::of(&value), &value, true);
+        }
         let readings = [field.get(Side::Legacy, legacy), field.get(Side::Renaissance, renaissance)];
         let lasting = self.lasting(n, field);
         let agreed = match &lasting {

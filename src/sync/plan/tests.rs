@@ -146,6 +146,28 @@ fn edits_of_one_field_conflict_once_and_the_owner_wins() {
 }
 
 #[test]
+fn others_need_not_wait_for_what_only_changes_a_record_that_is_on_both_sides() {
+    let entity = user();
+    let mut edited = agreed(&entity);
+    set(&entity, &mut edited.legacy, Side::Legacy, "name", &text("Ada Lovelace"));
+    set(&entity, &mut edited.renaissance, Side::Renaissance, "email", &text("ada@example.org"));
+    let concerns_others = |record: &Record| !plan(&entity, record).unwrap().plan.concerns_nobody_else();
+    assert!(!concerns_others(&edited));
+    let odd = |mut record: Record| {
+        let place = entity.legacy.paths.iter().position(|path| path.0 == ["is_premium_member"]).unwrap();
+        record.legacy.as_mut().unwrap().slots[place] = Some(Value::List(vec![]));
+        record
+    };
+    assert!(concerns_others(&record(Some(ada(&entity)), None, None)), "it is made");
+    assert!(concerns_others(&Record { legacy: None, ..agreed(&entity) }), "it is deleted");
+    assert!(concerns_others(&Record { renaissance: None, ..agreed(&entity) }), "its document is deleted");
+    assert!(concerns_others(&odd(agreed(&entity))), "something of it is parked");
+    assert!(concerns_others(&Record { parked: true, ..agreed(&entity) }), "something of it was parked");
+    assert!(concerns_others(&Record { linked: false, ..agreed(&entity) }), "it is linked");
+    assert!(concerns_others(&Record { unnamed: true, ..agreed(&entity) }), "its row is told who it is");
+}
+
+#[test]
 fn a_field_that_cannot_cross_is_parked_and_the_others_cross() {
     let entity = user();
     let mut odd = agreed(&entity);

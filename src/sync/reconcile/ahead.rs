@@ -83,8 +83,8 @@ impl Footprint {
     }
 }
 
-/// Through it a batch says what it is about once only its documents are to be written, so that others that have nothing in common
-/// with it need not wait for them.
+/// Through it a batch says what it is about once those that have nothing in common with it need not wait for what is left to be
+/// written.
 #[derive(Default)]
 pub struct Door(Mutex<Option<oneshot::Sender<Arc<Footprint>>>>);
 

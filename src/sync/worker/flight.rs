@@ -1,5 +1,5 @@
-//! Which batches are under way at once: one that is decided about, behind it some of which only documents are still being
-//! written, and ahead of it one that is read.
+//! Which batches are under way at once: one that is decided about, behind it some that are still being written and let others in,
+//! and ahead of it one that is read.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::sync::{
     tracker::Taken,
 };
 
-/// Batches at most whose documents are being written at once: each of them has a session of its own.
+/// Batches at most that are being written at once: each of them has a session of its own.
 const LANDING: usize = 2;
 
 /// A batch that is next.
@@ -28,7 +28,7 @@ struct Deciding {
     door: Option<oneshot::Receiver<Arc<Footprint>>>,
 }
 
-/// A batch whose documents are being written.
+/// A batch that is being written.
 struct Landing {
     number: u64,
     records: usize,
@@ -57,15 +57,17 @@ impl<A> Flight<A> {
         self.deciding.is_none() && self.landing.is_empty()
     }
 
-    /// Whether to take another batch, of so many keys at most. `waiting`: keys in the queue, with those under way. While a batch is
-    /// decided about, only a full one is worth it: smaller ones are better left to grow.
+    /// Whether to take another batch, of so many keys at most. `waiting`: keys in the queue, with those under way. While it could
+    /// not begin, only a full one is worth reading: smaller ones are better left to grow.
     pub(super) fn takes(&self, waiting: usize, most: usize) -> bool {
-        let landing: usize = self.landing.iter().map(|one| one.records).sum();
-        self.next.is_none()
-            && match &self.deciding {
-                Some(deciding) => waiting >= deciding.records + landing + most,
-                None => self.landing.len() < LANDING,
-            }
+        let deciding = self.deciding.as_ref().map_or(0, |one| one.records);
+        let under_way = deciding + self.landing.iter().map(|one| one.records).sum::<usize>();
+        self.next.is_none() && (self.has_room() || waiting >= under_way + most)
+    }
+
+    /// Whether another batch may begin.
+    const fn has_room(&self) -> bool {
+        self.deciding.is_none() && self.landing.len() < LANDING
     }
 
     /// Another batch is read from now on.
@@ -86,7 +88,7 @@ impl<A> Flight<A> {
     /// The batch that may begin now. What was read of it counts only if it `stands` beside all that were written meanwhile; if it
     /// does not, the batch waits until they are.
     pub(super) fn ready(&mut self, stands: impl Fn(&[Taken], &A, &Footprint) -> bool) -> Option<Next<A>> {
-        if self.deciding.is_some() {
+        if !self.has_room() {
             return None;
         }
         let Next { taken, ahead } = self.next.take()?;
@@ -107,7 +109,7 @@ impl<A> Flight<A> {
         (self.begun, door)
     }
 
-    /// Waits until of the batch that is decided about only documents are left to be written. Cancel safe.
+    /// Waits until the batch that is decided about lets others in. Cancel safe.
     pub(super) async fn opened(&mut self) {
         let Some(Deciding { number, records, door: Some(door) }) = &mut self.deciding else {
             return std::future::pending().await;
@@ -172,8 +174,13 @@ mod tests {
         flight.opened().await;
         assert!(flight.ready(|_, (), _| true).is_some_and(|next| next.ahead.is_some()));
         let second = land(&mut flight).await;
-        assert!(!flight.takes(1000, 100), "as many land as there are sessions");
+        assert!(!flight.takes(110, 100), "as many land as there are sessions");
+        assert!(flight.takes(111, 100), "a full one is read meanwhile");
+        flight.reads();
+        flight.queue(next(Some(())));
+        assert!(flight.ready(|_, (), _| true).is_none(), "and waits for a session");
         flight.ended(first, None);
+        assert!(flight.ready(|_, (), _| true).is_some());
         assert!(flight.takes(1, 100));
         flight.ended(second, None);
         assert!(flight.is_empty());
