@@ -322,19 +322,6 @@ pub struct RecordPlan {
     pub awaits: Option<Vec<(EntityIndex, LegacyId)>>,
 }
 
-impl RecordPlan {
-    /// Whether it only changes what a record holds that is on both sides: nothing that waits for it or that it waits for can tell
-    /// before from after.
-    pub fn concerns_nobody_else(&self) -> bool {
-        let rows = matches!(self.rows, None | Some(RenaissanceChange::Update(..)));
-        let document = matches!(self.intent, None | Some((IntentKind::Update, _)));
-        let stays = self.linked && !self.unlink && !self.changes_hands && !self.back_reference;
-        let awaits = self.awaits.as_ref().is_some_and(|awaits| !awaits.is_empty());
-        let parks = self.was_parked || !self.parked.is_empty() || awaits;
-        rows && document && stays && !parks && self.resolution.is_none()
-    }
-}
-
 /// What became of a commit.
 pub struct Committed {
     /// One per plan.

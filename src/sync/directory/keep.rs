@@ -32,6 +32,10 @@ const AGAIN: Duration = Duration::from_secs(6 * 3600);
 /// Once everybody is known, and as long as much waits to be carried over, a walk takes this share of the time: one part of
 /// looking, so many of rest.
 const REST: u32 = 4;
+/// A walk that begins while much waits to be carried over gives way to that entirely, but not for longer.
+const GIVES_WAY: Duration = Duration::from_secs(10);
+/// How often it looks whether it may go on.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const NAME: &str = "the directory of people";
 
 /// What was heard of cutover rows.
@@ -122,6 +126,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
     /// Looks at everybody, and at whoever changes meanwhile.
     async fn walk(&self) -> Result<()> {
         self.directory.people_mut().begin_walk();
+        let start = Instant::now();
         for (index, _) in person::persons(self.entities) {
             let mut after = None;
             loop {
@@ -131,7 +136,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
                 let keys = self.not_met(index, page.listed.into_iter().map(SideId::Legacy));
                 self.look_at(index, &keys).await?;
                 after = page.last;
-                self.after_page(began).await?;
+                self.after_page(start, began).await?;
                 if after.is_none() {
                     break;
                 }
@@ -144,7 +149,7 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
                 let keys = self.not_met(index, page.listed.into_iter().map(SideId::Renaissance));
                 self.look_at(index, &keys).await?;
                 after = page.last;
-                self.after_page(began).await?;
+                self.after_page(start, began).await?;
                 if after.is_none() {
                     break;
                 }
@@ -161,11 +166,18 @@ impl<L: LegacyStore, R: RenaissanceStore + CutoverStore> Keeper<'_, L, R> {
         ids.filter(|id| !people.is_met(index, *id)).collect()
     }
 
-    async fn after_page(&self, began: Instant) -> Result<()> {
-        if self.directory.is_ready() || (self.is_behind)() {
-            tokio::time::sleep(began.elapsed() * REST).await;
+    async fn after_page(&self, start: Instant, began: Instant) -> Result<()> {
+        let took = began.elapsed();
+        self.look_at_changed().await?;
+        while (self.is_behind)() && start.elapsed() < GIVES_WAY {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.look_at_changed().await?;
         }
-        self.look_at_changed().await
+        if self.directory.is_ready() || (self.is_behind)() {
+            tokio::time::sleep(took * REST).await;
+            self.look_at_changed().await?;
+        }
+        Ok(())
     }
 
     /// Looks at those who changed.

@@ -2,6 +2,7 @@
 //! nothing in common; else the batch is read again in its turn, as if nobody had looked ahead.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
@@ -13,14 +14,14 @@ use crate::{
     model::{
         digest::Digest,
         key::{EntityIndex, Key, SideId},
-        mapping::Entity,
+        mapping::{Entity, Field},
         reading::Reading,
         side::Side,
         value::Value,
     },
     sync::{
-        plan,
-        ports::{LegacyStore, RenaissanceStore},
+        plan::{self, Record},
+        ports::{IntentKind, LegacyStore, RecordPlan, RenaissanceChange, RenaissanceStore},
         tracker::Taken,
     },
 };
@@ -49,24 +50,18 @@ pub struct Footprint {
 impl Footprint {
     /// What records are about, whichever side wins.
     pub(super) fn of(index: EntityIndex, entity: &Entity, works: &[Work]) -> Self {
-        let mut footprint = Self::default();
+        let mut footprint = Self {
+            keys: HashSet::with_capacity(2 * works.len()),
+            natural: HashSet::with_capacity(entity.natural_keys.len() * works.len()),
+        };
         for Work { record, keys, .. } in works {
             let key = |id| Key { entity: index, id };
             footprint.keys.extend(keys);
             footprint.keys.insert(key(SideId::Legacy(record.legacy_id)));
             footprint.keys.extend(record.renaissance_id.map(|id| key(SideId::Renaissance(id))));
-            let images = [(Side::Legacy, &record.legacy), (Side::Renaissance, &record.renaissance)];
-            for (side, image) in images {
-                let Some(image) = image else { continue };
-                let value = |field: &usize| match entity.fields.get(*field)?.get(side, image) {
-                    Reading::Value(Value::Null) | Reading::Absent | Reading::Invalid(_) => None,
-                    Reading::Value(value) => Some(value),
-                };
-                for (rank, fields) in entity.natural_keys.iter().enumerate() {
-                    if let Some(values) = fields.iter().map(value).collect::<Option<Vec<Value>>>() {
-                        footprint.natural.insert((index, rank, Digest::of_all(values.iter())));
-                    }
-                }
+            for (rank, fields) in entity.natural_keys.iter().enumerate() {
+                let digests = natural_key(entity, fields, record);
+                footprint.natural.extend(digests.into_iter().flatten().map(|digest| (index, rank, digest)));
             }
         }
         footprint
@@ -80,6 +75,41 @@ impl Footprint {
 
     fn meets(&self, other: &Self) -> bool {
         !self.keys.is_disjoint(&other.keys) || !self.natural.is_disjoint(&other.natural)
+    }
+}
+
+/// A natural key of a record as either side holds it, once if both hold the same, as most often; a key that lacks something is
+/// none.
+fn natural_key(entity: &Entity, fields: &[usize], record: &Record) -> [Option<Digest>; 2] {
+    let fields = || fields.iter().map(|field| entity.fields.get(*field));
+    let digest = |values: Option<Vec<Cow<'_, Value>>>| {
+        let values = values.filter(|values| values.iter().all(|value| **value != Value::Null))?;
+        Some(Digest::of_all(values.iter().map(AsRef::as_ref)))
+    };
+    if let (Some(legacy), Some(renaissance)) = (&record.legacy, &record.renaissance)
+        && let Some(same) = fields().map(|field| field?.same(legacy, renaissance)).collect::<Option<Vec<_>>>()
+    {
+        return [digest(Some(same)), None];
+    }
+    [(Side::Legacy, &record.legacy), (Side::Renaissance, &record.renaissance)].map(|(side, image)| {
+        let value = |field: Option<&Field>| match field?.get(side, image.as_ref()?) {
+            Reading::Value(value) => Some(Cow::Owned(value)),
+            Reading::Absent | Reading::Invalid(_) => None,
+        };
+        digest(fields().map(value).collect())
+    })
+}
+
+impl RecordPlan {
+    /// Whether it only changes what a record holds that is on both sides: nothing that waits for it or that it waits for can tell
+    /// before from after.
+    pub(in crate::sync) fn concerns_nobody_else(&self) -> bool {
+        let rows = matches!(self.rows, None | Some(RenaissanceChange::Update(..)));
+        let document = matches!(self.intent, None | Some((IntentKind::Update, _)));
+        let stays = self.linked && !self.unlink && !self.changes_hands && !self.back_reference;
+        let awaits = self.awaits.as_ref().is_some_and(|awaits| !awaits.is_empty());
+        let parks = self.was_parked || !self.parked.is_empty() || awaits;
+        rows && document && stays && !parks && self.resolution.is_none()
     }
 }
 
@@ -145,7 +175,10 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::key::LegacyId;
+    use crate::{
+        model::key::LegacyId,
+        sync::plan::tests::{agreed, set, text, user},
+    };
 
     fn about(id: u8) -> Footprint {
         let key = Key { entity: EntityIndex(0), id: SideId::Legacy(LegacyId::new([id; 12])) };
@@ -155,6 +188,24 @@ mod tests {
     fn named(rank: usize, name: &str) -> Footprint {
         let natural = (EntityIndex(0), rank, Digest::of(&Value::Text(name.into())));
         Footprint { keys: HashSet::new(), natural: HashSet::from([natural]) }
+    }
+
+    #[test]
+    fn a_natural_key_is_that_of_either_side() {
+        let entity = user();
+        let key = [entity.field("email").unwrap()];
+        let mut record = agreed(&entity);
+        let of = |record: &Record| natural_key(&entity, &key, record);
+        assert_eq!(of(&record), [None, None], "nobody is known by no email");
+        for side in Side::ALL {
+            let image = if side == Side::Legacy { &mut record.legacy } else { &mut record.renaissance };
+            set(&entity, image, side, "email", &text("ada@example.org"));
+        }
+        let [Some(same), None] = of(&record) else { panic!("both sides hold one email") };
+        set(&entity, &mut record.renaissance, Side::Renaissance, "email", &text("ada@example.net"));
+        let [Some(held), Some(other)] = of(&record) else { panic!("each side holds another email") };
+        assert!(held == same && other != same);
+        assert_eq!(of(&Record { legacy: None, ..record }), [None, Some(other)]);
     }
 
     #[test]
