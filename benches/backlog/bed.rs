@@ -13,6 +13,10 @@ use mongodb::{
     Client, Database,
     bson::{Document, doc},
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -255,10 +259,20 @@ impl Daemon {
         Err("the bridge does not get to know everybody".into())
     }
 
+    /// Keeps it from doing anything until what is returned is dropped.
+    pub(crate) fn hold(&self) -> Result<Held> {
+        let pid = self.pid()?;
+        kill(pid, Signal::SIGSTOP)?;
+        Ok(Held(pid))
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.child.id())?))
+    }
+
     /// SIGTERM, and wait for the drain: positions are saved, the next start begins after them.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        kill(self.pid()?, Signal::SIGTERM)?;
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if self.child.try_wait()?.is_some() {
@@ -267,6 +281,16 @@ impl Daemon {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Err("the bridge does not stop".into())
+    }
+}
+
+/// A bridge that is held up.
+pub(crate) struct Held(Pid);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // already gone is fine
+        drop(kill(self.0, Signal::SIGCONT));
     }
 }
 
