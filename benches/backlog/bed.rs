@@ -290,7 +290,7 @@ pub(crate) struct Held(Pid);
 impl Drop for Held {
     fn drop(&mut self) {
         // already gone is fine
-        drop(kill(self.0, Signal::SIGCONT));
+        kill(self.0, Signal::SIGCONT).unwrap_or_default();
     }
 }
 
