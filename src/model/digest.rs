@@ -13,14 +13,14 @@ pub struct Digest(NonZeroU64);
 impl Digest {
     /// Digests a value (SipHash-1-3 over a tagged, length-prefixed encoding).
     pub fn of(value: &Value) -> Self {
-        let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
+        let mut hasher = hasher();
         feed(value, &mut hasher);
         Self::from_hash(hasher.finish())
     }
 
     /// Digests several values as the list of them.
     pub fn of_all<'a>(values: impl ExactSizeIterator<Item = &'a Value>) -> Self {
-        let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
+        let mut hasher = hasher();
         tagged(7, &(values.len() as u64).to_le_bytes(), &mut hasher);
         values.for_each(|value| feed(value, &mut hasher));
         Self::from_hash(hasher.finish())
@@ -28,7 +28,7 @@ impl Digest {
 
     /// Digests bytes as they are.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        let mut hasher = SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31);
+        let mut hasher = hasher();
         hasher.write(bytes);
         Self::from_hash(hasher.finish())
     }
@@ -49,6 +49,11 @@ impl Digest {
     pub const fn to_bits(self) -> u64 {
         self.0.get()
     }
+}
+
+/// With the keys of whatever is stored: they never change.
+fn hasher() -> SipHasher13 {
+    SipHasher13::new_with_keys(0x6269_6f67_7261_7068, 0x6272_6964_6765_2d31)
 }
 
 fn feed(value: &Value, hasher: &mut SipHasher13) {

@@ -362,11 +362,11 @@ impl<L: LegacyStore, R: RenaissanceStore> Reconciler<L, R> {
         let intent = Uuid::new_v4();
         let has_intents = plans.iter().any(|plan| plan.intent.is_some());
         let open = has_intents.then(|| OpenIntent(&self.unsettled));
-        // the guard counts deletions batch by batch
-        let deletes = writing.iter().any(|work| work.planned.as_ref().and_then(guard::deletes).is_some());
-        if !deletes && plans.iter().all(RecordPlan::concerns_nobody_else) {
+        if plans.iter().all(RecordPlan::concerns_nobody_else) {
             door.open(&report.footprint);
         }
+        // the guard counts deletions batch by batch
+        let deletes = plans.iter().any(RecordPlan::deletes);
         let Committed { outcomes, blocked, woken } = self.renaissance.commit(index, intent, &plans).await?;
         drill::crash_point("after the commit");
         report.woken.extend(woken);

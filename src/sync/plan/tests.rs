@@ -159,8 +159,11 @@ fn others_need_not_wait_for_what_only_changes_a_record_that_is_on_both_sides() {
         record
     };
     assert!(concerns_others(&record(Some(ada(&entity)), None, None)), "it is made");
-    assert!(concerns_others(&Record { legacy: None, ..agreed(&entity) }), "it is deleted");
-    assert!(concerns_others(&Record { renaissance: None, ..agreed(&entity) }), "its document is deleted");
+    let (row_goes, document_goes) =
+        (Record { legacy: None, ..agreed(&entity) }, Record { renaissance: None, ..agreed(&entity) });
+    assert!(concerns_others(&row_goes) && concerns_others(&document_goes), "it is deleted");
+    let deletes = |record: &Record| plan(&entity, record).unwrap().plan.deletes();
+    assert!(deletes(&row_goes) && deletes(&document_goes) && !deletes(&edited));
     assert!(concerns_others(&odd(agreed(&entity))), "something of it is parked");
     assert!(concerns_others(&Record { parked: true, ..agreed(&entity) }), "something of it was parked");
     assert!(concerns_others(&Record { linked: false, ..agreed(&entity) }), "it is linked");

@@ -111,6 +111,12 @@ impl RecordPlan {
         let parks = self.was_parked || !self.parked.is_empty() || awaits;
         rows && document && stays && !parks && self.resolution.is_none()
     }
+
+    /// Whether it deletes the record on a side.
+    pub(in crate::sync) const fn deletes(&self) -> bool {
+        matches!(self.rows, Some(RenaissanceChange::Delete(_)))
+            || matches!(self.intent, Some((IntentKind::Delete(_), _)))
+    }
 }
 
 /// Through it a batch says what it is about once those that have nothing in common with it need not wait for what is left to be
